@@ -1,0 +1,140 @@
+"""The catalogue of a pipeline type: DPRA's stages and actions, as `templates/<type>/catalogue.yml` lists them."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from dpra import resources
+
+
+@dataclass(frozen=True)
+class Action:
+    """One DPRA action of one stage."""
+
+    id: str
+    stage: str
+    level: str  # required | recommended | listed (DPRA gives no mark)
+    takes: tuple[str, ...]  # keys of the spec's `actions.<id>`
+    by: str  # the action whose step does this one, too
+    outside: str  # how it is met outside the pipeline
+    left_out: str  # why no step does it
+    tool: str
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One DPRA stage. `limit` is in minutes; 0 where DPRA gives none."""
+
+    id: str
+    name: str
+    limit: int
+    environment: bool
+    most_regions: int | None  # how many of the component's regions it takes by itself; None: all
+    roles: Mapping[str, str]  # GitHub environment -> what its role may do: deploy or observe
+    jobs: tuple[str, ...]
+    actions: tuple[Action, ...]
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A pipeline type: its stages in order, and the DPRA actions that each job's steps do."""
+
+    pipeline: str
+    stages: tuple[Stage, ...]
+    steps: Mapping[str, tuple[str, ...]]  # job id -> the ids of its steps that are DPRA actions
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        return tuple(action for stage in self.stages for action in stage.actions)
+
+    def stage(self, name: str) -> Stage:
+        return next(stage for stage in self.stages if stage.id == name)
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        return tuple(stage.id for stage in self.stages if stage.environment)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool of the pack's check action, as the head of `check/tools/<name>.sh` describes it."""
+
+    name: str
+    action: str
+    languages: tuple[str, ...]
+    version: str
+    default: bool
+
+
+@cache
+def load(pipeline: str) -> Catalogue:
+    """The catalogue of a pipeline type."""
+    stages = tuple(
+        Stage(
+            id=stage["id"],
+            name=stage["name"],
+            limit=stage.get("limit", 0),
+            environment=stage.get("environment", False),
+            most_regions=stage.get("most-regions"),
+            roles=stage.get("roles", {}),
+            jobs=tuple(stage.get("jobs", ())),
+            actions=tuple(
+                Action(
+                    id=action["id"],
+                    stage=stage["id"],
+                    level=action["level"],
+                    takes=tuple(action.get("takes", ())),
+                    by=action.get("by", ""),
+                    outside=action.get("outside", ""),
+                    left_out=action.get("left-out", ""),
+                    tool=action.get("tool", ""),
+                )
+                for action in stage["actions"]
+            ),
+        )
+        for stage in resources.data(f"{pipeline}/catalogue.yml")["stages"]
+    )
+    ids = {action.id for stage in stages for action in stage.actions}
+    jobs = resources.TEMPLATES / pipeline / "jobs"
+    # An id comes first in its step: no YAML parser is needed to see which steps a job has.
+    steps = {
+        job: tuple(
+            step
+            for step in re.findall(r"^ +- id: (\S+)$", (jobs / f"{job}.yml").read_text(encoding="utf-8"), re.MULTILINE)
+            if step in ids
+        )
+        for stage in stages
+        for job in stage.jobs
+    }
+    return Catalogue(pipeline, stages, steps)
+
+
+@cache
+def tools() -> tuple[Tool, ...]:
+    """The tools of the pack: each file of `check/tools` says what it is in its head."""
+    found = []
+    for path in sorted((resources.PACK / "check" / "tools").glob("*.sh")):
+        head = dict(re.findall(r"^# ([a-z-]+): (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+        found.append(
+            Tool(
+                name=path.stem,
+                action=head["action"],
+                languages=tuple(head.get("languages", "any").split()),
+                version=head["version"],
+                default=head.get("default") == "yes",
+            )
+        )
+    return tuple(found)
+
+
+def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
+    """What a spec's `environments` and `actions` may be keyed by, for each pipeline type there is."""
+    types = sorted(path.parent.name for path in resources.TEMPLATES.glob("*/catalogue.yml"))
+    found: dict[str, dict[str, dict[str, tuple[str, ...] | None]]] = {}
+    for catalogue in map(load, types):
+        takes: dict[str, tuple[str, ...] | None] = {}
+        for action in catalogue.actions:  # an action of several stages takes what it takes in any of them
+            takes[action.id] = (takes.get(action.id) or ()) + action.takes
+        found[catalogue.pipeline] = {"environments": dict.fromkeys(catalogue.environments), "actions": takes}
+    return found

@@ -1,0 +1,1 @@
+"""dpra.yml: its language (models), its reader and its JSON Schema."""

@@ -1,0 +1,308 @@
+"""From the text of a dpra.yml to a Spec: every structural problem at once, each with its line and column.
+
+It reads ruamel.yaml's nodes, not its Python values: only nodes know positions, duplicate keys and the leading zero of
+an account id.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from dpra.spec.models import ACCOUNT, Choice, ListOf, MapOf, Model, Number, Spec, Text
+
+LARGEST = 256 * 1024  # bytes; a spec of a hundred environments has 10 kB
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong, and where: `line` and `column` count from 1."""
+
+    line: int
+    column: int
+    message: str
+
+
+class Problems(Exception):
+    """The spec is wrong. `str()` gives one line a problem: `dpra.yml:10:5: key: what is wrong`."""
+
+    def __init__(self, file: str, problems: Iterable[Problem]) -> None:
+        self.file = file
+        self.problems = sorted(set(problems))
+        super().__init__("\n".join(f"{file}:{p.line}:{p.column}: {p.message}" for p in self.problems))
+
+
+def read_bytes(path: Path, root: Path) -> bytes:
+    """The bytes of a spec file inside `root`.
+
+    Raises:
+        Problems: it is not there, not a file, too large, or a symbolic link out of the repository.
+    """
+    problem = ""
+    try:
+        if not path.resolve().is_relative_to(root.resolve()):
+            problem = "a symbolic link out of the repository"
+        elif path.stat().st_size > LARGEST:
+            problem = f"{path.stat().st_size:,} bytes; a spec has at most {LARGEST:,}"
+        else:
+            return path.read_bytes()
+    except FileNotFoundError:
+        problem = "no such file; 'dpra new' makes a repository with one, and the README shows a minimal one"
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of symbolic links
+        problem = getattr(error, "strerror", None) or str(error)
+    raise Problems(path.name, [Problem(1, 1, problem)])
+
+
+def read(data: bytes, words: Mapping[str, Mapping[str, Mapping[str, Any]]], file: str = "dpra.yml") -> Spec:
+    """The Spec that `data` writes down.
+
+    Args:
+        data: the file's bytes.
+        words: for each pipeline type the words of its catalogue: `environments`, and `actions` with what each takes.
+        file: the name to say in problems.
+    Raises:
+        Problems: it is not YAML, or not a spec.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        column = error.start - data.rfind(b"\n", 0, error.start)
+        raise Problems(file, [Problem(line, column, "not UTF-8")]) from None
+    try:
+        root = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise Problems(file, [Problem(line, column, f"not YAML: {error.problem or error.context}")]) from None
+    except (YAMLError, ValueError) as error:  # a reader error: a control character, a half surrogate
+        raise Problems(file, [Problem(1, 1, f"not YAML: {str(error).splitlines()[0]}")]) from None
+    except RecursionError:
+        raise Problems(file, [Problem(1, 1, "nested too deeply")]) from None
+    reader = _Reader(words)
+    spec = reader.read(root)
+    if reader.problems or spec is None:
+        raise Problems(file, reader.problems)
+    return spec
+
+
+def where(data: bytes, path: str) -> tuple[int, int]:
+    """Line and column of a key like `environments.beta.regions` in a readable spec, or of its nearest parent there."""
+    node: Any = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
+    mark = node.start_mark
+    for part in path.split("."):
+        pairs = node.value if isinstance(node, MappingNode) else []
+        found = next(((k, v) for k, v in pairs if k.value == part), None)
+        if found is None:
+            break
+        mark, node = found[0].start_mark, found[1]
+    return mark.line + 1, mark.column + 1
+
+
+class _Reader:
+    def __init__(self, words: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        self.words = words
+        self.problems: list[Problem] = []
+        self.seen: set[int] = set()
+
+    def read(self, root: Node | None) -> Spec | None:
+        if root is None:
+            self.problems.append(Problem(1, 1, "empty; the README shows a minimal spec"))
+            return None
+        self.pipeline = _peek(root, "pipeline") or "application"
+        spec = self._model(root, Spec, "")
+        if spec is not None and bool(spec.repository_id) != bool(spec.owner_id):
+            self._problem(root, "repository-id", "goes together with owner-id: give both or none")
+        return spec
+
+    def _problem(self, node: Node, path: str, message: str) -> None:
+        mark = node.start_mark
+        self.problems.append(Problem(mark.line + 1, mark.column + 1, f"{path}: {message}" if path else message))
+
+    def _value(self, node: Node, kind: Any, path: str) -> Any:
+        # An anchor is met again only through an alias: refusing it disarms the bomb, too.
+        if id(node) in self.seen or node.anchor:
+            self._problem(node, path, "anchors and aliases are not supported; write it out")
+            return None
+        self.seen.add(id(node))
+        match kind:
+            case Model(model):
+                return self._model(node, model, path)
+            case MapOf():
+                return self._map(node, kind, path)
+            case ListOf():
+                return self._list(node, kind, path)
+        if not isinstance(node, ScalarNode):
+            return self._problem(node, path, f"must be {_says(kind)}, not a {_kind_of(node)}")
+        return self._scalar(node, kind, path)
+
+    def _scalar(self, node: ScalarNode, kind: Any, path: str) -> Any:
+        value: str = node.value
+        tag = str(node.tag or "").removeprefix("tag:yaml.org,2002:")
+        if tag not in ("str", "int", "float", "bool", "null", "timestamp"):
+            return self._problem(node, path, f"the tag {_shown(tag)} is not allowed")
+        match kind:
+            case Number(least):
+                if tag == "int" and node.style is None and re.fullmatch(r"[0-9]{1,18}", value) and int(value) >= least:
+                    return int(value)
+                return self._problem(node, path, f"must be {_says(kind)}, without quotes")
+            case Choice(of, later):
+                if value in of:
+                    return value
+                if value in later:
+                    return self._problem(node, path, f"'{value}' is not supported yet; supported: {', '.join(of)}")
+                return self._problem(node, path, f"unknown value {_shown(value)}{_maybe(value, of)}")
+            case Text(_, pattern, longest):
+                if kind is ACCOUNT:
+                    return self._account(node, path)
+                if tag != "str":
+                    return self._problem(node, path, f"must be {_says(kind)}; put {_shown(value)} in quotes")
+                if _CONTROL.search(value):
+                    return self._problem(node, path, "has a control character")
+                if len(value) > longest or len(value) + 10 * value.count("${{") > longest + 4_000:
+                    return self._problem(node, path, f"too long: {len(value):,} characters, at most {longest:,}")
+                if re.fullmatch(pattern, value):
+                    return value
+                return self._problem(node, path, f"must be {_says(kind)}, not {_shown(value)}")
+        raise TypeError(kind)
+
+    def _account(self, node: ScalarNode, path: str) -> str | None:
+        value: str = node.value
+        if re.fullmatch(r"[0-9]{12}", value) and (node.style is not None or value[0] != "0"):
+            return value
+        if re.fullmatch(r"0[0-9]{11}", value):
+            message = f'put it in quotes, or other tools drop its leading zero: "{value}"'
+        elif re.fullmatch(r"[0-9]{9,11}", value):
+            message = (
+                f"an account id has 12 digits, this has {len(value)}: it lost its leading zero, as numbers do; "
+                f'write "{value.zfill(12)}" in quotes'
+            )
+        else:
+            message = f"must be {ACCOUNT.says}, not {_shown(value)}"
+        self._problem(node, path, message)
+        return None
+
+    def _list(self, node: Node, kind: ListOf, path: str) -> tuple[Any, ...]:
+        if not isinstance(node, SequenceNode):
+            self._problem(node, path, f"must be a list, not a {_kind_of(node)}: [{_shown_node(node)}]")
+            return ()
+        if len(node.value) < kind.least:
+            self._problem(node, path, f"needs at least {kind.least}")
+        values: list[Any] = []
+        for number, item in enumerate(node.value):
+            value = self._value(item, kind.kind, f"{path}[{number}]")
+            if value is not None and value in values:
+                self._problem(item, f"{path}[{number}]", f"{_shown(value)} is there twice")
+            values.append(value)
+        return tuple(values)
+
+    def _map(self, node: Node, kind: MapOf, path: str) -> Mapping[str, Any]:
+        words = self.words.get(self.pipeline, {}).get(kind.words)
+        values: dict[str, Any] = {}
+        for name, key_node, value_node in self._entries(node, path):
+            here = f"{path}.{name}"
+            if words is None:  # an unsupported pipeline type, already reported
+                continue
+            if name not in words:
+                self._problem(key_node, here, f"unknown {kind.words[:-1]}{_maybe(name, words)}")
+                continue
+            values[name] = self._value(value_node, Model(kind.model), here)
+            if values[name] is not None and (takes := words[name]) is not None:
+                for field_ in fields(kind.model):
+                    if getattr(values[name], field_.name) and field_.name not in takes:
+                        what = (
+                            f"this action takes {' and '.join(takes)}" if takes else "this action is not supported yet"
+                        )
+                        self._problem(key_node, f"{here}.{field_.name}", what)
+        if kind.all_required and words is not None and isinstance(node, MappingNode):
+            for name in words:
+                if name not in values:
+                    self._problem(node, path, f"'{name}' is missing")
+        return values
+
+    def _model(self, node: Node, model: type, path: str) -> Any:
+        known = {field_.name.replace("_", "-"): field_ for field_ in fields(model)}
+        later: Iterable[str] = getattr(model, "later", ())
+        before, values, meant = len(self.problems), {}, set()
+        for name, key_node, value_node in self._entries(node, path):
+            here = f"{path}.{name}" if path else name
+            if name in known:
+                values[known[name].name] = self._value(value_node, known[name].metadata["kind"], here)
+            elif name in later:
+                self._problem(key_node, here, "not supported yet")
+            else:
+                meant.update(_close(name, known))
+                self._problem(key_node, here, f"unknown key{_maybe(name, known)}")
+        if isinstance(node, MappingNode):
+            for name, field_ in known.items():
+                required = field_.default is MISSING and field_.default_factory is MISSING
+                if required and field_.name not in values and name not in meant:
+                    self._problem(node, path, f"'{name}' is missing; for example {name}: {_example(field_)}")
+        return model(**values) if len(self.problems) == before else None
+
+    def _entries(self, node: Node, path: str) -> Iterable[tuple[str, Node, Node]]:
+        if not isinstance(node, MappingNode):
+            self._problem(node, path, f"must be a mapping of keys and values, not a {_kind_of(node)}")
+            return
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self._problem(key_node, path, "a key must be a word")
+                continue
+            name = key_node.value
+            if name in seen:
+                here = f"{path}.{name}" if path else name
+                self._problem(key_node, here, f"duplicate key; first on line {seen[name]}")
+                continue
+            seen[name] = key_node.start_mark.line + 1
+            yield name, key_node, value_node
+
+
+def _peek(root: Node, name: str) -> str | None:
+    pairs = root.value if isinstance(root, MappingNode) else []
+    values = [v.value for k, v in pairs if isinstance(k, ScalarNode) and k.value == name and isinstance(v, ScalarNode)]
+    return values[0] if values else None
+
+
+def _kind_of(node: Node) -> str:
+    return {MappingNode: "mapping", SequenceNode: "list"}.get(type(node), "single value")
+
+
+def _says(kind: Any) -> str:
+    match kind:
+        case Text(says):
+            return says
+        case Number(least):
+            return f"a whole number of at least {least}"
+        case Choice(of):
+            return "one of " + ", ".join(of[:5]) + (", …" if len(of) > 5 else "")
+    raise TypeError(kind)
+
+
+def _shown(value: Any) -> str:
+    text = repr(str(value))
+    return text if len(text) <= 60 else text[:57] + "…'"
+
+
+def _shown_node(node: Node) -> str:
+    return node.value[:40] if isinstance(node, ScalarNode) else "…"
+
+
+def _close(word: str, known: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+
+
+def _maybe(word: str, known: Iterable[str]) -> str:
+    close = _close(word, known)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _example(field_: Any) -> str:
+    return field_.metadata["example"] or "…"
