@@ -1,0 +1,272 @@
+"""The command. One short function for each subcommand; what it needs is imported inside, so that it starts at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from dpra import __version__
+
+if TYPE_CHECKING:
+    from dpra.plan import Plan
+    from dpra.tree import Change
+
+DOES_NOT_HOLD, WRONG_INPUT, OUTSIDE_WORLD = 1, 2, 3
+COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def _plan(root: Path) -> "tuple[Plan, bytes]":
+    """The plan of the spec in `root`, and the spec's bytes; ends the command with every problem it has."""
+    from dpra import catalogue, plan
+    from dpra.spec import reader
+
+    try:
+        data = reader.read_bytes(root / "dpra.yml", root)
+        spec = reader.read(data, catalogue.words())
+        return plan.make(spec), data
+    except reader.Problems as problems:
+        _fail(str(problems), WRONG_INPUT)
+    except plan.PlanError as error:
+        line, column = reader.where(data, error.key)
+        _fail(f"dpra.yml:{line}:{column}: {error.key}: {error}", WRONG_INPUT)
+
+
+def _compare(root: Path) -> "tuple[list[Change], dict[str, Any], bytes]":
+    from dpra import render, tree
+
+    plan, data = _plan(root)
+    files = render.files(plan)
+    try:
+        return tree.compare(root, files), files, data
+    except tree.TreeError as error:
+        _fail(str(error), WRONG_INPUT)
+
+
+def _show_diff(change: "Change") -> None:
+    from dpra import tree
+
+    for line in tree.diff(change):
+        click.secho(line, fg=COLOURS.get(line[:1]))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+@click.option(
+    "-C",
+    "--directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The repository.",
+)
+@click.pass_context
+def main(context: click.Context, directory: Path) -> None:
+    """Delivers a component through AWS's Deployment Pipeline Reference Architecture: dpra.yml in, pipeline out.
+
+    \b
+    Start:   dpra new name=shop
+    Change:  edit dpra.yml, then: dpra generate
+    Try:     dpra rehearse --offline
+
+    Exit codes: 0 done or holds, 1 does not hold (drift, a failed gate), 2 wrong input, 3 the outside world failed.
+    """
+    context.obj = directory
+
+
+@main.command()
+@click.option("--diff", "show_diff", is_flag=True, help="Show what would change; write nothing.")
+@click.option("--force", is_flag=True, help="Take back hand edits and replace files that dpra did not make.")
+@click.pass_obj
+def generate(root: Path, show_diff: bool, force: bool) -> None:
+    """Writes the workflows and all that goes with them.
+
+    \b
+    dpra generate --diff     what would change
+    dpra generate            change it
+    """
+    from dpra import tree
+
+    changes, files, data = _compare(root)
+    refused = [] if force else [change for change in changes if change.refused]
+    for change in changes if show_diff else refused:
+        _show_diff(change)
+    for change in refused:
+        _say_refused(change)
+    if refused:
+        _fail("Nothing was written. With --force dpra's version replaces what is there.", DOES_NOT_HOLD)
+    if show_diff:
+        return
+    try:
+        tree.write(root, changes, files, data)
+    except tree.TreeError as error:
+        _fail(f"{error}; run dpra generate again when that is mended", OUTSIDE_WORLD)
+    written = [change for change in changes if change.new != change.old]
+    for change in written:
+        click.echo(f"{'removed' if change.new is None else 'written'}  {change.path}")
+    click.echo(f"{len(files)} files are what dpra.yml says; {len(written)} changed.")
+
+
+def _say_refused(change: "Change") -> None:
+    from dpra import tree
+
+    if change.state == "foreign":
+        click.echo(f"{change.path}: exists, and was not made by dpra", err=True)
+    else:
+        keys = tree.spec_keys(change)
+        hint = f"; dpra.yml says it with {', '.join(keys)}" if keys else ""
+        click.echo(f"{change.path}: edited by hand{hint}", err=True)
+
+
+@main.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.pass_obj
+def check(root: Path, form: str) -> None:
+    """Tells whether the generated files are what dpra.yml says; shows the difference.
+
+    \b
+    dpra check                  for people
+    dpra check --format json    for machines
+    """
+    changes, files, _ = _compare(root)
+    off = [change for change in changes if change.state != "current"]
+    if form == "json":
+        click.echo(json.dumps({"holds": not off, "files": {change.path: change.state for change in changes}}, indent=2))
+        sys.exit(DOES_NOT_HOLD if off else 0)
+    for change in off:
+        _show_diff(change)
+    for change in off:
+        if change.refused:
+            _say_refused(change)
+        else:
+            click.echo(f"{change.path}: {change.state}; run: dpra generate", err=True)
+    if off:
+        sys.exit(DOES_NOT_HOLD)
+    click.echo(f"{len(files)} files are what dpra.yml says.")
+
+
+@main.command()
+@click.option("--format", "form", type=click.Choice(["table", "json", "mermaid"]), default="table")
+@click.pass_obj
+def plan(root: Path, form: str) -> None:
+    """Shows every DPRA action: where it runs, with what, whether it blocks, and why.
+
+    \b
+    dpra plan                     a table
+    dpra plan --format mermaid    the job graph, for a README
+    """
+    from dpra import plan as planning
+
+    made, _ = _plan(root)
+    if form == "json":
+        click.echo(json.dumps(planning.as_json(made), indent=2))
+    elif form == "mermaid":
+        click.echo(planning.mermaid(made), nl=False)
+    else:
+        _plan_table(made)
+
+
+def _plan_table(plan: "Plan") -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    spec = plan.spec
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
+    for name in plan.catalogue.environments:
+        console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
+    table = Table("stage", "action", "level", "status", "job", "tool", "reason")
+    colour = {"blocks": "green", "left-out": "yellow"}
+    for a in plan.actions:
+        row = (a.stage, a.action, a.level, a.status, a.job, a.tool.splitlines()[0] if a.tool else "", a.reason)
+        table.add_row(*(Text(cell) for cell in row), style=colour.get(a.status))
+    console.print(table)
+
+
+@main.command()
+@click.option("--pipeline", default="application", help="The pipeline type.")
+def schema(pipeline: str) -> None:
+    """Prints the JSON Schema of dpra.yml, for editors.
+
+    \b
+    dpra schema > dpra.schema.json
+    """
+    from dpra import catalogue
+    from dpra.spec.schema import schema as made
+
+    words = catalogue.words()
+    if pipeline not in words:
+        _fail(f"--pipeline: there is {', '.join(words)}", WRONG_INPUT)
+    click.echo(json.dumps(made(words[pipeline]), indent=2))
+
+
+@main.command()
+@click.option("--no-input", is_flag=True, help="Ask nothing; take the defaults for what is not given.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default=".", help="Where to make it.")
+@click.argument("values", nargs=-1, metavar="[KEY=VALUE]...")
+def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
+    """Makes a repository: a small service, its tests and infrastructure, dpra.yml and the pipeline.
+
+    \b
+    dpra new                                    asks
+    dpra new --no-input -o /tmp name=shop       asks nothing
+    """
+    from dpra import bootstrap
+
+    given = dict(value.partition("=")[::2] for value in values)
+    try:
+        made = bootstrap.new(output, given, ask=not no_input)
+    except bootstrap.BootstrapError as error:
+        _fail(str(error), WRONG_INPUT)
+    click.echo(f"{made} is ready. Next: cd {made} && dpra rehearse --offline")
+
+
+@main.command()
+@click.option("--only", metavar="STAGE,...", default="", help="Only these stages or jobs, and what they need.")
+@click.option("--offline", is_flag=True, help="Install nothing from PyPI: use what dpra's own environment has.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the result there.")
+@click.pass_obj
+def rehearse(root: Path, only: str, offline: bool, json_file: Path | None) -> None:
+    """Runs the generated pipeline here: no Docker, no GitHub, no AWS account.
+
+    \b
+    dpra rehearse --only build,security --offline
+    dpra rehearse --offline --json result.json
+    """
+    from dpra import rehearsal
+
+    made, _ = _plan(root)
+    known = {*made.stage_of, *made.stage_of.values()}
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    if unknown := sorted(set(wanted) - known):
+        _fail(f"--only: unknown {', '.join(unknown)}; there is {', '.join(sorted(known))}", WRONG_INPUT)
+    try:
+        result = rehearsal.rehearse(root, made.spec, made.stage_of, only=wanted, offline=offline, show=click.echo)
+    except rehearsal.RehearsalError as error:
+        _fail(str(error), OUTSIDE_WORLD)
+    if json_file:
+        json_file.write_text(json.dumps(rehearsal.as_json(result), indent=2) + "\n", encoding="utf-8")
+    rehearsal.show_table(result)
+    sys.exit(0 if result.ok else DOES_NOT_HOLD)
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Prints the shell's completion script.
+
+    \b
+    eval "$(dpra completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        _fail(f"{shell}: no completion", WRONG_INPUT)
+    click.echo(kind(main, {}, "dpra", "_DPRA_COMPLETE").source())

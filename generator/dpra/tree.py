@@ -1,0 +1,202 @@
+"""Generated files against the repository: what is current, stale, edited by hand, foreign or orphaned; and atomic writes."""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dpra import __version__, resources
+from dpra.render import File
+
+_check = resources.lib("check")
+LOCK: str = _check.LOCK
+_TEMPORARY = ".dpra-tmp-"
+
+# A key of a generated file that somebody may have edited: where the spec says it.
+SPEC_KEYS = {
+    "account": "environments.<environment>.account",
+    "branches": "trunk",
+    "command": "actions.<action>.command",
+    "python-version-file": "language",
+    "region": "regions or environments.<environment>.regions",
+    "stack": "deploy.stack",
+    "template": "deploy.template",
+    "tool": "actions.<action>.tool",
+}
+
+
+class TreeError(Exception):
+    """A file cannot be written where it should be. `str()` names it."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One file: what is there, what should be, and what that means.
+
+    `state`: current, missing, stale (safe to regenerate), edited (by hand), foreign (not made by dpra), orphan (no longer
+    generated), edited-orphan.
+    """
+
+    path: str
+    state: str
+    old: bytes | None
+    new: bytes | None
+
+    @property
+    def refused(self) -> bool:
+        """Writing it would lose somebody's work."""
+        return self.state in ("edited", "foreign", "edited-orphan")
+
+
+def compare(root: Path, files: Mapping[str, File]) -> list[Change]:
+    """Every generated file and every orphan, as it stands in `root`.
+
+    Raises:
+        TreeError: a path leads out of the repository, or the lock is not dpra's.
+    """
+    locked = _locked(root)
+    changes = [_compare_one(root, path, file, locked.get(path)) for path, file in files.items()]
+    for path, entry in locked.items():
+        if path not in files and (old := _read(root, path)) is not None:
+            part = _check.block(old) if entry.get("block") else old
+            untouched = part is not None and _check.digest(part) == entry["sha256"]
+            new = _with_block(old, None) if entry.get("block") else None
+            changes.append(Change(path, "orphan" if untouched else "edited-orphan", old, new))
+    return changes
+
+
+def _compare_one(root: Path, path: str, file: File, entry: Mapping[str, Any] | None) -> Change:
+    old = _read(root, path)
+    if old is None:
+        return Change(path, "missing", None, _with_block(b"", file.content) if file.block else file.content)
+    part = _check.block(old) if file.block else old
+    if file.block and part is None:  # the user's file, without our block yet
+        return Change(path, "edited" if entry else "missing", old, _with_block(old, file.content))
+    if _check.normalised(part) == _check.normalised(file.content):
+        state = "current"
+    elif entry and _check.digest(part) == entry["sha256"]:
+        state = "stale"
+    else:
+        state = "edited" if entry or file.block else "foreign"
+    new = _with_block(old, file.content) if file.block else keep_newer_pins(file.content, old)
+    if old.replace(b"\r\n", b"\n") == new:  # a checkout with Windows' line ends is as good
+        new = old
+    return Change(path, state, old, new)
+
+
+def keep_newer_pins(new: bytes, old: bytes) -> bytes:
+    """`new` with the pins of `old` where those are newer: pins belong to the user, Dependabot's pull requests pass."""
+    newest: dict[bytes, tuple[tuple[int, ...], bytes]] = {}
+    for match in _check.PIN.finditer(old):
+        newest[match[1]] = max((_version(match[3]), match[0]), newest.get(match[1], ((), b"")))
+
+    def pin(match: re.Match[bytes]) -> bytes:
+        version, text = newest.get(match[1], ((), b""))
+        return text if version > _version(match[3]) else match[0]
+
+    return bytes(_check.PIN.sub(pin, new))
+
+
+def _version(tag: bytes) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(rb"\d+", tag))
+
+
+def _with_block(old: bytes, content: bytes | None) -> bytes:
+    """`old` with dpra's part replaced, added at the end, or (without content) taken out."""
+    text = old.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    part = f"{_check.BEGIN} (made from dpra.yml)\n{content.decode()}{_check.END}\n" if content is not None else ""
+    pattern = re.compile(rf"^{_check.BEGIN}.*?^{_check.END}\n?", re.DOTALL | re.MULTILINE)
+    if pattern.search(text):
+        text = pattern.sub(lambda _: part, text, count=1)
+    else:
+        text += ("\n" if text and not text.endswith("\n") else "") + part
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _locked(root: Path) -> dict[str, Any]:
+    content = _read(root, LOCK)
+    if content is None:
+        return {}
+    try:
+        return dict(json.loads(content)["files"])
+    except (ValueError, KeyError, TypeError):
+        raise TreeError(f"{LOCK}: not a lock that dpra wrote; take it from version control, or delete it") from None
+
+
+def _place(root: Path, path: str) -> Path:
+    place = root / path
+    if not place.resolve().is_relative_to(root.resolve()):
+        raise TreeError(f"{path}: leads out of the repository by a symbolic link or a '..'")
+    return place
+
+
+def _read(root: Path, path: str) -> bytes | None:
+    place = _place(root, path)
+    try:
+        return place.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise TreeError(f"{path}: {error.strerror}") from None
+
+
+def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec: bytes) -> None:
+    """Writes what differs, then the lock. Killed at any point, it leaves whole files, and the next run finishes the work.
+
+    Raises:
+        TreeError: a file cannot be written.
+    """
+    for change in changes:
+        if change.new is None:
+            _place(root, change.path).unlink(missing_ok=True)
+        elif change.new != change.old:
+            _replace(root, change.path, change.new)
+    lock = {
+        "dpra": __version__,
+        "spec": _check.digest(spec),
+        "files": {
+            path: {"sha256": _check.digest(file.content), **({"block": True} if file.block else {})}
+            for path, file in sorted(files.items())
+        },
+    }
+    content = (json.dumps(lock, indent=1) + "\n").encode()
+    if _read(root, LOCK) != content:
+        _replace(root, LOCK, content)
+
+
+def _replace(root: Path, path: str, content: bytes) -> None:
+    place = _place(root, path)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in place.parent.glob(f"{_TEMPORARY}*"):  # of a run that was killed
+            leftover.unlink(missing_ok=True)
+        temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{place.name}")
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            if place.exists():
+                temporary.chmod(place.stat().st_mode & 0o777)
+            temporary.replace(place)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise TreeError(f"{path}: {error.strerror or error}") from None
+
+
+def diff(change: Change) -> list[str]:
+    """The unified diff from what is there to what would be generated, a line each."""
+    old, new = (((side or b"").decode("utf-8", "replace")).splitlines() for side in (change.old, change.new))
+    names = (f"a/{change.path}" if change.old is not None else "/dev/null", f"b/{change.path}")
+    return list(difflib.unified_diff(old, new, *names, lineterm=""))
+
+
+def spec_keys(change: Change) -> list[str]:
+    """The keys of the spec that would make a hand edit, as far as the edited lines tell."""
+    edited = {m[1] for line in diff(change) if (m := re.match(r"[-+] +(?:- )?([\w-]+):", line))}
+    return sorted({SPEC_KEYS[name] for name in edited if name in SPEC_KEYS})
