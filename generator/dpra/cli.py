@@ -168,25 +168,9 @@ def plan(root: Path, form: str) -> None:
     elif form == "mermaid":
         click.echo(planning.mermaid(made), nl=False)
     else:
-        _plan_table(made)
+        from dpra import tables
 
-
-def _plan_table(plan: "Plan") -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    spec = plan.spec
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
-    for name in plan.catalogue.environments:
-        console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
-    table = Table("stage", "action", "level", "status", "job", "tool", "reason")
-    colour = {"blocks": "green", "left-out": "yellow"}
-    for a in plan.actions:
-        row = (a.stage, a.action, a.level, a.status, a.job, a.tool.splitlines()[0] if a.tool else "", a.reason)
-        table.add_row(*(Text(cell) for cell in row), style=colour.get(a.status))
-    console.print(table)
+        tables.show_plan(made)
 
 
 @main.command()
@@ -239,7 +223,7 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None) -> No
     dpra rehearse --only build,security --offline
     dpra rehearse --offline --json result.json
     """
-    from dpra import rehearsal
+    from dpra import rehearsal, tables
 
     made, _ = _plan(root)
     known = {*made.stage_of, *made.stage_of.values()}
@@ -251,8 +235,8 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None) -> No
     except rehearsal.RehearsalError as error:
         _fail(str(error), OUTSIDE_WORLD)
     if json_file:
-        json_file.write_text(json.dumps(rehearsal.as_json(result), indent=2) + "\n", encoding="utf-8")
-    rehearsal.show_table(result)
+        json_file.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+    tables.show_result(result)
     sys.exit(0 if result.ok else DOES_NOT_HOLD)
 
 

@@ -1,8 +1,8 @@
 """From a Plan to the text of every generated file.
 
 A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a whole scalar, and
-`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line. Comments with `##` are for the reader of
-the template, those with `#` for the reader of the workflow, too.
+`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line. Comments with `##` are for the
+reader of the template, those with `#` for the reader of the workflow, too.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import Any
 
 import jinja2
 
-from dpra import plan as planning
 from dpra import catalogue, resources, scalar
+from dpra import plan as planning
 from dpra.plan import Plan
 from dpra.spec.schema import schema
 
@@ -104,7 +104,8 @@ class _Loader(jinja2.BaseLoader):
 
 @cache
 def _environment(finalize: Any, language: str) -> jinja2.Environment:
-    return jinja2.Environment(  # noqa: S701 - the output is YAML or Markdown, escaped by `finalize`
+    # Not HTML: `finalize` makes each value a YAML scalar or inert Markdown.
+    return jinja2.Environment(
         loader=_Loader(language),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
@@ -116,7 +117,7 @@ def _environment(finalize: Any, language: str) -> jinja2.Environment:
         comment_start_string="<#",
         comment_end_string="#>",
         keep_trailing_newline=True,
-        autoescape=False,
+        autoescape=False,  # noqa: S701
     )
 
 
@@ -124,7 +125,7 @@ class _Hole(str):
     """Already a scalar, perhaps with a comment behind it."""
 
 
-def _yaml(value: Any) -> str:
+def _yaml(value: Any) -> Any:
     if isinstance(value, str) and "\n" in value and not isinstance(value, _Hole):
         return f"\0{json.dumps(value)}\0"  # _lines knows the indentation
     return value if isinstance(value, (_Hole, jinja2.Undefined)) else scalar.yaml(value)
@@ -142,7 +143,7 @@ def _lines(text: str) -> str:
     return re.sub(r"^( *)(- )?([^\0\n]*)\0(.*)\0$", put, text, flags=re.MULTILINE)
 
 
-def _markdown(value: Any) -> str:
+def _markdown(value: Any) -> Any:
     return value if isinstance(value, (_Hole, jinja2.Undefined)) else scalar.markdown(value)
 
 

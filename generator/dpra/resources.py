@@ -1,4 +1,4 @@
-"""Where the templates, the pack and the bootstrap template lie: beside this package when installed, else in the checkout."""
+"""Where the templates and the pack lie: beside this package when installed, else in the checkout."""
 
 import importlib.util
 from functools import cache

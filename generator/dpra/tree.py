@@ -1,4 +1,4 @@
-"""Generated files against the repository: what is current, stale, edited by hand, foreign or orphaned; and atomic writes."""
+"""Generated files against the repository: what is current, stale, edited, foreign or orphaned; and atomic writes."""
 
 import difflib
 import json
@@ -37,8 +37,8 @@ class TreeError(Exception):
 class Change:
     """One file: what is there, what should be, and what that means.
 
-    `state`: current, missing, stale (safe to regenerate), edited (by hand), foreign (not made by dpra), orphan (no longer
-    generated), edited-orphan.
+    `state`: current, missing, stale (safe to regenerate), edited (by hand), foreign (not made by dpra), orphan (no
+    longer generated), edited-orphan.
     """
 
     path: str
@@ -145,7 +145,7 @@ def _read(root: Path, path: str) -> bytes | None:
 
 
 def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec: bytes) -> None:
-    """Writes what differs, then the lock. Killed at any point, it leaves whole files, and the next run finishes the work.
+    """Writes what differs, then the lock. Killed at any point it leaves whole files, and the next run finishes.
 
     Raises:
         TreeError: a file cannot be written.

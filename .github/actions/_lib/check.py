@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Are the generated files what dpra.yml says? Standard library only: a pull request needs no installed dpra for it.
 
-It compares three things: the lock's hash of dpra.yml, the lock's hash of each generated file, and the files. A changed pin
-of a third-party action (`uses: owner/name@<sha> # v1.2.3`) is nobody's drift: pins belong to the user.
+It compares the lock's hashes with dpra.yml and with each generated file. A changed pin of a third-party action
+(`uses: owner/name@<sha> # v1.2.3`) is nobody's drift: pins belong to the user.
 """
 
 import hashlib

@@ -112,7 +112,7 @@ class Environment:
 
 @dataclass(frozen=True, kw_only=True)
 class Action:
-    """How one DPRA action is done. `dpra plan` shows which actions there are, and what they do unless told otherwise."""
+    """How one DPRA action is done. `dpra plan` shows which there are, and what they do unless told otherwise."""
 
     command: str = key(
         COMMAND,
@@ -163,8 +163,8 @@ class Spec:
     )
     repository_id: int = key(
         Number(1),
-        "The repository's id (`gh api repos/OWNER/NAME --jq .id`). Needed for repositories made, renamed or moved after "
-        "2026-07-15: GitHub puts it into the OIDC subject. With it, AWS checks it too.",
+        "The repository's id (`gh api repos/OWNER/NAME --jq .id`). Needed for repositories made, renamed or moved "
+        "after 2026-07-15: GitHub puts it into the OIDC subject. With it, AWS checks it too.",
         default=0,
         example="456",
     )

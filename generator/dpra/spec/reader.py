@@ -117,7 +117,7 @@ class _Reader:
             self.problems.append(Problem(1, 1, "empty; the README shows a minimal spec"))
             return None
         self.pipeline = _peek(root, "pipeline") or "application"
-        spec = self._model(root, Spec, "")
+        spec: Spec | None = self._model(root, Spec, "")
         if spec is not None and bool(spec.repository_id) != bool(spec.owner_id):
             self._problem(root, "repository-id", "goes together with owner-id: give both or none")
         return spec
@@ -132,6 +132,9 @@ class _Reader:
             self._problem(node, path, "anchors and aliases are not supported; write it out")
             return None
         self.seen.add(id(node))
+        tag = str(node.tag or "").removeprefix("tag:yaml.org,2002:")
+        if tag not in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq"):
+            return self._problem(node, path, f"the tag {_shown(tag)} is not allowed")
         match kind:
             case Model(model):
                 return self._model(node, model, path)
@@ -141,13 +144,10 @@ class _Reader:
                 return self._list(node, kind, path)
         if not isinstance(node, ScalarNode):
             return self._problem(node, path, f"must be {_says(kind)}, not a {_kind_of(node)}")
-        return self._scalar(node, kind, path)
+        return self._scalar(node, tag, kind, path)
 
-    def _scalar(self, node: ScalarNode, kind: Any, path: str) -> Any:
+    def _scalar(self, node: ScalarNode, tag: str, kind: Any, path: str) -> Any:
         value: str = node.value
-        tag = str(node.tag or "").removeprefix("tag:yaml.org,2002:")
-        if tag not in ("str", "int", "float", "bool", "null", "timestamp"):
-            return self._problem(node, path, f"the tag {_shown(tag)} is not allowed")
         match kind:
             case Number(least):
                 if tag == "int" and node.style is None and re.fullmatch(r"[0-9]{1,18}", value) and int(value) >= least:
@@ -272,7 +272,7 @@ def _peek(root: Node, name: str) -> str | None:
 
 
 def _kind_of(node: Node) -> str:
-    return {MappingNode: "mapping", SequenceNode: "list"}.get(type(node), "single value")
+    return "mapping" if isinstance(node, MappingNode) else "list" if isinstance(node, SequenceNode) else "single value"
 
 
 def _says(kind: Any) -> str:

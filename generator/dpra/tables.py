@@ -1,0 +1,70 @@
+"""The tables that people read. Colour only on a terminal; a pipe gets lines wide enough not to be cut."""
+
+import sys
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from dpra.plan import Plan
+
+if TYPE_CHECKING:
+    from dpra.rehearsal.result import Result
+
+COLOURS = {
+    "blocks": "green",
+    "left-out": "yellow",
+    "success": "green",
+    "failure": "red",
+    "skipped": "yellow",
+    "not run": "yellow",
+}
+
+
+def _console() -> Console:
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def _row(table: Table, status: str, *cells: str) -> None:
+    table.add_row(*(Text(cell) for cell in cells), style=COLOURS.get(status))
+
+
+def show_plan(plan: Plan) -> None:
+    """Every DPRA action of the pipeline: where, with what, whether it blocks, why."""
+    console, spec = _console(), plan.spec
+    console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
+    for name in plan.catalogue.environments:
+        console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
+    table = Table("stage", "action", "level", "status", "job", "tool", "reason")
+    for a in plan.actions:
+        tool = a.tool.splitlines()[0] if a.tool else ""
+        _row(table, a.status, a.stage, a.action, a.level, a.status, a.job, tool, a.reason)
+    console.print(table)
+
+
+def show_result(result: "Result") -> None:
+    """A rehearsal: each job's steps that are DPRA actions, what runs where, and what was only simulated."""
+    console = _console()
+    table = Table("stage", "job", "action", "result", "seconds")
+    for job in result.jobs:
+        name = f"{job.job} {job.region}".strip()
+        _row(table, job.result, job.stage, name, "", job.result, f"{job.seconds:.1f}")
+        for step in job.steps:
+            if step.id and not step.id.isdecimal():
+                _row(table, step.result, "", "", step.id, step.result, f"{step.seconds:.1f}")
+    console.print(table)
+    for d in result.deployments:
+        console.print(
+            Text(f"{d.environment} {d.account} {d.region}: stack {d.stack} {d.status}, release {d.digest[:12]}")
+        )
+    if not result.deployments:
+        console.print("Nothing was deployed.")
+    for line in result.simulated:
+        console.print(Text(f"simulated: {line}"), style="dim")
+    if result.ok:
+        console.print(Text(f"The pipeline succeeded in {result.seconds:.0f} s."), style="green")
+    else:
+        console.print(Text(f"The pipeline stopped at: {result.stopped_at}"), style="red")
+        for line in result.annotations:
+            console.print(Text(f"  {line}"))

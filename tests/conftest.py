@@ -1,0 +1,66 @@
+"""What the tests share: repositories with a spec, and the command as a user runs it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SPECS = Path(__file__).parent / "specs"
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def _dpra(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`dpra …` in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "dpra", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def dpra() -> Run:
+    return _dpra
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A git repository with the minimal spec, generated."""
+    root = tmp_path / "shop"
+    root.mkdir()
+    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
+    (root / "dpra.yml").write_bytes((SPECS / "minimal.yml").read_bytes())
+    done = _dpra("generate", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture(scope="session")
+def new_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `dpra new` makes; tests copy it before they change it."""
+    folder = tmp_path_factory.mktemp("new")
+    done = _dpra("new", "--no-input", "-o", folder, "name=shop", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "shop"
+
+
+def files_of(root: Path) -> dict[str, bytes]:
+    """Every file below `root` but git's own, for before and after."""
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and ".git" not in path.relative_to(root).parts
+    }
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Callable[[Path], dict[str, bytes]]:
+    return files_of

@@ -1,0 +1,281 @@
+"""Regeneration: what is stale, edited by hand, bumped by Dependabot, orphaned, foreign; and writes that die midway."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+PIPELINE = ".github/workflows/pipeline.yml"
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def own_check(repository: Path) -> subprocess.CompletedProcess[str]:
+    """The pull request's check: standard library only."""
+    script = repository / ".github/actions/dpra/_lib/check.py"
+    return subprocess.run(
+        [sys.executable, "-I", "-B", script], cwd=repository, capture_output=True, text=True, check=False
+    )
+
+
+def test_generated_files_hold(dpra, repository, snapshot) -> None:
+    before = snapshot(repository)
+    assert dpra("check", cwd=repository).returncode == 0
+    assert own_check(repository).returncode == 0
+    assert dpra("generate", cwd=repository).stdout.endswith("; 0 changed.\n")
+    assert snapshot(repository) == before
+
+
+def test_a_changed_trunk_changes_only_lines_that_name_it(dpra, repository) -> None:
+    with (repository / "dpra.yml").open("a") as file:
+        file.write("trunk: release\n")
+    done = dpra("check", cwd=repository)
+    assert done.returncode == 1
+    changed = [line for line in done.stdout.splitlines() if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    assert len(changed) >= 6
+    assert all("release" in line or "main" in line for line in changed)
+    assert own_check(repository).returncode == 1
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert dpra("check", cwd=repository).returncode == 0
+    assert own_check(repository).returncode == 0
+
+
+def test_a_hand_edit_is_named_refused_and_taken_back_by_force(dpra, repository, snapshot) -> None:
+    original = (repository / PIPELINE).read_bytes()
+    replace(repository / PIPELINE, "command: python -m compileall -q src", "command: make")
+    before = snapshot(repository)
+    for command in ("check", "generate"):
+        done = dpra(command, cwd=repository)
+        assert done.returncode == 1
+        assert f"{PIPELINE}: edited by hand; dpra.yml says it with actions.<action>.command" in done.stderr
+        assert "+          command: python -m compileall -q src" in done.stdout
+    assert snapshot(repository) == before
+    own = own_check(repository)
+    assert own.returncode == 1
+    assert f"::error file={PIPELINE}::edited by hand" in own.stdout
+    assert dpra("generate", "--force", cwd=repository).returncode == 0
+    assert (repository / PIPELINE).read_bytes() == original
+
+
+def test_an_edited_action_of_the_pack_is_found_too(dpra, repository) -> None:
+    gate = repository / ".github/actions/dpra/_lib/gate.py"
+    gate.write_text(gate.read_text() + "raise SystemExit(0)\n")
+    assert dpra("check", cwd=repository).returncode == 1
+    assert "gate.py" in own_check(repository).stdout
+
+
+def test_diff_shows_and_writes_nothing(dpra, repository, snapshot) -> None:
+    replace(repository / "dpra.yml", "eu-west-1", "us-east-1")
+    before = snapshot(repository)
+    done = dpra("generate", "--diff", cwd=repository)
+    assert done.returncode == 0
+    assert "+        region: [us-east-1]" in done.stdout
+    assert snapshot(repository) == before
+
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_a_newer_pin_belongs_to_the_user(dpra, repository) -> None:
+    old = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+    new = f"actions/checkout@{SHA} # v7.10.0"
+    replace(repository / PIPELINE, old, new)
+    assert dpra("check", cwd=repository).returncode == 0
+    assert own_check(repository).returncode == 0
+    replace(repository / "dpra.yml", "eu-west-1", "us-east-1")  # and it stays when the file is made again
+    assert dpra("generate", cwd=repository).returncode == 0
+    text = (repository / PIPELINE).read_text()
+    assert new in text
+    assert old not in text
+    assert "us-east-1" in text
+
+
+@pytest.mark.parametrize("pin", [f"actions/checkout@{SHA} # v7.0.0", f"actions/checkout@{SHA} # v6.9"])
+def test_an_older_pin_is_brought_up_to_date(dpra, repository, pin: str) -> None:
+    replace(repository / PIPELINE, "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", pin)
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert pin not in (repository / PIPELINE).read_text()
+
+
+@pytest.mark.parametrize("ref", ["main", "v8", f"{SHA}", f"{SHA[:7]} # v8.0.0"])
+def test_a_pin_without_commit_and_tag_is_a_hand_edit(dpra, repository, ref: str) -> None:
+    replace(repository / PIPELINE, "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", f"@{ref}")
+    assert dpra("check", cwd=repository).returncode == 1
+    assert own_check(repository).returncode == 1
+
+
+def with_lock(repository: Path, change: Callable[[dict], None]) -> None:
+    lock = repository / ".github/dpra.lock"
+    content = json.loads(lock.read_text())
+    change(content)
+    lock.write_text(json.dumps(content))
+
+
+def test_an_orphan_is_removed_if_untouched_and_kept_if_edited(dpra, repository) -> None:
+    import hashlib
+
+    for name in ("untouched.yml", "edited.yml"):
+        (repository / name).write_text("a: b\n")
+    sha256 = hashlib.sha256(b"a: b\n").hexdigest()
+    with_lock(repository, lambda lock: lock["files"].update({"untouched.yml": {"sha256": sha256}}))
+    assert "untouched.yml: orphan" in dpra("check", cwd=repository).stderr
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert not (repository / "untouched.yml").exists()
+    with_lock(repository, lambda lock: lock["files"].update({"edited.yml": {"sha256": "0" * 64}}))
+    assert dpra("generate", cwd=repository).returncode == 1
+    assert (repository / "edited.yml").exists()
+    assert dpra("generate", "--force", cwd=repository).returncode == 0
+    assert not (repository / "edited.yml").exists()
+
+
+def test_owners_that_are_dropped_leave_the_users_lines(dpra, repository) -> None:
+    owners = repository / ".github/CODEOWNERS"
+    owners.write_text("* @acme/everybody\n")
+    spec = (repository / "dpra.yml").read_text()
+    (repository / "dpra.yml").write_text(spec + "owners: ['@acme/platform']\n")
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert owners.read_text().startswith("* @acme/everybody\n# dpra: begin")
+    assert "/dpra.yml @acme/platform\n" in owners.read_text()
+    owners.write_text("# ours\n" + owners.read_text())
+    assert dpra("check", cwd=repository).returncode == 0
+    (repository / "dpra.yml").write_text(spec)
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert owners.read_text() == "# ours\n* @acme/everybody\n"
+
+
+def test_a_file_that_dpra_did_not_make_is_not_overwritten(dpra, tmp_path) -> None:
+    (tmp_path / "dpra.yml").write_bytes((Path(__file__).parent / "specs/minimal.yml").read_bytes())
+    foreign = tmp_path / PIPELINE
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("name: mine\n")
+    done = dpra("generate", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"{PIPELINE}: exists, and was not made by dpra" in done.stderr
+    assert foreign.read_text() == "name: mine\n"
+    assert not (tmp_path / ".github/dpra.lock").exists()
+
+
+def test_a_wrong_spec_changes_nothing(dpra, repository, snapshot) -> None:
+    (repository / "dpra.yml").write_text(
+        "name: Shop\nrepository: acme/shop\nregion: [eu-west-1]\nenvironments:\n"
+        '  beta: {account: "111111111111"}\n  gamma: {account: 22222222222}\n  prod: {account: "333333333333"}\n'
+        "language: cobol\n"
+    )
+    before = snapshot(repository)
+    for command in ("check", "generate", "plan"):
+        done = dpra(command, cwd=repository)
+        assert done.returncode == 2
+        assert [line.split(": ")[0] for line in done.stderr.splitlines()] == [
+            "dpra.yml:1:7",
+            "dpra.yml:3:1",
+            "dpra.yml:6:20",
+            "dpra.yml:8:11",
+        ]
+    assert snapshot(repository) == before
+
+
+def test_a_folder_that_leads_out_of_the_repository_is_not_written_through(dpra, repository, tmp_path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    docs = repository / "docs"
+    (docs / "pipeline.md").unlink()
+    docs.rmdir()
+    docs.symlink_to(outside)
+    done = dpra("generate", cwd=repository)
+    assert done.returncode == 2
+    assert "docs/pipeline.md: leads out of the repository" in done.stderr
+    assert list(outside.iterdir()) == []
+
+
+def test_a_checkout_with_windows_line_ends_holds(dpra, repository, snapshot) -> None:
+    for path in [repository / name for name in snapshot(repository)]:
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    before = snapshot(repository)
+    assert dpra("check", cwd=repository).returncode == 0
+    assert own_check(repository).returncode == 0
+    assert dpra("generate", cwd=repository).returncode == 0
+    del before[".github/dpra.lock"]
+    assert before.items() <= snapshot(repository).items()
+
+
+def test_a_broken_lock_is_an_error_and_not_a_reason_to_write(dpra, repository, snapshot) -> None:
+    (repository / ".github/dpra.lock").write_text("<<<<<<< HEAD\n")
+    before = snapshot(repository)
+    assert dpra("generate", cwd=repository).returncode == 2
+    assert own_check(repository).returncode == 2
+    assert snapshot(repository) == before
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_killed_run_leaves_whole_files_and_the_next_one_finishes(dpra, repository, snapshot, seed: int) -> None:
+    old = snapshot(repository)
+    replace(repository / "dpra.yml", "name: shop", "name: store")
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW_WRITES], cwd=repository, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    )
+    assert process.stdout is not None
+    for _ in range(random.Random(seed).randint(1, 14)):  # noqa: S311
+        process.stdout.readline()
+    time.sleep(random.Random(seed).random() / 50)  # noqa: S311
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = snapshot(repository)
+    finished = dpra("generate", cwd=repository)
+    assert finished.returncode == 0, finished.stderr
+    new = snapshot(repository)
+    assert dpra("check", cwd=repository).returncode == 0
+    assert not [name for name in new if ".dpra-tmp" in name]
+    for name, content in killed.items():
+        assert ".dpra-tmp" in name or content in (old[name], new[name]), name
+
+
+# The command itself, which stops for a moment before and after each rename.
+SLOW_WRITES = """
+import pathlib, sys, time
+replace = pathlib.Path.replace
+def slow(self, target):
+    print(target, flush=True); time.sleep(0.01); replace(self, target); time.sleep(0.01)
+pathlib.Path.replace = slow
+sys.argv = ["dpra", "generate"]
+from dpra.cli import main
+main()
+"""
+
+
+def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snapshot) -> None:
+    replace(repository / "dpra.yml", "name: shop", "name: store")
+    before = snapshot(repository)
+    done = dpra("generate", cwd=repository, PYTHONPATH=str(fails_after(repository, 3)))
+    assert done.returncode == 3
+    assert "No space left on device; run dpra generate again when that is mended" in done.stderr
+    after = snapshot(repository)
+    assert {name for name in before if before[name] != after[name]} != set()
+    assert before.keys() == after.keys()
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert dpra("check", cwd=repository).returncode == 0
+
+
+def fails_after(repository: Path, writes: int) -> Path:
+    """A folder whose sitecustomize makes a later rename fail, as a full disk does."""
+    folder = repository.parent / "full-disk"
+    folder.mkdir()
+    generator = Path(__file__).parent.parent / "generator"
+    (folder / "sitecustomize.py").write_text(
+        f"import errno, pathlib, sys\nsys.path.append({str(generator)!r})\nleft = {writes}\n"
+        "replace = pathlib.Path.replace\n"
+        "def full(self, target):\n    global left\n    left -= 1\n"
+        "    if left < 0: raise OSError(errno.ENOSPC, 'No space left on device')\n    replace(self, target)\n"
+        "pathlib.Path.replace = full\n"
+    )
+    return folder
