@@ -207,7 +207,7 @@ class _Reader:
         words = self.words.get(self.pipeline, {}).get(kind.words)
         values: dict[str, Any] = {}
         for name, key_node, value_node in self._entries(node, path):
-            here = f"{path}.{name}"
+            here = _below(path, name)
             if words is None:  # an unsupported pipeline type, already reported
                 continue
             if name not in words:
@@ -232,7 +232,7 @@ class _Reader:
         later: Iterable[str] = getattr(model, "later", ())
         before, values, meant = len(self.problems), {}, set()
         for name, key_node, value_node in self._entries(node, path):
-            here = f"{path}.{name}" if path else name
+            here = _below(path, name)
             if name in known:
                 values[known[name].name] = self._value(value_node, known[name].metadata["kind"], here)
             elif name in later:
@@ -258,8 +258,7 @@ class _Reader:
                 continue
             name = key_node.value
             if name in seen:
-                here = f"{path}.{name}" if path else name
-                self._problem(key_node, here, f"duplicate key; first on line {seen[name]}")
+                self._problem(key_node, _below(path, name), f"duplicate key; first on line {seen[name]}")
                 continue
             seen[name] = key_node.start_mark.line + 1
             yield name, key_node, value_node
@@ -269,6 +268,11 @@ def _peek(root: Node, name: str) -> str | None:
     pairs = root.value if isinstance(root, MappingNode) else []
     values = [v.value for k, v in pairs if isinstance(k, ScalarNode) and k.value == name and isinstance(v, ScalarNode)]
     return values[0] if values else None
+
+
+def _below(path: str, name: str) -> str:
+    name = name if re.fullmatch(r"[\w.<-]{1,60}", name) else _shown(name)
+    return f"{path}.{name}" if path else name
 
 
 def _kind_of(node: Node) -> str:
@@ -292,7 +296,7 @@ def _shown(value: Any) -> str:
 
 
 def _shown_node(node: Node) -> str:
-    return node.value[:40] if isinstance(node, ScalarNode) else "…"
+    return node.value if isinstance(node, ScalarNode) and re.fullmatch(r"[\w.-]{1,40}", node.value) else "…"
 
 
 def _close(word: str, known: Iterable[str]) -> list[str]:

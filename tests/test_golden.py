@@ -1,0 +1,146 @@
+"""Golden trees: what is generated, to read in a review; and every linter over it, over our own workflows and the pack.
+
+`make golden` writes them anew.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dpra import catalogue, plan, render, tree
+from dpra.rehearsal import dialect
+from dpra.spec import reader
+
+ROOT = Path(__file__).parent.parent
+SPECS = sorted((Path(__file__).parent / "specs").glob("*.yml"))
+GOLDEN = Path(__file__).parent / "golden"
+LEFT_OUT = (render.VENDORED, render.SCHEMA)  # copies of the pack; the schema has a test of its own
+
+
+def generate(spec: Path, root: Path) -> dict[str, render.File]:
+    root.mkdir(exist_ok=True)
+    shutil.copy(spec, root / "dpra.yml")
+    data = spec.read_bytes()
+    files = render.files(plan.make(reader.read(data, catalogue.words())))
+    tree.write(root, tree.compare(root, files), files, data)
+    return files
+
+
+@pytest.fixture(scope="module", params=SPECS, ids=lambda path: path.stem)
+def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    root = tmp_path_factory.mktemp("golden") / request.param.stem
+    generate(request.param, root)
+    subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
+    yield root
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
+def test_the_generated_tree_is_the_golden_one(spec: Path, tmp_path: Path) -> None:
+    files = generate(spec, tmp_path / "root")
+    made = {path: file.content.decode() for path, file in files.items() if not path.startswith(LEFT_OUT)}
+    golden = GOLDEN / spec.stem
+    if os.environ.get("DPRA_GOLDEN") == "write":
+        shutil.rmtree(golden, ignore_errors=True)
+        for path, text in made.items():
+            (golden / path).parent.mkdir(parents=True, exist_ok=True)
+            (golden / path).write_text(text, encoding="utf-8")
+    there = {p.relative_to(golden).as_posix(): p.read_text("utf-8") for p in golden.rglob("*") if p.is_file()}
+    assert there == made
+
+
+def lint(*command: str | Path, cwd: Path) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def workflows(root: Path) -> list[Path]:
+    return sorted((root / ".github/workflows").glob("*.yml"))
+
+
+def test_actionlint_with_shellcheck_is_content(generated: Path) -> None:
+    lint("actionlint", *workflows(generated), cwd=generated)
+
+
+def test_zizmor_the_auditor_is_content(generated: Path) -> None:
+    lint("zizmor", "--persona", "auditor", "--offline", "--quiet", ".", cwd=generated)
+
+
+def test_the_schemas_of_github_are_content(generated: Path) -> None:
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows(lowered(generated)), cwd=generated)
+    actions = sorted((generated / render.VENDORED).glob("*/action.yml"))
+    assert actions
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions, cwd=generated)
+    lint("check-jsonschema", "--builtin-schema", "vendor.dependabot", generated / ".github/dependabot.yml", cwd=generated)
+
+
+def lowered(root: Path) -> Path:
+    """The workflows without the keys that older schemas and act do not know."""
+    copy = root.parent / f"{root.name}-lowered"
+    for path in workflows(root):
+        target = copy / path.relative_to(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(dialect.lower_text(path.read_text("utf-8")), encoding="utf-8")
+    return copy
+
+
+def test_act_validates_the_lowered_copy_strictly(generated: Path) -> None:
+    for path in workflows(lowered(generated)):
+        lint("act", "--validate", "--strict", "--workflows", path, cwd=generated)
+
+
+def test_cfn_lint_is_content_with_the_trust(generated: Path) -> None:
+    lint("cfn-lint", *sorted((generated / "infrastructure/dpra").glob("*.yml")), cwd=generated)
+
+
+def test_the_schema_that_is_generated_accepts_the_spec(generated: Path) -> None:
+    lint("check-jsonschema", "--schemafile", generated / render.SCHEMA, generated / "dpra.yml", cwd=generated)
+
+
+def test_the_schema_refuses_what_the_reader_refuses(generated: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "dpra.yml"
+    bad.write_text((generated / "dpra.yml").read_text() + "colour: red\n")
+    done = subprocess.run(["check-jsonschema", "--schemafile", generated / render.SCHEMA, bad], check=False)
+    assert done.returncode == 1
+
+
+def test_our_own_workflows_and_the_pack_lint_clean() -> None:
+    lint("actionlint", *workflows(ROOT), cwd=ROOT)
+    lint("zizmor", "--persona", "auditor", "--offline", "--quiet", ".github", "action.yml", cwd=ROOT)
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows(ROOT), cwd=ROOT)
+    pack = [ROOT / "action.yml", *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
+    assert len(pack) == 9
+    lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *pack, cwd=ROOT)
+
+
+def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
+    from ruamel.yaml import YAML
+
+    for path in workflows(generated):
+        workflow = YAML(typ="safe", pure=True).load(path)
+        assert workflow["permissions"] == {}
+        for name, job in workflow["jobs"].items():
+            assert job["timeout-minutes"] > 0, name
+            assert set(job["permissions"]) <= {"contents", "id-token"}, name
+            assumes = any("role" in step.get("with", {}) for step in job["steps"])
+            assert assumes == ("id-token" in job["permissions"]), name
+            for step in job["steps"]:
+                if "checkout" in step.get("uses", ""):
+                    assert step["with"]["persist-credentials"] is False
+
+
+def test_a_pull_request_needs_no_secret_and_no_token(generated: Path) -> None:
+    text = (generated / ".github/workflows/pull-request.yml").read_text()
+    assert "secrets." not in text
+    assert "id-token" not in text
+    assert "environment:" not in text
+
+
+def test_every_generated_file_that_can_says_what_made_it(generated: Path) -> None:
+    lock = json.loads((generated / ".github/dpra.lock").read_text())
+    for path, entry in lock["files"].items():
+        if not path.startswith(render.VENDORED) and not path.endswith(".json") and not entry.get("block"):
+            assert render.HEADER in (generated / path).read_text("utf-8").splitlines()[0], path
