@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+# The tools of this environment, whether or not it is activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
 SPECS = Path(__file__).parent / "specs"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -98,7 +98,9 @@ class _Loader(jinja2.BaseLoader):
             lines = self._text(source, folder).splitlines()
             return "\n".join(indent + line if line else line for line in lines)
 
-        text = re.sub(r"^ *##.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".yml":
+            text = re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE)
         return re.sub(r'^( *)#% include "([^"]+)"$', put, text, flags=re.MULTILINE)
 
 

@@ -1,0 +1,94 @@
+"""Each action.yml says what the action takes and gives, and runs nothing but the script beside it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+PACK = ROOT / ".github" / "actions"
+ACTIONS = sorted(path.parent.name for path in PACK.glob("*/action.yml"))
+
+
+def load(path: Path) -> Any:
+    return YAML(typ="safe").load(path)
+
+
+def test_the_pack_is_complete() -> None:
+    assert ACTIONS == ["bake", "build", "check", "deploy", "notify", "package", "report", "test"]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_every_input_and_output_is_documented(action: str) -> None:
+    definition = load(PACK / action / "action.yml")
+    assert definition["name"] == f"dpra {action}"
+    assert len(definition["description"]) > 60
+    for name, given in definition["inputs"].items():
+        assert given["description"], name
+        assert given.get("required") is True or isinstance(given["default"], str), name
+    for name, output in definition.get("outputs", {}).items():
+        assert output["description"], name
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_no_input_reaches_a_script_but_by_the_environment(action: str) -> None:
+    definition = load(PACK / action / "action.yml")
+    used = set()
+    for step in definition["runs"]["steps"]:
+        if "uses" in step:
+            used |= set(re.findall(r"inputs\.([\w-]+)", str(step["with"])))
+            continue
+        script = re.fullmatch(r'python3 -B "\$GITHUB_ACTION_PATH/(\w+\.py)"', step["run"])
+        assert script, step["run"]
+        source = (PACK / action / script[1]).read_text()
+        for variable, value in step["env"].items():
+            name = value.removeprefix("${{ inputs.").removesuffix(" }}")
+            assert variable == f"INPUT_{name.upper().replace('-', '_')}"
+            read = f'"{variable.removeprefix("INPUT_")}"'
+            library = (PACK / "_lib" / "runner.py").read_text()
+            assert read in source or read in library, f"{variable} is read nowhere"
+            used.add(name)
+    assert used == set(definition["inputs"])
+
+
+def test_third_party_actions_are_the_pinned_ones() -> None:
+    pins = load(ROOT / "templates" / "pins.yml")
+    used = [
+        line
+        for path in PACK.glob("*/action.yml")
+        for line in re.findall(r"^.*uses: (.+)$", path.read_text(), re.MULTILINE)
+    ]
+    assert used
+    for line in used:
+        name, sha, tag = re.fullmatch(r"(\S+)@([0-9a-f]{40}) # (\S+)", line).groups()
+        assert (sha, tag) == (pins[name]["sha"], pins[name]["tag"])
+
+
+def test_scripts_need_nothing_but_the_standard_library() -> None:
+    own = {path.stem for path in (PACK / "_lib").glob("*.py")}
+    for path in PACK.glob("*/*.py"):
+        for line in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
+            assert line in sys.stdlib_module_names or line in own, f"{path.name} imports {line}"
+
+
+@pytest.mark.parametrize("script", sorted(PACK.glob("check/tools/*.sh")), ids=lambda path: path.stem)
+def test_a_tool_says_what_it_is(script: Path) -> None:
+    import install
+
+    data = install.header(script)
+    assert set(data) >= {"action", "languages", "version", "version-command", "ok-exit-codes"}
+    assert all(len(values) == 1 for key, values in data.items() if key != "pip")
+    sources = [value for key, values in data.items() if key.startswith("source ") for value in values]
+    assert sources or data["pip"]
+    for source in sources:
+        assert re.fullmatch(r"https://\S+ sha256: [0-9a-f]{64}", source)
+        assert data["version"][0] in source
+    for distribution in data.get("pip", []):
+        assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+( --hash=sha256:[0-9a-f]{64})+", distribution)
+    if "pip" in data:
+        assert any(line.startswith(f"{script.stem}=={data['version'][0]} ") for line in data["pip"])
+    subprocess.run(["bash", "-n", str(script)], check=True)

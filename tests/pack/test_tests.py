@@ -1,0 +1,136 @@
+"""A test action passes if tests ran and none failed; anything else blocks."""
+
+import json
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import pytest
+
+GOOD = '<testsuites><testsuite tests="2"><testcase classname="a" name="b"/><testcase name="c"><skipped/></testcase></testsuite></testsuites>'
+
+
+def junit(xml: str, code: int = 0) -> str:
+    return f"cat > \"$JUNIT_FILE\" <<'END'\n{xml}\nEND\nexit {code}"
+
+
+def test_passing_tests_pass(job: Any) -> None:
+    ran = job.use("test", command=junit(GOOD))
+    assert (ran.code, ran.errors) == (0, [])
+    assert ran.record["action"] == "unit-tests"
+    assert ran.record["result"] == "pass"
+    assert ran.record["findings"] == {"passed": 1, "failed": 0, "skipped": 1}
+    assert ran.outputs["report"] == str(job.evidence / "unit-tests.junit.xml")
+    assert "| 1 | 0 | 1 |" in ran.summary
+
+
+def test_pytest_is_understood(job: Any) -> None:
+    job.write("test_it.py", "def test_good():\n    pass\n\n\ndef test_bad():\n    assert 1 == 2, 'no way'\n")
+    ran = job.use("test", command='python3 -B -m pytest -q -p no:cacheprovider --junitxml "$JUNIT_FILE"')
+    assert (ran.code, ran.record["result"]) == (1, "fail")
+    assert ran.record["findings"] == {"passed": 1, "failed": 1, "skipped": 0}
+    assert ran.errors == ["title=unit-tests%3A failed::test_it.test_bad: AssertionError: no way assert 1 == 2"]
+
+
+@pytest.mark.parametrize(
+    ("command", "result", "says"),
+    [
+        (junit("<testsuite><testcase name='t'><failure message='m'/></testcase></testsuite>"), "fail", "t: m"),
+        (junit("<testsuite><testcase name='t'><error>e</error></testcase></testsuite>", 1), "fail", "t: e"),
+        (junit("<testsuite errors='1'><testcase name='t'/></testsuite>"), "fail", "declares 1"),
+        (junit("<s:testsuite xmlns:s='u'><s:testcase name='t'><s:failure/></s:testcase></s:testsuite>"), "fail", "t"),
+        (junit(GOOD, 1), "error", "the command failed with exit code 1"),
+        (junit("<testsuites/>"), "error", "no test was executed"),
+        (junit("<testsuite tests='9'/>"), "error", "no test was executed"),
+        (junit("<testsuite><testcase name='t'><skipped/></testcase></testsuite>"), "error", "no test was executed"),
+        (junit(GOOD[:-5]), "error", "cannot be read"),
+        (junit("<testsuite failures='some'><testcase name='t'/></testsuite>"), "error", "cannot be read"),
+        (junit("<?xml version='1.0' encoding='klingon'?><testsuite/>"), "error", "cannot be read"),
+        ("true", "error", "no JUnit report"),
+        ("exit 5", "error", "the command failed with exit code 5"),
+        (': > "$JUNIT_FILE"', "error", "cannot be read"),
+        ("false | true\n" + junit(GOOD), "error", "the command failed"),
+        ("echo $NOT_SET\n" + junit(GOOD), "error", "the command failed"),
+        (" ", "error", "the input 'command' is required"),
+    ],
+)
+def test_everything_else_blocks(job: Any, command: str, result: str, says: str) -> None:
+    ran = job.use("test", command=command)
+    assert (ran.code, ran.record["result"]) == (1, result)
+    assert any(says in error for error in ran.errors)
+
+
+def test_the_report_of_an_earlier_run_does_not_count(job: Any) -> None:
+    assert job.use("test", command=junit(GOOD)).code == 0
+    assert job.use("test", command="true").code == 1
+
+
+def test_what_the_command_finds(job: Any) -> None:
+    job.write("sub/here", "")
+    outputs = json.dumps({"Url": 'https://x/?a=1&b="2"'})
+    ran = job.use(
+        "test",
+        action="integration-tests",
+        command='ls here; echo "$AWS_REGION/$AWS_DEFAULT_REGION" "$DEPLOYMENT_OUTPUTS"\n' + junit(GOOD),
+        working_directory="sub",
+        deployment_outputs=outputs,
+        region="eu-west-1",
+    )
+    assert ran.code == 0
+    assert f"eu-west-1/eu-west-1 {outputs}" in ran.out
+    assert (ran.record["action"], ran.record["region"]) == ("integration-tests", "eu-west-1")
+    assert (job.evidence / "integration-tests.junit.xml").exists()
+
+
+def test_without_a_region_none_is_set(job: Any) -> None:
+    ran = job.use("test", command='echo "region ${AWS_REGION-unset} $DEPLOYMENT_OUTPUTS"\n' + junit(GOOD))
+    assert "region unset {}" in ran.out
+
+
+def test_a_working_directory_that_is_not_there_blocks(job: Any) -> None:
+    ran = job.use("test", command=junit(GOOD), working_directory="nowhere")
+    assert (ran.code, ran.record["result"]) == (1, "error")
+
+
+def test_hostile_test_names_stay_data(job: Any, hostile: str, inert: Any) -> None:
+    text = quoteattr("".join(c for c in hostile if c not in "\x0b\x0c"))  # which XML cannot hold
+    job.write("hostile.xml", f"<testsuite><testcase name={text} file={text}><failure message={text}/></testcase></testsuite>")
+    ran = job.use("test", command='cp hostile.xml "$JUNIT_FILE"')
+    assert (ran.code, ran.record["result"], len(ran.errors)) == (1, "fail", 1)
+    inert(job, ran)
+
+
+# ---- build
+
+
+def test_a_build_passes(job: Any) -> None:
+    ran = job.use("build", command="pwd; echo built", working_directory=".")
+    assert (ran.code, ran.record["action"], ran.record["result"]) == (0, "build-code", "pass")
+    assert "built" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("exit 3", "the build command failed with exit code 3"),
+        ("false\necho on", "the build command failed with exit code 1"),
+        ("false | cat", "the build command failed with exit code 1"),
+        ("echo $NOT_SET", "the build command failed with exit code"),
+        ("kill -9 $$", "the build command failed with signal 9"),
+    ],
+)
+def test_a_build_that_fails_blocks(job: Any, command: str, says: str) -> None:
+    ran = job.use("build", command=command)
+    assert (ran.code, ran.record["result"]) == (1, "fail")
+    assert says in ran.errors[0]
+
+
+def test_a_command_is_run_as_it_is(job: Any) -> None:
+    command = "cat <<'END' | tee \"it's\"\n`a` $(b) ${c} | \\ %0A ::d::\nEND"
+    assert job.use("build", command=command).code == 0
+    assert (job.workspace / "it's").read_text() == "`a` $(b) ${c} | \\ %0A ::d::\n"
+
+
+def test_a_hostile_working_directory_stays_data(job: Any, hostile: str, inert: Any) -> None:
+    ran = job.use("build", command="touch ran", working_directory=hostile)
+    assert (ran.code, (job.workspace / "ran").exists()) == (1, False)
+    inert(job, ran)

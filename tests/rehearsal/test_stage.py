@@ -1,0 +1,81 @@
+"""What is rehearsed is the working tree as it is: committed in a private clone, on the trunk."""
+
+import subprocess
+
+import pytest
+from dpra.rehearsal import RehearsalError, stage
+
+
+def git(folder, *arguments):
+    author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    done = subprocess.run(["git", *author, *arguments], cwd=folder, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def test_changes_new_files_and_deletions_are_committed_on_top_of_the_history(repository, tmp_path):
+    (repository / "README.md").write_text("changed")
+    (repository / "new.txt").write_text("new")
+    (repository / ".python-version").unlink()
+    git(repository, "rm", "--quiet", "deploy.py")
+    (repository / "ignored").mkdir()
+    (repository / "ignored/secret").write_text("x")
+    head = git(repository, "rev-parse", "HEAD")
+    sha = stage.clone(repository, "main", tmp_path / "clone")
+    clone = tmp_path / "clone"
+    assert git(clone, "rev-parse", "HEAD", "HEAD^", "refs/heads/main").split() == [sha, head, sha]
+    assert git(clone, "status", "--porcelain") == ""
+    assert git(clone, "show", "--name-status", "--format=", "HEAD").split() == [
+        "D", ".python-version", "M", "README.md", "D", "deploy.py", "A", "new.txt",
+    ]  # fmt: skip
+    assert git(clone, "remote") == ""
+
+
+def test_an_unchanged_tree_keeps_its_commit(repository, tmp_path):
+    assert stage.clone(repository, "main", tmp_path / "clone") == git(repository, "rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_another_branch_is_rehearsed_as_if_it_were_pushed_to_the_trunk(repository, tmp_path, detached):
+    git(repository, "switch", "--quiet", *(["--detach"] if detached else ["-c", "feature"]))
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "A feature")
+    stage.clone(repository, "main", tmp_path / "clone")
+    assert git(tmp_path / "clone", "symbolic-ref", "HEAD") == "refs/heads/main"
+    assert git(tmp_path / "clone", "log", "--format=%s") == "A feature\nAll of it"
+
+
+@pytest.mark.parametrize("initialised", [False, True])
+def test_a_folder_without_a_commit_gets_a_first_one(tmp_path, initialised):
+    root = tmp_path / "new"
+    root.mkdir()
+    if initialised:
+        git(root, "init", "--quiet")
+    (root / ".gitignore").write_text("no.txt\n")
+    (root / "yes.txt").write_text("")
+    (root / "no.txt").write_text("")
+    stage.clone(root, "trunk", tmp_path / "clone")
+    assert git(tmp_path / "clone", "ls-files").split() == [".gitignore", "yes.txt"]
+    assert git(tmp_path / "clone", "symbolic-ref", "HEAD") == "refs/heads/trunk"
+
+
+def test_links_and_exec_bits_stay_what_they_are(repository, tmp_path):
+    (repository / "link").symlink_to("README.md")
+    (repository / "dangling").symlink_to("/nowhere")
+    (repository / "run.sh").write_text("")
+    (repository / "run.sh").chmod(0o755)
+    stage.clone(repository, "main", tmp_path / "clone")
+    listed = {line.split("\t")[1]: line[:6] for line in git(tmp_path / "clone", "ls-files", "-s").splitlines()}
+    assert (listed["link"], listed["dangling"], listed["run.sh"]) == ("120000", "120000", "100755")
+
+
+def test_hooks_of_the_user_do_not_run(repository, tmp_path):
+    hook = repository / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    (repository / "new.txt").write_text("new")
+    stage.clone(repository, "main", tmp_path / "clone")
+
+
+def test_a_repository_without_a_pipeline_is_told_what_makes_one(tmp_path):
+    with pytest.raises(RehearsalError, match="dpra generate makes it"):
+        stage.load(tmp_path / "pipeline.yml")

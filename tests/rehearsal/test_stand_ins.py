@@ -1,0 +1,211 @@
+"""The stand-ins for third-party actions refuse what the real ones, and GitHub's services behind them, refuse."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dpra.rehearsal.third_party import STAND_INS
+from ruamel.yaml import YAML
+
+Use = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def use(tmp_path: Path) -> Use:
+    """Use an action in a workspace: its exit code, and what it said."""
+
+    def use(action: str, env: dict[str, str] | None = None, **inputs: str) -> tuple[int, str]:
+        folder = STAND_INS / action
+        known = YAML(typ="safe").load(folder / "action.yml")["inputs"]
+        given = {name: spec["default"] for name, spec in known.items()}
+        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        assert set(given) == set(known)
+        (tmp_path / "store").mkdir(exist_ok=True)
+        runner = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH")}
+        done = subprocess.run(
+            [sys.executable, "-B", str(next(folder.glob("*.py")))],
+            cwd=tmp_path,
+            env={
+                "INPUTS": json.dumps(given),
+                "DPRA_REHEARSAL_ARTIFACTS": str(tmp_path / "store"),
+                "GITHUB_REPOSITORY": "acme/demo",
+                "GITHUB_RUN_ID": "1",
+                "GITHUB_WORKSPACE": str(tmp_path),
+                "RUNNER_TEMP": str(tmp_path / "temp"),
+                "PATH": os.environ["PATH"],
+                **runner,
+                **(env or {}),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    return use
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., None]:
+    def write(*names: str) -> None:
+        for name in names:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(name)
+
+    return write
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+# ---- Artifacts
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("out", ["a.txt", "deep/b.txt"]),
+        ("out/", ["a.txt", "deep/b.txt"]),
+        ("out/a.txt", ["a.txt"]),
+        ("out/**/*.txt", ["a.txt", "deep/b.txt"]),
+        ("out/deep\nout/a.txt", ["a.txt", "deep/b.txt"]),
+        ("out\n!out/deep/**", ["a.txt"]),
+        ("out\nother.md", ["other.md", "out/a.txt", "out/deep/b.txt"]),
+    ],
+)
+def test_an_artifact_has_the_files_that_the_real_action_uploads(use, write, tmp_path, path, expected):
+    write("out/a.txt", "out/deep/b.txt", "out/.hidden", "out/.git/config", "other.md")
+    assert use("actions/upload-artifact", path=path)[0] == 0
+    assert below(tmp_path / "store/artifact") == expected
+
+
+def test_hidden_files_come_along_only_if_asked_for(use, write, tmp_path):
+    write("out/.hidden", "out/a", ".secret/b")
+    assert use("actions/upload-artifact", path=".secret", if_no_files_found="error")[0] == 1
+    assert use("actions/upload-artifact", path="out", include_hidden_files="true")[0] == 0
+    assert below(tmp_path / "store/artifact") == [".hidden", "a"]
+
+
+def test_exec_bits_are_lost(use, write, tmp_path):
+    write("run.sh")
+    (tmp_path / "run.sh").chmod(0o755)
+    use("actions/upload-artifact", path="run.sh")
+    use("actions/download-artifact", name="artifact", path="back")
+    assert (tmp_path / "back/run.sh").stat().st_mode & 0o111 == 0
+
+
+@pytest.mark.parametrize(
+    ("choice", "code", "says"), [("warn", 0, "::warning::"), ("error", 1, "::error::"), ("ignore", 0, "")]
+)
+def test_nothing_to_upload_is_what_the_input_says(use, tmp_path, choice, code, says):
+    returncode, output = use("actions/upload-artifact", path="nothing/", if_no_files_found=choice)
+    assert returncode == code
+    assert says in output
+    assert "No files were found" in output
+    assert list((tmp_path / "store").iterdir()) == []
+
+
+def test_a_name_is_used_once_unless_it_is_overwritten(use, write, tmp_path):
+    write("a", "b")
+    assert use("actions/upload-artifact", name="x", path="a")[0] == 0
+    code, output = use("actions/upload-artifact", name="x", path="b")
+    assert code == 1
+    assert "(409) Conflict" in output
+    assert use("actions/upload-artifact", name="x", path="b", overwrite="true")[0] == 0
+    assert below(tmp_path / "store/x") == ["b"]
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a:b", 'a"b', "a*", "a?", "a|b", "<a>", "a\nb"])
+def test_a_name_that_github_forbids_is_refused(use, write, name):
+    write("a")
+    code, output = use("actions/upload-artifact", name=name, path="a")
+    assert code == 1
+    assert "artifact name is not valid" in output
+
+
+def test_a_missing_artifact_is_an_error_and_a_pattern_without_a_match_is_none(use, write, tmp_path):
+    code, output = use("actions/download-artifact", name="release")
+    assert code == 1
+    assert "Artifact not found for name: release" in output
+    assert use("actions/download-artifact", pattern="evidence-*", path="e")[0] == 0
+
+
+def test_artifacts_of_a_pattern_get_a_folder_each_or_are_merged(use, write, tmp_path):
+    write("a", "b")
+    use("actions/upload-artifact", name="evidence-1", path="a")
+    use("actions/upload-artifact", name="evidence-2", path="b")
+    use("actions/upload-artifact", name="release", path="a")
+    use("actions/download-artifact", pattern="evidence-*", path="apart")
+    use("actions/download-artifact", pattern="evidence-*", path="together", merge_multiple="true")
+    assert below(tmp_path / "apart") == ["evidence-1/a", "evidence-2/b"]
+    assert below(tmp_path / "together") == ["a", "b"]
+
+
+# ---- Credentials and Python
+
+
+CREDENTIALS = "aws-actions/configure-aws-credentials"
+ROLE = "arn:aws:iam::111111111111:role/x"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"role_to_assume": ROLE}, "Input required and not supplied: aws-region"),
+        ({"role_to_assume": ROLE, "aws_region": "Ireland"}, "Region is not valid: Ireland"),
+        ({"role_to_assume": ROLE, "aws_region": "eu-west-1"}, "Did you mean to set the `id-token` permission?"),
+        ({"aws_region": "eu-west-1"}, "Could not load credentials from any providers"),
+        ({"role_to_assume": "x", "aws_region": "eu-west-1"}, "Source Account ID is needed"),
+        ({"aws_access_key_id": "AKIA", "aws_region": "eu-west-1"}, "OpenID Connect only"),
+    ],
+)
+def test_credentials_are_refused_as_the_real_action_refuses_them(use, inputs, says):
+    code, output = use(CREDENTIALS, **inputs)
+    assert code == 1
+    assert says in output
+
+
+def test_credentials_are_exported_masked_and_of_the_allowed_account(use, cloud, tmp_path):
+    issuer = {
+        "AWS_ENDPOINT_URL": cloud.url,
+        "ACTIONS_ID_TOKEN_REQUEST_URL": cloud.token_url,
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": cloud.issuer.admit("beta", "beta"),
+    }
+    role = {"role_to_assume": "arn:aws:iam::111111111111:role/dpra-demo-beta", "aws_region": "eu-west-1"}
+    code, output = use(CREDENTIALS, issuer, **role, allowed_account_ids="222222222222")
+    assert code == 1
+    assert "(111111111111) does not match" in output
+    assert not (tmp_path / "github_env").exists()
+    code, output = use(CREDENTIALS, issuer, **role, allowed_account_ids="222222222222, 111111111111")
+    assert code == 0
+    env = dict(line.split("=", 1) for line in (tmp_path / "github_env").read_text().splitlines())
+    assert env["AWS_REGION"] == env["AWS_DEFAULT_REGION"] == "eu-west-1"
+    assert env["AWS_ACCESS_KEY_ID"] in cloud.keys
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        assert f"::add-mask::{env[name]}" in output
+
+
+def test_offline_what_is_installed_beside_dpra_is_installed_in_the_job(use, write, tmp_path):
+    (tmp_path / "temp").mkdir()
+    (tmp_path / ".python-version").write_text("3.14\n")
+    offline = {"DPRA_REHEARSAL_OFFLINE": "1"}
+    code, output = use("actions/setup-python", offline, python_version_file=".python-version")
+    assert code == 0
+    assert "stands in for 3.14" in output
+    environment = tmp_path / "temp/rehearsal-python"
+    assert (tmp_path / "github_path").read_text().strip() == str(environment / "bin")
+    done = subprocess.run(
+        [environment / "bin/python", "-c", "import pytest, sys; print(sys.prefix)"], capture_output=True
+    )
+    assert done.stdout.decode().strip() == str(environment)
+
+
+def test_a_python_version_file_must_exist(use):
+    code, output = use("actions/setup-python", python_version_file=".python-version")
+    assert code == 1
+    assert "doesn't exist" in output

@@ -1,0 +1,169 @@
+"""README and CONTRIBUTING: every command is run, every recipe performed, every table made from what it tells of."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dpra import resources
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", text, re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
+
+
+def test_the_readme_lists_the_actions_as_their_files_describe_them() -> None:
+    made = actions_table()
+    pattern = re.compile(r"(<!-- actions: .*? -->\n).*(<!-- /actions -->)", re.DOTALL)
+    if os.environ.get("DPRA_GOLDEN") == "write":
+        (ROOT / "README.md").write_text(pattern.sub(lambda m: f"{m[1]}{made}{m[2]}", README), "utf-8")
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert pattern.sub(lambda m: f"{m[1]}{made}{m[2]}", text) == text
+
+
+def actions_table() -> str:
+    lines = ["| action | what it does | inputs (`*` required) | outputs |", "| --- | --- | --- | --- |"]
+    for path in sorted(resources.PACK.glob("*/action.yml")):
+        action = YAML(typ="safe", pure=True).load(path)
+        inputs = ", ".join(f"`{n}`{'*' if i.get('required') else ''}" for n, i in action["inputs"].items())
+        outputs = ", ".join(f"`{name}`" for name in action.get("outputs", {}))
+        lines.append(f"| `{path.parent.name}` | {action['description'].strip()} | {inputs} | {outputs} |")
+    return "\n".join(lines) + "\n"
+
+
+def run(command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# The commands of the README in their order, and the test that runs each.
+HERE = [
+    "pip install '.[rehearse]'",
+    "dpra new --no-input name=shop",
+    "cd shop",
+    "dpra plan",
+    "dpra check",
+    "dpra rehearse --offline",
+    "dpra generate --diff",
+    "dpra generate",
+]
+ELSEWHERE = {
+    "make demo": ".ci/run: make demo, and test_the_demo_is_the_main_job",
+    "make test": ".ci/run",
+    "aws cloudformation deploy --stack-name dpra-shop-beta --template-file infrastructure/dpra/beta.yml "
+    "--capabilities CAPABILITY_NAMED_IAM": "test_the_bootstrap_commands_of_the_readme",
+    "aws cloudformation deploy --stack-name dpra-shop-store --template-file infrastructure/dpra/store.yml":
+        "test_the_bootstrap_commands_of_the_readme",
+}  # fmt: skip
+
+
+def test_every_command_of_the_readme_is_run_by_a_test() -> None:
+    told = [line for block in blocks(README, "sh") for line in block.splitlines() if line]
+    assert sorted(told) == sorted([*HERE, *ELSEWHERE])
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme_work_in_their_order(tmp_path) -> None:
+    """Installed from this checkout into an environment of its own, as a new user would."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    # gitleaks on PATH is what the README asks for with --offline; the test environment has it.
+    (tmp_path / "bin").mkdir()
+    gitleaks = shutil.which("gitleaks")
+    assert gitleaks
+    (tmp_path / "bin/gitleaks").symlink_to(gitleaks)
+    path = os.pathsep.join([str(tmp_path / "venv/bin"), str(tmp_path / "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
+    install, *rest = HERE
+    done = run(install, ROOT, PATH=path)
+    assert done.returncode == 0, done.stderr
+    script = "\n".join(rest).replace("dpra check", "dpra check >/dev/null")
+    done = run(script, tmp_path, PATH=path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "The pipeline succeeded" in done.stdout
+    assert done.stdout.endswith("0 changed.\n")
+
+
+def test_the_spec_in_the_readme_is_a_spec(dpra, tmp_path) -> None:
+    (tmp_path / "dpra.yml").write_text(blocks(README, "yaml")[0])
+    assert dpra("generate", cwd=tmp_path).returncode == 0
+    assert dpra("check", cwd=tmp_path).returncode == 0
+
+
+def test_local_links_lead_somewhere() -> None:
+    for text in (README, CONTRIBUTING):
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
+            assert (ROOT / target).exists(), target
+
+
+# ---- CONTRIBUTING: what touches one file
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout, committed, so that a recipe's changes can be counted."""
+    copy = tmp_path / "checkout"
+    for folder in ("generator", "templates", ".github/actions", "cookiecutter-dpra"):
+        shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    git = "git -c user.name=A -c user.email=a@example.com"
+    assert run(f"git init --quiet && git add --all && {git} commit --quiet --message x", copy).returncode == 0
+    return copy
+
+
+def changed(checkout: Path) -> list[str]:
+    return run("git status --porcelain --untracked-files=all", checkout).stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_the_recipe_for_a_tool_touches_one_file_and_its_gate_blocks(dpra, checkout, new_repository, tmp_path) -> None:
+    [script] = blocks(CONTRIBUTING, "bash")
+    (checkout / ".github/actions/check/tools/ruff.sh").write_text(script)
+    assert changed(checkout) == ["?? .github/actions/check/tools/ruff.sh"]
+    path = {"PYTHONPATH": str(checkout / "generator")}
+    root = Path(shutil.copytree(new_repository, tmp_path / "shop"))
+    with (root / "dpra.yml").open("a") as file:
+        file.write("actions: {sast: {tool: ruff}}\n")
+    assert dpra("generate", cwd=root, **path).returncode == 0
+    assert "tool: ruff" in (root / ".github/workflows/pipeline.yml").read_text()
+    done = dpra("rehearse", "--offline", "--only", "security", cwd=root, **path)
+    assert done.returncode == 1  # the project's own tests use assert, which ruff counts as an error
+    assert "S101" in done.stdout
+    for test in (root / "tests").rglob("*.py"):
+        test.unlink()
+    done = dpra("rehearse", "--offline", "--only", "security", cwd=root, **path)
+    assert done.returncode == 0, done.stdout
+    (root / "src/bad.py").write_text("def run(text):\n    return eval(text)\n")
+    done = dpra("rehearse", "--offline", "--only", "security", cwd=root, **path)
+    assert done.returncode == 1
+    assert "src/bad.py:2" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, new_repository, tmp_path) -> None:
+    [step] = blocks(CONTRIBUTING, "yaml")
+    job = checkout / "templates/application/jobs/prod.yml"
+    text = job.read_text()
+    behind = '    #% include "steps/keep-evidence.yml"\n'
+    assert text.count(behind) == 1
+    job.write_text(text.replace(behind, step + behind))
+    assert changed(checkout) == [" M templates/application/jobs/prod.yml"]
+    path = {"PYTHONPATH": str(checkout / "generator")}
+    root = Path(shutil.copytree(new_repository, tmp_path / "shop"))
+    assert dpra("generate", cwd=root, **path).returncode == 0
+    subprocess.run(["actionlint"], cwd=root, check=True)
+    done = dpra("rehearse", "--offline", "--only", "prod", cwd=root, **path)
+    assert done.returncode == 0, done.stdout
+    assert "/ Say who deployed: success" in done.stdout

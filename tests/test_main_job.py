@@ -1,0 +1,170 @@
+"""The main job, executed: what `dpra new` makes goes from a commit to production, or stops where it should."""
+
+import json
+import secrets
+import shutil
+import string
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+PIPELINE = ".github/workflows/pipeline.yml"
+
+
+@dataclass
+class Rehearsal:
+    code: int
+    text: str
+    result: dict[str, Any]
+
+    def steps(self, job: str) -> list[dict[str, str]]:
+        """The results of a job's DPRA actions, for each leg of its matrix."""
+        return [
+            {step["id"]: step["result"] for step in found["steps"] if not step["id"].isdecimal()}
+            for found in self.result["jobs"]
+            if found["job"] == job
+        ]
+
+
+def rehearse(dpra, root: Path, *arguments: str) -> Rehearsal:
+    out = root.parent / f"{root.name}.json"
+    done = dpra("rehearse", "--offline", "--json", out, *arguments, cwd=root)
+    return Rehearsal(done.returncode, done.stdout + done.stderr, json.loads(out.read_text()))
+
+
+@pytest.fixture
+def copy(new_repository: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(new_repository, tmp_path / "shop"))
+
+
+def commit(root: Path) -> None:
+    identity = ("-c", "user.name=A", "-c", "user.email=a@example.com")
+    subprocess.run(["git", "add", "--all"], cwd=root, check=True)
+    subprocess.run(["git", *identity, "commit", "--quiet", "--message", "A change"], cwd=root, check=True)
+
+
+def test_a_commit_goes_to_production_in_two_regions_and_three_accounts(dpra, tmp_path, snapshot) -> None:
+    done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", "regions=eu-west-1,us-east-1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    root = tmp_path / "shop"
+    before = snapshot(root)
+    made = rehearse(dpra, root)
+    assert made.code == 0, made.text
+    ran = {(d["environment"], d["account"], d["region"]): d for d in made.result["deployments"]}
+    assert set(ran) == {
+        ("beta", "111111111111", "eu-west-1"),
+        *((name, account, region) for name, account in (("gamma", "222222222222"), ("prod", "333333333333"))
+          for region in ("eu-west-1", "us-east-1")),
+    }  # fmt: skip
+    assert {d["status"] for d in ran.values()} == {"CREATE_COMPLETE"}
+    assert len({d["digest"] for d in ran.values()}) == 1  # built once
+    plan = json.loads(dpra("plan", "--format", "json", cwd=root).stdout)
+    for action in plan["actions"]:
+        if action["status"] == "blocks":
+            legs = made.steps(action["job"])
+            assert legs
+            assert {leg[action["step"]] for leg in legs} == {"success"}, action
+    assert any("simulated" in line for line in made.text.splitlines())
+    assert snapshot(root) == before  # the user's checkout is not touched
+
+
+def test_a_failing_unit_test_stops_the_pipeline_and_nothing_is_deployed(dpra, copy) -> None:
+    with (copy / "tests/unit/test_app.py").open("a") as file:
+        file.write("\n\ndef test_that_fails():\n    assert app.quote(order((1, 1)))['total'] == 2\n")
+    made = rehearse(dpra, copy)
+    assert made.code == 1
+    assert made.result["stopped_at"] == "build / unit-tests"
+    assert "The pipeline stopped at: build / unit-tests" in made.text
+    assert "test_that_fails" in made.text
+    assert made.steps("build") == [
+        {"build-code": "success", "unit-tests": "failure", "package-and-store-artifacts": "skipped"}
+    ]
+    assert made.result["deployments"] == []
+    assert {job["job"]: job["result"] for job in made.result["jobs"]}["beta"] in ("skipped", "not run")
+
+
+def test_a_committed_aws_key_is_named_by_file_and_line_and_not_printed(dpra, copy) -> None:
+    letters = string.ascii_uppercase + "234567"
+    identifier = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
+    secret = "".join(secrets.choice(string.ascii_letters + string.digits + "+/") for _ in range(40))
+    (copy / "src/settings.py").write_text(
+        f'REGION = "eu-west-1"\nACCESS_KEY = "{identifier}"\naws_secret_access_key = "{secret}"\n'
+    )
+    commit(copy)
+    made = rehearse(dpra, copy)
+    assert made.code == 1
+    assert made.result["stopped_at"] == "security / secrets-detection"
+    assert "src/settings.py:2" in made.text
+    assert made.result["deployments"] == []
+    for text in (made.text, json.dumps(made.result)):
+        assert identifier not in text
+        assert secret not in text
+
+
+def test_an_injection_is_stopped_by_static_analysis(dpra, copy) -> None:
+    (copy / "src/find.py").write_text(
+        "import subprocess\n\n\ndef find(name: str) -> bytes:\n"
+        '    return subprocess.check_output(f"ls {name}", shell=True)\n'
+    )
+    made = rehearse(dpra, copy, "--only", "security")
+    assert made.code == 1
+    assert made.result["stopped_at"] == "security / sast"
+    assert "src/find.py:5" in made.text
+
+
+def test_a_job_of_the_wrong_environment_is_refused_by_the_emitted_trust(dpra, copy) -> None:
+    """Beta's job names gamma's environment: its token says so, and beta's role does not admit it."""
+    text = (copy / PIPELINE).read_text()
+    assert text.count("environment: beta\n    concurrency") == 1
+    (copy / PIPELINE).write_text(text.replace("environment: beta\n    concurrency", "environment: gamma\n    concurrency"))
+    made = rehearse(dpra, copy, "--only", "beta")
+    assert made.code == 1
+    assert made.result["stopped_at"] == "beta / deploy-software"
+    assert "AssumeRoleWithWebIdentity" in made.text
+    assert made.result["deployments"] == []
+
+
+def test_a_release_that_fails_its_integration_tests_does_not_reach_gamma(dpra, copy) -> None:
+    (copy / "tests/integration/test_that_fails.py").write_text(
+        "def test_a_teapot(call):\n    assert call('GET', '/health')[0] == 418\n"
+    )
+    made = rehearse(dpra, copy)
+    assert made.code == 1
+    assert made.result["stopped_at"] == "beta / integration-tests"
+    assert {d["environment"] for d in made.result["deployments"]} == {"beta"}
+    assert "200 == 418" in made.text
+
+
+def test_only_stages_and_what_they_need_run(dpra, copy) -> None:
+    made = rehearse(dpra, copy, "--only", "build")
+    assert made.code == 0, made.text
+    assert {job["job"] for job in made.result["jobs"]} == {"build", "security"}
+
+
+def test_an_installed_hook_finds_a_staged_secret(copy) -> None:
+    """The generated pre-commit hook's own command, as pre-commit runs it."""
+    from ruamel.yaml import YAML
+
+    hooks = YAML(typ="safe").load(copy / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    entries = {hook["id"]: hook["entry"].split() for hook in hooks}
+    commit(copy)
+
+    def run(hook: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(entries[hook], cwd=copy, capture_output=True, text=True, check=False)
+
+    for hook in entries:
+        assert run(hook).returncode == 0, run(hook).stdout + run(hook).stderr
+    key = "AKIA" + "".join(secrets.choice(string.ascii_uppercase + "234567") for _ in range(16))
+    (copy / "src/key.py").write_text(f'KEY = "{key}"\n')
+    subprocess.run(["git", "add", "--all"], cwd=copy, check=True)
+    done = run("secrets-detection")
+    assert done.returncode == 1
+    assert "src/key.py" in done.stdout + done.stderr
+    assert key not in done.stdout + done.stderr
+    (copy / "docs/pipeline.md").write_text("mine\n")
+    assert run("generated-files").returncode == 1
