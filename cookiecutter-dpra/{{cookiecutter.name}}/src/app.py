@@ -1,5 +1,6 @@
 """A quote service: how much an order costs. Runs in AWS Lambda behind an HTTP API."""
 
+import base64
 import json
 import logging
 from typing import Any
@@ -40,7 +41,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     if route != ("POST", "/quote"):
         return _answer(404, {"error": "there is POST /quote and GET /health"})
     try:
-        order = json.loads(event.get("body") or "")
+        body = event.get("body") or ""
+        order = json.loads(base64.b64decode(body) if event.get("isBase64Encoded") else body)
         if not isinstance(order, dict):
             raise InvalidOrder("a JSON object")
         result = quote(order)

@@ -1,9 +1,11 @@
-"""What the tests of a deployed stage share: a call of the deployed function, as the HTTP API makes it."""
+"""What the tests of a deployed stage share: a call of the deployed HTTP API."""
 
 import json
 import os
 from collections.abc import Callable
+from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,25 +14,14 @@ Call = Callable[..., tuple[int, dict[str, Any]]]
 
 @pytest.fixture(scope="session")
 def call() -> Call:
-    """call(method, path, body) -> status, answer.
-
-    It goes through Lambda's own API with the credentials of the job, so it needs no way in from the internet.
-    """
-    import boto3
-
-    function = json.loads(os.environ["DEPLOYMENT_OUTPUTS"])["FunctionName"]
-    client = boto3.client("lambda")
+    """call(method, path, body) -> status, answer."""
+    url = urlsplit(json.loads(os.environ["DEPLOYMENT_OUTPUTS"])["ApiUrl"])
+    connect = HTTPSConnection if url.scheme == "https" else HTTPConnection
 
     def call(method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
-        event = {
-            "version": "2.0",
-            "rawPath": path,
-            "requestContext": {"http": {"method": method, "path": path}},
-            "body": None if body is None else json.dumps(body),
-        }
-        reply = client.invoke(FunctionName=function, Payload=json.dumps(event))
-        payload = json.loads(reply["Payload"].read())
-        assert "FunctionError" not in reply, payload
-        return payload["statusCode"], json.loads(payload["body"])
+        connection = connect(url.netloc, timeout=20)
+        connection.request(method, url.path + path, json.dumps(body), {"content-type": "application/json"})
+        reply = connection.getresponse()
+        return reply.status, json.load(reply)
 
     return call
