@@ -44,7 +44,7 @@ def test_the_whole_pipeline_runs_and_deploys_the_release(rehearse):
     assert all(len(d.digest) == 64 and len(d.commit) == 40 for d in result.deployments)
     assert any("beta, prod-1" in line for line in result.simulated)
     assert result.stopped_at == ""
-    assert "3.12" in "".join(lines) or result.as_json()["jobs"][0]["steps"]
+    assert result.as_json()["jobs"][0]["steps"][0]["result"] == "success"
 
 
 def test_only_runs_the_chosen_stage_and_what_it_needs(rehearse):
@@ -75,6 +75,27 @@ def test_a_failure_stops_what_needs_it_and_names_the_step(rehearse, repository):
     }
     assert result.stopped_at == "build / unit-tests"
     assert "build: a.py:3: no good" in result.annotations
+
+
+def test_a_forgiven_step_fails_and_the_job_does_not(rehearse):
+    result = rehearse(one_job("{id: one, run: exit 1, continue-on-error: true}, {id: two, run: 'true'}"))
+    assert result.ok
+    assert [(step.id, step.result) for step in result.jobs[0].steps] == [("one", "failure"), ("two", "success")]
+    assert result.stopped_at == ""
+
+
+def test_a_rehearsal_that_takes_too_long_is_cut_off(rehearse, monkeypatch):
+    monkeypatch.setattr("dpra.rehearsal.run.LIMIT", 1.5)
+    result = rehearse(one_job("{id: nap, run: sleep 60}") + "  next: {needs: beta, runs-on: a, steps: [{run: 'true'}]}")
+    assert not result.ok
+    assert [(job.job, job.result) for job in result.jobs] == [("beta", "failure"), ("next", "not run")]
+    assert result.stopped_at == "beta / nap"
+    assert result.annotations == ("cut off after 2 seconds",)
+
+
+def test_each_job_has_a_home_of_its_own(rehearse):
+    jobs = "  next: {needs: beta, runs-on: ubuntu-24.04, steps: [{run: test ! -e ~/mine && test -d $TMPDIR}]}"
+    assert rehearse(one_job("{run: touch ~/mine}") + jobs).ok
 
 
 # ---- What GitHub and AWS refuse
@@ -124,6 +145,12 @@ def test_an_action_without_a_stand_in_is_named_before_anything_runs(rehearse):
 def test_an_input_that_the_real_action_does_not_have_is_named(rehearse):
     with pytest.raises(RehearsalError, match="actions/upload-artifact has no input 'paths'"):
         rehearse(one_job(f"{{uses: '{UPLOAD}', with: {{paths: a}}}}"))
+
+
+def test_a_missing_tool_is_named_with_what_installs_it(rehearse, monkeypatch):
+    monkeypatch.setattr("dpra.rehearsal.act.tools", lambda: "/nowhere")
+    with pytest.raises(RehearsalError, match=r"^act is not installed: pip install 'dpra\[rehearse\]'$"):
+        rehearse()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 from dpra.rehearsal import RehearsalError, stage
+from dpra.rehearsal.oidc import Issuer
 
 
 def git(folder, *arguments):
@@ -74,6 +75,27 @@ def test_hooks_of_the_user_do_not_run(repository, tmp_path):
     hook.chmod(0o755)
     (repository / "new.txt").write_text("new")
     stage.clone(repository, "main", tmp_path / "clone")
+
+
+def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
+    jobs = {name: {"environment": "beta", "permissions": {"id-token": right}} for name, right in
+            (("with", "write"), ("without", "none"))}  # fmt: skip
+    issuer = Issuer("acme/demo", "main", "a" * 40)
+    stage.prepare({"jobs": jobs}, jobs, issuer, "http://127.0.0.1/token", tmp_path)
+    assert jobs["with"]["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in issuer.jobs
+    assert len(issuer.jobs) == 1
+    assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN" not in jobs["without"]["env"]
+
+
+def test_the_legs_of_a_matrix_are_numbered_where_act_does_not():
+    name = "evidence-${{ strategy.job-index }}"
+    alone = {"steps": [{"with": {"name": name}}]}
+    legs = {"steps": [{"with": {"name": name}}], "strategy": {"matrix": {"region": ["a", "b"]}}}
+    stage.number_legs("alone", alone)
+    stage.number_legs("legs", legs)
+    assert alone["steps"][0]["with"]["name"] == "evidence-${{ '0' }}"
+    assert legs["steps"][0]["with"]["name"] == "evidence-${{ matrix.job-index }}"
+    assert legs["strategy"]["matrix"]["include"] == [{"region": "a", "job-index": 0}, {"region": "b", "job-index": 1}]
 
 
 def test_a_repository_without_a_pipeline_is_told_what_makes_one(tmp_path):

@@ -1,0 +1,140 @@
+"""act on the host: how it is called, what it says, and that nothing of it stays behind."""
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from .result import RehearsalError
+
+MARK = "DPRA_REHEARSAL"  # in the environment of every process of a run, as RUNNER_TRACKING_ID is on GitHub's runners
+NOWHERE = "http://127.0.0.1:9"  # a proxy that is not there
+# What pip needs of the user's environment when packages are fetched.
+NETWORK = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "CURL_CA", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+def tools() -> str:
+    """PATH for the jobs: what is installed beside dpra, then the user's."""
+    return os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+
+
+def find(tool: str = "act") -> str:
+    if not (found := shutil.which(tool, path=tools())):
+        raise RehearsalError(f"{tool} is not installed: pip install 'dpra[rehearse]'")
+    return found
+
+
+def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
+    """The whole environment of act and of the jobs: nothing of the user's but PATH, and what pip needs to fetch."""
+    own = {
+        MARK: secrets.token_hex(16),
+        f"{MARK}_ARTIFACTS": str(work / "artifacts"),
+        f"{MARK}_OFFLINE": "1" if offline else "0",
+        f"{MARK}_PYTHON": sys.executable,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_MAX_ATTEMPTS": "1",
+        "DOCKER_HOST": "unix:///nonexistent",
+        "HOME": str(work),
+        "LANG": "C.UTF-8",
+        "PATH": tools(),
+        "TMPDIR": str(work),
+    }
+    if offline:
+        own |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
+    else:
+        own |= {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)}
+        if "PIP_CONFIG_FILE" not in own and (mine := Path.home() / ".config" / "pip" / "pip.conf").is_file():
+            own["PIP_CONFIG_FILE"] = str(mine)
+    return own | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
+
+
+def command(work: Path, labels: list[str], stand_ins: Mapping[str, Path], repository: str) -> list[str]:
+    options = [find(), "push", "--directory", str(work / "repository"), "--workflows", str(work / "pipeline.yml")]
+    options += ["--eventpath", str(work / "event.json"), "--action-offline-mode", "--pull=false", "--no-cache-server"]
+    options += ["--rm", "--json", "--action-cache-path", str(work / "cache")]
+    options += ["--artifact-server-addr", "127.0.0.1", "--cache-server-addr", "127.0.0.1"]
+    for label in labels:
+        options += ["--platform", f"{label}=-self-hosted"]
+    for action, folder in stand_ins.items():
+        options += ["--local-repository", f"{action}={folder}"]
+    for name in ("env", "secret", "var", "input"):
+        options += [f"--{name}-file", os.devnull]
+    options += ["--env", f"GITHUB_REPOSITORY={repository}", "--env", "GITHUB_RUN_ID=1", "--env", "GITHUB_RUN_NUMBER=1"]
+    return [*options, "--secret", f"GITHUB_TOKEN=ghs_{secrets.token_hex(16)}"]
+
+
+@contextmanager
+def running(arguments: list[str], env: Mapping[str, str], cwd: Path) -> Iterator[subprocess.Popen[str]]:
+    """act as a process group of its own; whatever happens, none of its processes outlives this block."""
+    process = subprocess.Popen(
+        arguments,
+        env=env,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        sweep(env[MARK])
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def sweep(mark: str) -> None:
+    """Kill what carries this run's mark: act gives each step a process group of its own, and steps start others."""
+    wanted = f"{MARK}={mark}".encode()
+    for _ in range(50):  # again, until a look finds none: a process may have forked meanwhile
+        found = [pid for pid in Path("/proc").glob("[0-9]*") if carries(pid, wanted)]
+        if not found:
+            return
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(int(pid.name), signal.SIGKILL)
+        time.sleep(0.02)
+
+
+def carries(process: Path, mark: bytes) -> bool:
+    try:
+        return mark in (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def play(
+    arguments: list[str], env: Mapping[str, str], cwd: Path, hear: Callable[[dict[str, Any]], None], limit: float
+) -> tuple[int, str]:
+    """Run act to its end; `hear` gets each record. The exit code, and what it said outside of records."""
+    stray: list[str] = []
+    with running(arguments, env, cwd) as process:
+        late = threading.Timer(limit, lambda: os.killpg(process.pid, signal.SIGKILL))
+        late.daemon = True
+        late.start()
+        try:
+            for line in process.stdout or ():
+                try:
+                    hear(json.loads(line))
+                except ValueError:
+                    stray.append(line.strip())
+            code = process.wait()
+        finally:
+            late.cancel()
+    return code, "\n".join(stray[-5:])

@@ -1,0 +1,296 @@
+"""AWS on 127.0.0.1: moto behind a front that refuses what AWS refuses.
+
+moto admits any caller to any role. The front lets nobody in but by the web-identity exchange: it checks GitHub's
+token, evaluates the trust policy of the role as CloudFormation made it from the emitted templates, and serves only
+credentials that it gave out itself in this run.
+"""
+
+import base64
+import json
+import re
+import secrets
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from typing import Any
+from urllib.parse import parse_qs, unquote
+from xml.sax.saxutils import escape
+
+from . import functions
+from .oidc import PROVIDER, Issuer, Refused, admits, verify
+from .result import RehearsalError
+
+TOKEN_PATH = "/_dpra/token"  # noqa: S105
+HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
+INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
+CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
+SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}")
+
+Answer = tuple[int, Mapping[str, str], bytes]
+
+
+class Cloud:
+    """All accounts of a rehearsal, and GitHub's token endpoint. A context manager; one at a time in a process."""
+
+    def __init__(self, issuer: Issuer) -> None:
+        try:
+            from moto.moto_server.werkzeug_app import (
+                DomainDispatcherApplication,
+                MotoRequestHandler,
+                create_backend_app,
+            )
+            from werkzeug.serving import make_server
+        except ImportError as error:
+            raise RehearsalError("moto is not installed: pip install 'dpra[rehearse]'") from error
+        from . import mends
+
+        mends.mend()
+        mends.forget()
+        quiet = type("Quiet", (MotoRequestHandler,), {"log_request": lambda *_: None})
+        self.issuer = issuer
+        self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
+        self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
+        self.lock = threading.Lock()  # moto is not made for several jobs at once
+        self.moto = DomainDispatcherApplication(create_backend_app)
+        self.server = make_server("127.0.0.1", 0, self.serve, threaded=True, request_handler=quiet)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
+        mends.resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
+
+    def __enter__(self) -> "Cloud":
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        functions.stop()
+        self.server.shutdown()
+        self.server.server_close()
+
+    # ---- Requests
+
+    def serve(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterator[bytes]:
+        from werkzeug.http import HTTP_STATUS_CODES
+
+        status, headers, body = self.answer(environ)
+        headers = {**headers, "Content-Length": headers.get("Content-Length", str(len(body)))}
+        start_response(f"{status} {HTTP_STATUS_CODES.get(status, 'Unknown')}", list(headers.items()))
+        yield body
+
+    def answer(self, environ: dict[str, Any]) -> Answer:
+        path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+        service = "sts"
+        try:
+            if path == TOKEN_PATH:
+                return self.token(environ, query)
+            if http := HTTP_PATH.fullmatch(path):
+                return self.http(environ, http, query)
+            signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "") or unquote(query).replace("X-Amz-", ""))
+            form = read_form(environ) if path == "/" else {}
+            if form.get("Action") == "AssumeRoleWithWebIdentity":
+                with self.lock:
+                    return self.web_identity(form)
+            if not signed:
+                raise Refused("MissingAuthenticationToken", "Request is missing Authentication Token")
+            access_key, region, service = signed.groups()
+            account = self.account(access_key, environ, query)
+            if service == "sts" and form.get("Action") != "GetCallerIdentity":
+                raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
+            if service == "lambda" and (invoked := INVOKE_PATH.fullmatch(path)):
+                return self.invoke(environ, account, region, unquote(invoked[1]), query)
+            return self.forward(environ)
+        except Refused as refused:
+            return error_answer(service, environ.get("CONTENT_TYPE", ""), refused)
+
+    def account(self, access_key: str, environ: Mapping[str, Any], query: str) -> str:
+        """The account whose credentials sign this request."""
+        account, session = self.keys.get(access_key, ("", ""))
+        header = environ.get("HTTP_X_AMZ_SECURITY_TOKEN") or (parse_qs(query).get("X-Amz-Security-Token") or [""])[0]
+        if not account or header != session:
+            raise Refused("InvalidClientTokenId", "The security token included in the request is invalid.")
+        return account
+
+    def forward(self, environ: dict[str, Any]) -> Answer:
+        """moto's answer."""
+        started: list[Any] = []
+        with self.lock:
+            try:
+                parts = self.moto(environ, lambda *args: started.extend(args))
+                body = b"".join(parts)
+            except Exception as error:
+                self.refusals.append(f"moto failed: {type(error).__name__}: {error}")
+                raise Refused("InternalFailure", f"moto: {type(error).__name__}: {error}", 500) from error
+        return int(started[0].split()[0]), dict(started[1]), body
+
+    # ---- GitHub's token endpoint, and AWS's exchange of its token for credentials
+
+    def token(self, environ: Mapping[str, Any], query: str) -> Answer:
+        scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+        audience = (parse_qs(query).get("audience") or [f"https://github.com/{self.issuer.repository.split('/')[0]}"])[
+            0
+        ]
+        try:
+            if scheme.lower() != "bearer":
+                raise Refused("Unauthorized", "a bearer token is needed", 401)
+            token = self.issuer.token(bearer, audience)
+        except Refused as refused:
+            self.refusals.append(f"GitHub's token endpoint: {refused}")
+            return json_answer({"message": str(refused)}, refused.status)
+        return json_answer({"count": len(token), "value": token})
+
+    def web_identity(self, form: Mapping[str, str]) -> Answer:
+        role_arn = form.get("RoleArn", "")
+        try:
+            claims = self.admit(role_arn, form.get("WebIdentityToken", ""), form.get("RoleSessionName", ""))
+        except Refused as refused:
+            self.refusals.append(f"{role_arn}: {refused}")
+            message = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
+            raise Refused(
+                refused.code, message if refused.code == "AccessDenied" else str(refused), refused.status
+            ) from None
+        session = self.give(role_arn, form["RoleSessionName"])
+        fields = {
+            "SubjectFromWebIdentityToken": claims["sub"],
+            "Audience": claims["aud"],
+            "Provider": f"arn:aws:iam::{session.account_id}:oidc-provider/{PROVIDER}",
+            "AssumedRoleUser": {"Arn": session.arn, "AssumedRoleId": session.user_id},
+            "Credentials": {
+                "AccessKeyId": session.access_key_id,
+                "SecretAccessKey": session.secret_access_key,
+                "SessionToken": session.session_token,
+                "Expiration": f"{session.expiration:%Y-%m-%dT%H:%M:%SZ}",
+            },
+        }
+        name = "AssumeRoleWithWebIdentity"
+        return 200, {"Content-Type": "text/xml"}, xml({f"{name}Response": {f"{name}Result": fields}})
+
+    def admit(self, role_arn: str, token: str, session_name: str) -> dict[str, Any]:
+        """The claims of a token that may assume this role; otherwise it is refused."""
+        from moto.iam.models import iam_backends
+
+        claims = verify(token, self.issuer.secret)
+        if not SESSION_NAME.fullmatch(session_name):
+            raise Refused("ValidationError", f"{session_name!r} is no role session name", 400)
+        account = (role_arn.split(":") + [""] * 5)[4]
+        provider_arn = f"arn:aws:iam::{account}:oidc-provider/{PROVIDER}"
+        if not re.fullmatch("[0-9]{12}", account):
+            raise Refused("ValidationError", f"{role_arn} is invalid", 400)
+        iam = iam_backends[account]["aws"]
+        provider = iam.open_id_providers.get(provider_arn)
+        if provider is None:
+            raise Refused(
+                "InvalidIdentityToken", f"No OpenIDConnect provider found in your account for https://{PROVIDER}", 400
+            )
+        if claims["aud"] not in provider.client_id_list:
+            raise Refused("InvalidIdentityToken", "Incorrect token audience", 400)
+        role = next((role for role in iam.get_roles() if role.arn == role_arn), None)
+        if role is None:
+            raise Refused("AccessDenied", "there is no such role")
+        if reason := admits(json.loads(role.assume_role_policy_document), claims, provider_arn):
+            raise Refused("AccessDenied", f"its trust policy does not admit this job: {reason}")
+        return claims
+
+    def give(self, role_arn: str, session_name: str) -> Any:
+        """Credentials of a role's account, known to this front."""
+        from moto.sts.models import sts_backends
+
+        account = role_arn.split(":")[4]
+        session = sts_backends[account]["aws"].assume_role(
+            region_name="us-east-1", role_session_name=session_name, role_arn=role_arn, policy="", duration=3600,
+            external_id="",
+        )  # fmt: skip
+        self.keys[session.access_key_id] = (account, session.session_token)
+        return session
+
+    # ---- Functions
+
+    def invoke(self, environ: dict[str, Any], account: str, region: str, name: str, query: str) -> Answer:
+        qualifier = parse_qs(query).get("Qualifier", [""])[0] or None
+        event = json.loads(read_body(environ) or b"{}")
+        answer, failed, log = self.run(account, region, name, event, qualifier)
+        headers = {
+            "Content-Type": "application/json",
+            "X-Amz-Executed-Version": qualifier or "$LATEST",
+            "X-Amz-Log-Result": base64.b64encode(log.encode()[-4096:]).decode(),
+        }
+        if environ.get("HTTP_X_AMZ_INVOCATION_TYPE", "RequestResponse") == "Event":
+            return 202, headers, b""
+        return 200, headers | ({"X-Amz-Function-Error": "Unhandled"} if failed else {}), json.dumps(answer).encode()
+
+    def http(self, environ: dict[str, Any], match: re.Match[str], query: str) -> Answer:
+        """A request to an API or a function URL; the function's own policy decides who may call it."""
+        from moto.awslambda.models import lambda_backends
+
+        kind, account, region, name, path = match.groups()
+        principal, reply = ("apigateway.amazonaws.com", 500) if kind == "api" else ("*", 403)
+        with self.lock:
+            statements = lambda_backends[account][region].get_function(name).policy.statements
+        if not any(principal in json.dumps(statement.get("Principal")) for statement in statements):
+            self.refusals.append(f"{name}: no AWS::Lambda::Permission lets {principal} invoke it")
+            return json_answer({"message": "Internal Server Error" if kind == "api" else "Forbidden"}, reply)
+        headers = {key[5:].replace("_", "-"): str(value) for key, value in environ.items() if key.startswith("HTTP_")}
+        event = functions.http_event(environ["REQUEST_METHOD"], path or "/", query, headers, read_body(environ))
+        answer, failed, _ = self.run(account, region, name, event, None)
+        if failed:
+            return json_answer({"message": "Internal Server Error"}, 500 if kind == "api" else 502)
+        return functions.http_answer(answer)
+
+    def run(self, account: str, region: str, name: str, event: Any, qualifier: str | None) -> tuple[Any, bool, str]:
+        from moto.awslambda.models import lambda_backends
+
+        with self.lock:
+            try:
+                function = lambda_backends[account][region].get_function(name, qualifier)
+            except Exception as error:  # moto's classes for "not found" differ by version
+                raise Refused("ResourceNotFoundException", f"Function not found: {name}", 404) from error
+            session = self.give(function.role, name)
+        environment = {
+            "AWS_ACCESS_KEY_ID": session.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+            "AWS_SESSION_TOKEN": session.session_token,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_LAMBDA_FUNCTION_NAME": function.function_name,
+            "AWS_LAMBDA_FUNCTION_VERSION": str(qualifier or "$LATEST"),
+        }
+        return functions.invoke(function, event, environment)  # outside the lock: it may call AWS itself
+
+
+def read_body(environ: dict[str, Any]) -> bytes:
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = BytesIO(body)  # moto reads it again
+    return body
+
+
+def read_form(environ: dict[str, Any]) -> dict[str, str]:
+    """The parameters of a query-protocol request."""
+    text = environ.get("QUERY_STRING", "")
+    if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
+        text += "&" + read_body(environ).decode()
+    return {name: values[0] for name, values in parse_qs(text).items()}
+
+
+def json_answer(document: Any, status: int = 200) -> Answer:
+    return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+
+def error_answer(service: str, content_type: str, refused: Refused) -> Answer:
+    """An error in the protocol that the service speaks."""
+    if service == "s3":
+        fields: dict[str, Any] = {"Error": {"Code": refused.code, "Message": str(refused)}}
+        return refused.status, {"Content-Type": "application/xml"}, xml(fields)
+    if "json" in content_type or service == "lambda":
+        status, headers, body = json_answer({"__type": refused.code, "message": str(refused)}, refused.status)
+        return status, {**headers, "X-Amzn-ErrorType": refused.code}, body
+    error = {"Type": "Sender", "Code": refused.code, "Message": str(refused)}
+    document = {"ErrorResponse": {"Error": error, "RequestId": secrets.token_hex(8)}}
+    return refused.status, {"Content-Type": "text/xml"}, xml(document)
+
+
+def xml(value: Any) -> bytes:
+    def text(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return "".join(f"<{name}>{text(inner)}</{name}>" for name, inner in value.items())
+        return escape(str(value))
+
+    return text(value).encode()

@@ -1,0 +1,22 @@
+"""moto's CloudFormation, mended in this process so that it does what AWS does where a rehearsal depends on it."""
+
+from functools import cache
+
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+
+from . import change_sets, resource_types, resources
+
+
+@cache
+def mend() -> None:
+    """Put the mends in place, once in a process."""
+    resource_types.register()
+    resources.mend()
+    change_sets.mend()
+
+
+def forget() -> None:
+    """Empty every account: a rehearsal starts from nothing."""
+    BackendDict.reset()
+    reset_model_data()

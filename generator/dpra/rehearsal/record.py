@@ -1,0 +1,132 @@
+"""From act's stream of records to what a reader wants to know: jobs, steps, results, annotations."""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .result import Job, Step
+
+TAIL = 30  # lines of a failed step's log
+
+
+@dataclass
+class Leg:
+    """What was heard of a job, or of one leg of its matrix."""
+
+    job: str
+    region: str
+    result: str = ""
+    results: dict[str, str] = field(default_factory=dict)  # step id -> result
+    nanoseconds: dict[str, int] = field(default_factory=dict)
+    running: str = ""  # the step that has begun and not ended
+    forgiven: set[str] = field(default_factory=set)  # steps with continue-on-error that failed
+    broken: bool = False  # failed outside its steps
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+
+    @property
+    def label(self) -> str:
+        return f"{self.job} ({self.region})" if self.region else self.job
+
+
+class Record:
+    """Hears act's records, shows progress, and remembers."""
+
+    def __init__(self, workflow: Mapping[str, Any], show: Callable[[str], None]) -> None:
+        self.jobs: Mapping[str, Any] = workflow["jobs"]
+        self.show = show
+        self.legs: dict[str, Leg] = {}
+        self.annotations: list[str] = []
+        self.stopped_at = ""
+
+    def hear(self, record: dict[str, Any]) -> None:
+        if "jobID" not in record:
+            return
+        matrix = record.get("matrix") or {}
+        leg = self.legs.get(record["job"])
+        if leg is None:
+            leg = self.legs[record["job"]] = Leg(record["jobID"], str(matrix.get("region", "")))
+            self.show(f"{leg.label}: started")
+        message = str(record.get("msg", "")).rstrip("\n")
+        if record.get("raw_output"):
+            leg.log.append(message)
+        elif record.get("command") == "error":
+            self.annotate(leg, record)
+        elif record.get("level") == "error" and record.get("stage") != "Main":
+            leg.broken = True
+            self.annotations.append(f"{leg.label}: {message}")
+            self.show(f"{leg.label}: {message}")
+        if record.get("stage") == "Main" and len(record.get("stepID") or ()) == 1:
+            self.step(leg, record)
+        if "jobResult" in record:
+            self.end(leg, record["jobResult"])
+
+    def annotate(self, leg: Leg, record: dict[str, Any]) -> None:
+        at = record.get("kvPairs") or {}
+        place = ":".join(str(at[key]) for key in ("file", "line") if at.get(key))
+        text = f"{leg.label}: {place + ': ' if place else ''}{record.get('arg', '')}"
+        self.annotations.append(text)
+        self.show(text)
+
+    def step(self, leg: Leg, record: dict[str, Any]) -> None:
+        identity = record["stepID"][0]
+        name = self.names(leg.job).get(identity, identity)
+        if (result := record.get("stepResult")) is None:
+            if str(record.get("msg", "")).startswith("⭐"):
+                leg.running = identity
+                leg.log.clear()
+            elif record.get("msg") == "Failed but continue next step":
+                leg.forgiven.add(identity)
+            return
+        leg.running = ""
+        leg.results[identity] = result
+        leg.nanoseconds[identity] = int(record.get("executionTime") or 0)
+        self.show(f"{leg.label} / {name}: {result} ({leg.nanoseconds[identity] / 1e9:.1f} s)")
+        if result == "failure":
+            if identity not in leg.forgiven:
+                self.stop(leg, identity)
+            for line in leg.log:
+                self.show(f"    {line}")
+
+    def stop(self, leg: Leg, identity: str) -> None:
+        name = self.names(leg.job).get(identity, identity) if identity.isdigit() else identity
+        self.stopped_at = self.stopped_at or f"{leg.label} / {name}"
+
+    def end(self, leg: Leg, said: str) -> None:
+        """act gives all legs of a matrix the result of the worst: judge each by its steps."""
+        alone = sum(other.job == leg.job for other in self.legs.values()) == 1
+        bad = {step for step, result in leg.results.items() if result == "failure"} - leg.forgiven
+        failed = leg.broken or bool(bad) or (alone and said == "failure")
+        leg.result = "failure" if failed else "success"
+        if failed:
+            self.stopped_at = self.stopped_at or leg.label
+        self.show(f"{leg.label}: {leg.result}")
+
+    def names(self, job: str) -> dict[str, str]:
+        """Step id -> name; a step without an id has its number."""
+        found = {}
+        for number, step in enumerate(self.jobs[job].get("steps") or ()):
+            first = str(step.get("uses") or step.get("run", "")).strip().partition("\n")[0]
+            found[str(step.get("id", number))] = str(step.get("name") or first)
+        return found
+
+    def result(self, stages: Mapping[str, str], selected: list[str], finished: bool) -> tuple[Job, ...]:
+        """Every job in the workflow's order; those that act never named were skipped, or not reached."""
+        for leg in self.legs.values():
+            if leg.running:  # cut off
+                leg.results[leg.running] = "failure"
+                self.stop(leg, leg.running)
+        found = []
+        for job in self.jobs:
+            legs = [leg for leg in self.legs.values() if leg.job == job]
+            for leg in sorted(legs, key=lambda leg: leg.region):
+                steps = tuple(
+                    Step(key, name, leg.results.get(key, "skipped"), round(leg.nanoseconds.get(key, 0) / 1e9, 3))
+                    for key, name in self.names(job).items()
+                )
+                seconds = round(sum(leg.nanoseconds.values()) / 1e9, 3)
+                found.append(Job(job, stages.get(job, ""), leg.region, leg.result or "failure", seconds, steps))
+            if not legs:
+                unseen = "skipped" if finished and job in selected else "not run"
+                found.append(Job(job, stages.get(job, ""), "", unseen, 0.0, ()))
+        return tuple(found)

@@ -1,0 +1,171 @@
+"""The repository and the workflow as they are rehearsed: a private clone with the working tree's changes committed,
+and a copy of the workflow in act's dialect."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Collection, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from . import dialect
+from .oidc import Issuer
+from .result import RehearsalError
+
+INDEX = "strategy.job-index"
+WORKFLOW = Path(".github", "workflows", "pipeline.yml")
+AUTHOR = ("-c", "user.name=dpra rehearse", "-c", "user.email=rehearse@localhost", "-c", "commit.gpgSign=false")
+
+
+def git(folder: Path, *arguments: str, own: bool = False) -> str:
+    """git in a folder; in a clone of our `own` without the user's configuration."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    environment["GIT_OPTIONAL_LOCKS"] = "0"  # reading never writes the user's index
+    if own:
+        environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments], env=environment, capture_output=True, text=True, check=True
+        )
+    except FileNotFoundError as error:
+        raise RehearsalError("git is not installed") from error
+    except subprocess.CalledProcessError as error:
+        raise RehearsalError(f"git {arguments[0]}: {error.stderr.strip()}") from error
+    return done.stdout
+
+
+def clone(root: Path, trunk: str, to: Path) -> str:
+    """Clone `root` to `to`, commit the working tree as it is on the trunk; the commit's SHA."""
+    if (root / ".git").exists():
+        # Without hard links: git touches the objects that it meets again.
+        git(root, "clone", "--quiet", "--no-hardlinks", "--no-checkout", "--single-branch", str(root), str(to))
+        git(to, "remote", "remove", "origin", own=True)  # nothing in the pipeline can reach the user's repository
+        if git(to, "rev-list", "--all", "--max-count=1", own=True):  # --all: HEAD, too
+            git(to, "update-ref", f"refs/heads/{trunk}", "HEAD", own=True)
+        listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    else:
+        git(root, "init", "--quiet", str(to))
+        listed = git(
+            root, f"--git-dir={to / '.git'}", f"--work-tree={root}", "ls-files", "-z", "-o", "--exclude-standard"
+        )
+    git(to, "symbolic-ref", "HEAD", f"refs/heads/{trunk}", own=True)
+    for name in filter(None, listed.split("\0")):
+        source, target = root / name, to / name
+        if source.is_symlink() or source.is_file():  # not a deleted file, not a submodule
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    git(to, "add", "--all", "--force", own=True)
+    if git(to, "status", "--porcelain", own=True):
+        git(to, *AUTHOR, "commit", "--quiet", "--no-verify", "-m", "The working tree, as it is rehearsed", own=True)
+    return git(to, "rev-parse", "HEAD", own=True).strip()
+
+
+def load(path: Path) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        workflow = YAML(typ="safe").load(path)
+    except FileNotFoundError as error:
+        raise RehearsalError(f"{WORKFLOW}: there is no such file; dpra generate makes it") from error
+    except YAMLError as error:
+        raise RehearsalError(f"{WORKFLOW}: {error}") from error
+    if not isinstance(workflow, dict) or not isinstance(workflow.get("jobs"), dict):
+        raise RehearsalError(f"{WORKFLOW}: has no jobs")
+    return workflow
+
+
+def selected(jobs: Mapping[str, Any], stages: Mapping[str, str], only: Collection[str]) -> list[str]:
+    """The jobs to run: those of `only`, stages or jobs, and all that they need; without `only` every job."""
+    words = set(only)
+    if unknown := sorted(words - set(jobs) - {stages.get(job, "") for job in jobs}):
+        raise RehearsalError(f"no stage or job is called {', '.join(unknown)}; there are {', '.join(jobs)}")
+    chosen = [job for job in jobs if not words or job in words or stages.get(job, "") in words]
+    for job in chosen:  # grows while it is walked
+        chosen += [needed for needed in needs(jobs[job]) if needed not in chosen]
+    return [job for job in jobs if job in chosen]
+
+
+def needs(job: Mapping[str, Any]) -> list[str]:
+    needed = job.get("needs") or []
+    return [needed] if isinstance(needed, str) else list(needed)
+
+
+def environment(job: Mapping[str, Any]) -> str:
+    """The name of the GitHub environment that a job works in."""
+    named = job.get("environment") or ""
+    return str(named.get("name", "")) if isinstance(named, Mapping) else str(named)
+
+
+def may_ask_for_tokens(workflow: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+    permissions = job.get("permissions", workflow.get("permissions"))
+    return permissions == "write-all" or (isinstance(permissions, Mapping) and permissions.get("id-token") == "write")
+
+
+def runner_labels(workflow: Mapping[str, Any]) -> list[str]:
+    """The labels of all runners asked for; act silently skips a job whose label it is not told."""
+    labels: set[str] = set()
+    for job in workflow["jobs"].values():
+        asked = job.get("runs-on")
+        labels |= {asked} if isinstance(asked, str) else set(asked or ())
+    return sorted(labels)
+
+
+def refuse_unplayable(workflow: Mapping[str, Any]) -> None:
+    """Say what act would pass over in silence, or play differently."""
+    for name, job in workflow["jobs"].items():
+        if "uses" in job:
+            raise RehearsalError(f"job {name}: calls a reusable workflow; a rehearsal plays jobs with steps")
+        for key in ("container", "services"):
+            if key in job:
+                raise RehearsalError(f"job {name}: {key} needs Docker; a rehearsal runs on this machine")
+        for key, value in (("environment", environment(job)), ("runs-on", str(job.get("runs-on")))):
+            if "${{" in value:
+                raise RehearsalError(
+                    f"job {name}: {key} is an expression, which a rehearsal cannot know before it runs"
+                )
+
+
+def prepare(
+    workflow: MutableMapping[str, Any], keep: Collection[str], issuer: Issuer, token_url: str, work: Path
+) -> None:
+    """Turn a workflow, in place, into the one that act runs: its dialect, the chosen jobs, a home of its own for each,
+    and the right to a token for the jobs that have the permission, and for no other."""
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+
+    dialect.lower(workflow)
+    jobs = workflow["jobs"]
+    for name in [name for name in jobs if name not in keep]:
+        del jobs[name]
+    for name, job in jobs.items():
+        number_legs(name, job)
+        job.setdefault("env", {})
+        for variable in ("HOME", "TMPDIR"):  # on GitHub each job has a machine of its own
+            (work / variable / name).mkdir(parents=True)
+            job["env"].setdefault(variable, Quoted(work / variable / name))
+        if may_ask_for_tokens(workflow, job):
+            job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(token_url)
+            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(issuer.admit(name, environment(job)))
+
+
+def number_legs(name: str, job: MutableMapping[str, Any]) -> None:
+    """act does not know `strategy.job-index`: number the legs of a matrix in the matrix itself."""
+    if INDEX not in str(job):
+        return
+    matrix = (job.get("strategy") or {}).get("matrix")
+    if matrix:
+        if len(matrix) != 1 or not all(isinstance(values, list) for values in matrix.values()):
+            raise RehearsalError(f"job {name}: a rehearsal knows {INDEX} for a matrix of one list only")
+        ((key, values),) = list(matrix.items())
+        matrix["include"] = [{key: value, "job-index": number} for number, value in enumerate(values)]
+    replace_index(job, "matrix.job-index" if matrix else "'0'")
+
+
+def replace_index(node: Any, by: str) -> None:
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
+
+    for key, value in list(node.items() if isinstance(node, MutableMapping) else enumerate(node)):
+        if isinstance(value, str) and INDEX in value:
+            node[key] = Quoted(value.replace(INDEX, by))
+        elif isinstance(value, MutableMapping | list):
+            replace_index(value, by)
