@@ -125,6 +125,15 @@ def test_an_unknown_tool_is_refused_with_its_position(dpra, repository) -> None:
     assert done.stderr == "dpra.yml:9:10: actions.sast.tool: no tool 'bandage' for python; there is bandit\n"
 
 
+def test_what_cannot_be_planned_is_told_at_once_with_positions(dpra, repository) -> None:
+    spec = (repository / "dpra.yml").read_text().replace("222222222222", "111111111111")
+    (repository / "dpra.yml").write_text(spec + "actions: {sast: {tool: x}}\n")
+    assert dpra("plan", cwd=repository).stderr.splitlines() == [
+        "dpra.yml:6:11: environments.gamma.account: beta has this account; DPRA asks for one each",
+        "dpra.yml:8:18: actions.sast.tool: no tool 'x' for python; there is bandit",
+    ]
+
+
 def test_too_many_regions_are_refused_with_their_position(dpra, repository) -> None:
     from dpra.spec.models import REGIONS
 

@@ -110,7 +110,11 @@ def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(spec: dict) -
         assert made
         assert all(re.match(r"dpra\.yml:\d+:\d+: .", line) for line in made), made
         return
-    files = render.files(plan.make(made))
+    try:
+        files = render.files(plan.make(made))
+    except plan.PlanError as error:
+        assert all(reader.where(json.dumps(spec).encode(), key) for key in error.problems)
+        return
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for path in (".github/workflows/pipeline.yml", ".github/workflows/pull-request.yml"):

@@ -34,8 +34,8 @@ def _plan(root: Path) -> "tuple[Plan, bytes]":
     except reader.Problems as problems:
         _fail(str(problems), WRONG_INPUT)
     except plan.PlanError as error:
-        line, column = reader.where(data, error.key)
-        _fail(f"dpra.yml:{line}:{column}: {error.key}: {error}", WRONG_INPUT)
+        found = [reader.Problem(*reader.where(data, key), f"{key}: {text}") for key, text in error.problems.items()]
+        _fail(str(reader.Problems("dpra.yml", found)), WRONG_INPUT)
 
 
 def _compare(root: Path) -> "tuple[list[Change], dict[str, Any], bytes]":

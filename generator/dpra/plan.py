@@ -14,11 +14,11 @@ MOST_REGIONS = 20  # of an environment; keeps the job graph far from GitHub's si
 
 
 class PlanError(Exception):
-    """The spec is well-formed, but cannot be delivered as it asks: `key` says where, `str()` what and what to do."""
+    """The spec is well-formed, but cannot be delivered as it asks: `problems` maps a key of it to what is wrong there."""
 
-    def __init__(self, key: str, message: str) -> None:
-        self.key = key
-        super().__init__(message)
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{key}: {problem}" for key, problem in problems.items()))
 
 
 @dataclass(frozen=True)
@@ -64,29 +64,34 @@ def make(spec: Spec) -> Plan:
     """The plan of a spec.
 
     Raises:
-        PlanError: an unknown tool, or more regions than a job graph should have.
+        PlanError: an unknown tool, an account of two environments, or more regions than a job graph should have.
     """
     types = catalogue.load(spec.pipeline)
     commands = dict(resources.data("languages.yml")[spec.language])
     commands |= {name: action.command for name, action in spec.actions.items() if action.command}
-    tools = {action.id: _tool(spec, action.id) for action in types.actions if "tool" in action.takes}
+    problems: dict[str, str] = {}
+    tools = {action.id: _tool(spec, action.id, problems) for action in types.actions if "tool" in action.takes}
     plan = Plan(spec, types, (), tools, commands)
+    accounts: dict[str, str] = {}
     for environment in types.environments:
+        if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
+            problems[f"environments.{environment}.account"] = f"{first} has this account; DPRA asks for one each"
         if (count := len(plan.regions(environment))) > MOST_REGIONS:
-            raise PlanError(
-                f"environments.{environment}", f"{count} regions; an environment has at most {MOST_REGIONS}"
-            )
+            problems[f"environments.{environment}"] = f"{count} regions; an environment has at most {MOST_REGIONS}"
+    if problems:
+        raise PlanError(problems)
     return Plan(spec, types, tuple(_planned(plan, action) for action in types.actions), tools, commands)
 
 
-def _tool(spec: Spec, action: str) -> str:
+def _tool(spec: Spec, action: str, problems: dict[str, str]) -> str:
     fitting = [t for t in catalogue.tools() if t.action == action and {"any", spec.language} & set(t.languages)]
     asked = spec.actions[action].tool if action in spec.actions else ""
     for tool in fitting:
         if tool.name == asked or (not asked and tool.default):
             return tool.name
     there = ", ".join(tool.name for tool in fitting)
-    raise PlanError(f"actions.{action}.tool", f"no tool '{asked}' for {spec.language}; there is {there}")
+    problems[f"actions.{action}.tool"] = f"no tool '{asked}' for {spec.language}; there is {there}"
+    return ""
 
 
 def _planned(plan: Plan, action: catalogue.Action) -> PlannedAction:

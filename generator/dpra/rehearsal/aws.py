@@ -228,6 +228,7 @@ class Cloud:
             self.refusals.append(f"{name}: no AWS::Lambda::Permission lets {principal} invoke it")
             return json_answer({"message": "Internal Server Error" if kind == "api" else "Forbidden"}, reply)
         headers = {key[5:].replace("_", "-"): str(value) for key, value in environ.items() if key.startswith("HTTP_")}
+        headers["content-type"] = environ.get("CONTENT_TYPE", "")
         event = functions.http_event(environ["REQUEST_METHOD"], path or "/", query, headers, read_body(environ))
         answer, failed, _ = self.run(account, region, name, event, None)
         if failed:

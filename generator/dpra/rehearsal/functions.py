@@ -114,7 +114,12 @@ def link_libraries(folder: Path) -> None:
 
 
 def http_event(method: str, path: str, query: str, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """A request as API Gateway and function URLs hand it to a function: payload format 2.0."""
+    """A request as API Gateway and function URLs hand it to a function: payload format 2.0.
+
+    Text arrives as text, anything else in base64.
+    """
+    kind = next((value for name, value in headers.items() if name.lower() == "content-type"), "").partition(";")[0]
+    text = kind.startswith("text/") or kind in ("application/json", "application/javascript", "application/xml")
     return {
         "version": "2.0",
         "routeKey": "$default",
@@ -122,8 +127,8 @@ def http_event(method: str, path: str, query: str, headers: Mapping[str, str], b
         "rawQueryString": query,
         "headers": {name.lower(): value for name, value in headers.items()},
         "requestContext": {"http": {"method": method, "path": path}, "stage": "$default"},
-        "body": base64.b64encode(body).decode() if body else None,
-        "isBase64Encoded": bool(body),
+        "body": (body.decode() if text else base64.b64encode(body).decode()) if body else None,
+        "isBase64Encoded": bool(body) and not text,
     }
 
 
