@@ -205,6 +205,14 @@ def job(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
 
 
+@pytest.fixture
+def hurried(job: Runner) -> Runner:
+    """A job whose scripts do not wait between tries."""
+    (job.root / "sitecustomize.py").write_text("import time\ntime.sleep = lambda seconds: None\n")
+    job.env["PYTHONPATH"] = str(job.root)
+    return job
+
+
 @dataclass
 class Web:
     """A web server on 127.0.0.1; it keeps requests and gives its answers in order, the last one again and again."""
@@ -242,7 +250,7 @@ def web() -> Iterator[Web]:
     server.server_close()
 
 
-SHIM = """#!/usr/bin/env python3
+SHIM = """#!/usr/bin/python3 -ISB
 import json, pathlib, sys
 folder = pathlib.Path(__file__).parent
 words = sys.argv[1:]
@@ -264,7 +272,8 @@ class Aws:
     Where moto has nothing. So that neither side is invented, parameters and answers are both held against botocore's
     model of the service."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, job: Runner) -> None:
+        self.job, folder = job, job.root / "bin"
         self.folder = folder
         self.answers: dict[str, list[Any]] = {"sts get-caller-identity": [{"Account": "123456789012"}]}
         (folder / "aws").write_text(SHIM)
@@ -285,7 +294,7 @@ class Aws:
             words = json.loads(line)
             call, parameters = " ".join(words[:2]), parameters_of(words[2:])
             if "--body" in words:
-                assert Path(parameters["Body"]).is_file()
+                assert (self.job.workspace / parameters["Body"]).is_file()
             check_shape(call, "input_shape", parameters)
             made.append((call, parameters))
         return [one for one in made if name in ("", one[0])]
@@ -328,24 +337,17 @@ _models: dict[str, Any] = {}
 
 @pytest.fixture
 def aws(job: Runner) -> Aws:
-    return Aws(job.root / "bin")
+    return Aws(job)
 
 
 HOSTILE = {
-    "quotes": "it's \"quoted\" \\",
-    "newline": "one\n::error::two\r\n::set-output name=digest::three",
-    "old command": "x ##[error]forged ##[set-output name=digest]forged",
-    "new command": "::set-output name=digest::forged",
-    "indented command": "  ::warning file=a::forged",
-    "backticks": "`touch pwned` ```",
-    "substitution": "$(touch pwned) ${HOME}; touch pwned # && touch pwned",
-    "table": "a | b \\| c\n| --- | --- |",
-    "html": "<img src=x onerror=alert(1)> </td> [text](https://evil.example) @everyone <!channel>",
-    "line separators": "a\u2028::error::b\u2029::error::c\x85::error::d\x0b::error::e\x0c::error::f",
-    "escapes": "%0A::error::x%0D%25 , : ;",
+    "commands": "::set-output name=digest::forged\n::error::forged\r\n  ::warning file=a::forged\r::error::forged"
+    "\x85::error::forged\u2028::error::forged\u2029::error::forged\x0b::error::forged\x0c::error::forged",
+    "old commands": "##[error]forged ##[set-output name=digest]forged",
+    "files": "EOF\ndigest<<EOF\nforged\nEOF\ndigest=forged\n%0A::error::forged%0D%25 , : ;",
+    "shell": 'it\'s "quoted" \\ `touch pwned` $(touch pwned) ${HOME}; touch pwned # && touch pwned ${{ github.token }}',
+    "markdown": "a | b \\| c\n| --- | --- |\n``` <img src=x onerror=alert(1)> </td> [x](https://evil.example) @all",
     "bidi": "a\u202eb\u200bc\u2066d",
-    "delimiter": "EOF\ndigest<<EOF\nforged\nEOF\ndigest=forged",
-    "expression": "${{ github.token }}",
     "long": "long " * 2_048,
     "path": "../../etc/passwd",
     "option": "--version",
@@ -353,16 +355,16 @@ HOSTILE = {
 }
 
 
-@pytest.fixture(params=HOSTILE)
-def hostile(request: pytest.FixtureRequest) -> str:
-    return HOSTILE[request.param]
+@pytest.fixture
+def hostile() -> dict[str, str]:
+    return HOSTILE
 
 
 def only_data(job: Runner, ran: Ran) -> None:
     """Nothing that was given to the action became an instruction to the runner, the shell or the summary."""
     assert "Traceback" not in ran.out
     assert {name for name, _, _ in ran.commands} <= {"error", "warning"}
-    assert not any(data.startswith(("two", "forged")) for _, _, data in ran.commands)
+    assert not any(data.startswith("forged") for _, _, data in ran.commands)
     assert all(len(line) < 2_500 for line in ran.out.splitlines())
     assert not list(job.root.rglob("pwned"))
     assert "forged" not in ran.outputs.values()

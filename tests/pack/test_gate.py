@@ -56,7 +56,7 @@ def test_an_honest_tool_passes(job: Any) -> None:
         ("exit 0", "the tool wrote no SARIF report"),
         (': > "$SARIF"', "not SARIF that can be judged"),
         ('echo "[]" > "$SARIF"', "not SARIF that can be judged"),
-        ("echo '{\"runs\": []}' > \"$SARIF\"", "not SARIF that can be judged"),
+        ('echo \'{"runs": []}\' > "$SARIF"', "not SARIF that can be judged"),
         ('mkdir "$SARIF"', "not SARIF that can be judged"),
         (f"echo '{json.dumps(CLEAN)}' > \"$SARIF\"; exit 3", "the tool failed with exit code 3"),
         (f"echo '{json.dumps(CLEAN)}' > \"$SARIF\"; kill -9 $$", "the tool failed with signal 9"),
@@ -193,7 +193,11 @@ def test_every_secret_is_critical_and_only_its_place_is_kept(judge: Any, tmp_pat
     place = {"physicalLocation": {"artifactLocation": {"uri": "a%20b.ini"}, "region": region}}
     prints = {"commitSha": "ab" * 20, "commitMessage": "hunter2"}
     found = result(
-        level="note", message={"text": "hunter2"}, locations=[place], partialFingerprints=prints, fingerprints={"s": "hunter2"}
+        level="note",
+        message={"text": "hunter2"},
+        locations=[place],
+        partialFingerprints=prints,
+        fingerprints={"s": "hunter2"},
     )
     error = [{"level": "error", "message": {"text": "cannot decode hunter2"}}]
     document = report(found, invocations=[{"executionSuccessful": True, "toolConfigurationNotifications": error}])
@@ -224,20 +228,22 @@ def test_only_the_first_ten_are_shown(job: Any) -> None:
     assert ran.summary.count("| high | yes |") == 10
 
 
-def test_hostile_reports_stay_data(job: Any, hostile: str, inert: Any) -> None:
-    place = {"physicalLocation": {"artifactLocation": {"uri": hostile}, "region": {"startLine": 1}}}
-    document = report(
-        result(ruleId=hostile, level="error", message={"text": hostile}, locations=[place]),
-        invocations=[
-            {
-                "executionSuccessful": True,
-                "toolExecutionNotifications": [{"level": "error", "message": {"text": hostile}, "locations": [place]}],
-            }
-        ],
-    )
+@pytest.mark.parametrize("as_notification", [False, True])
+def test_hostile_reports_stay_data(job: Any, hostile: dict[str, str], inert: Any, as_notification: bool) -> None:
+    said = [
+        {
+            "ruleId": text,
+            "level": "error",
+            "message": {"text": text},
+            "locations": [{"physicalLocation": {"artifactLocation": {"uri": text}, "region": {"startLine": 1}}}],
+        }
+        for text in hostile.values()
+    ]
+    invocation = {"executionSuccessful": True, "toolExecutionNotifications": said}
+    document = report(invocations=[invocation]) if as_notification else report(*said)
     job.write("hostile.json", json.dumps(document))
     ran = lie(job, 'cp hostile.json "$SARIF"')
-    assert (ran.code, len(ran.errors)) == (1, 2)
+    assert (ran.code, len(ran.errors)) == (1, len(hostile))
     inert(job, ran)
 
 

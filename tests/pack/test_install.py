@@ -49,7 +49,9 @@ def use(job: Any, *data: str) -> Any:
 
 def source(web: Any, content: bytes = GOOD) -> str:
     sums = hashlib.sha256(content).hexdigest()
-    return "\n".join(f"# source linux-{machine}: {web.url}/thetool.tar.gz sha256: {sums}" for machine in ("x64", "arm64"))
+    return "\n".join(
+        f"# source linux-{machine}: {web.url}/thetool.tar.gz sha256: {sums}" for machine in ("x64", "arm64")
+    )
 
 
 def put_on_path(job: Any, version: str) -> None:
@@ -64,7 +66,9 @@ def test_the_right_archive_is_installed_once_and_run(job: Any, web: Any) -> None
     ran = use(job, source(web))
     assert (ran.code, ran.record["version"], ran.errors) == (0, "2.3.4", [])
     assert (job.temp / "ran-2.3.4").exists()
-    assert sorted(path.name for path in (job.root / "cache" / "dpra" / "thetool" / "2.3.4" / "bin").iterdir()) == ["thetool"]
+    assert sorted(path.name for path in (job.root / "cache" / "dpra" / "thetool" / "2.3.4" / "bin").iterdir()) == [
+        "thetool"
+    ]
     assert not list(job.root.rglob("escaped"))
     assert job.use("check", action="tries").code == 0
     assert len(web.requests) == 1
@@ -116,7 +120,9 @@ def test_a_server_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -
     assert failed.value.result == "error"
 
 
-@pytest.mark.parametrize("url", ["http://example.com/x", "file:///etc/passwd", "http://127.0.0.1@example.com/x", "ftp://127.0.0.1/x"])
+@pytest.mark.parametrize(
+    "url", ["http://example.com/x", "file:///etc/passwd", "http://127.0.0.1@example.com/x", "ftp://127.0.0.1/x"]
+)
 def test_downloads_are_made_by_https_only(url: str) -> None:
     import install
     import runner
@@ -155,7 +161,9 @@ def wheel(folder: Path) -> str:
     with zipfile.ZipFile(path, "w") as held:
         held.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: thetool\nVersion: 2.3.4\n")
         held.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        held.writestr("thetool-2.3.4.data/scripts/thetool", PROGRAM.format(version="2.3.4"))
+        script = zipfile.ZipInfo("thetool-2.3.4.data/scripts/thetool")
+        script.external_attr = 0o100755 << 16
+        held.writestr(script, PROGRAM.format(version="2.3.4"))
         held.writestr(f"{info}/RECORD", "")
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

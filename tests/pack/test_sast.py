@@ -2,7 +2,7 @@
 
 from typing import Any
 
-INJECTION = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = \'%s\'" % name)\n'
+INJECTION = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
 SAFE = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = ?", (name,))\n'
 
 

@@ -82,7 +82,9 @@ def test_git_failing_under_the_tool_is_an_error(job: Any) -> None:
     job.git("init", "--quiet")
     job.git("commit", "--quiet", "--allow-empty", "--message", "Begin")
     fake = job.root / "bin" / "git"
-    fake.write_text('#!/bin/sh\ncase "$*" in *log*) echo "fatal: broken" >&2; exit 128;; esac\nexec /usr/bin/git "$@"\n')
+    fake.write_text(
+        '#!/bin/sh\ncase "$*" in *log*) echo "fatal: broken" >&2; exit 128;; esac\nexec /usr/bin/git "$@"\n'
+    )
     fake.chmod(0o755)
 
     ran = job.use("check", action="secrets-detection")

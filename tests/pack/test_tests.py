@@ -6,7 +6,7 @@ from xml.sax.saxutils import quoteattr
 
 import pytest
 
-GOOD = '<testsuites><testsuite tests="2"><testcase classname="a" name="b"/><testcase name="c"><skipped/></testcase></testsuite></testsuites>'
+GOOD = '<testsuite tests="2"><testcase classname="a" name="b"/><testcase name="c"><skipped/></testcase></testsuite>'
 
 
 def junit(xml: str, code: int = 0) -> str:
@@ -91,11 +91,14 @@ def test_a_working_directory_that_is_not_there_blocks(job: Any) -> None:
     assert (ran.code, ran.record["result"]) == (1, "error")
 
 
-def test_hostile_test_names_stay_data(job: Any, hostile: str, inert: Any) -> None:
-    text = quoteattr("".join(c for c in hostile if c not in "\x0b\x0c"))  # which XML cannot hold
-    job.write("hostile.xml", f"<testsuite><testcase name={text} file={text}><failure message={text}/></testcase></testsuite>")
+def test_hostile_test_names_stay_data(job: Any, hostile: dict[str, str], inert: Any) -> None:
+    cases = ""
+    for text in hostile.values():
+        quoted = quoteattr("".join(c for c in text if c not in "\x0b\x0c"))  # which XML cannot hold
+        cases += f"<testcase name={quoted} file={quoted}><failure message={quoted}/></testcase>"
+    job.write("hostile.xml", f"<testsuite>{cases}</testsuite>")
     ran = job.use("test", command='cp hostile.xml "$JUNIT_FILE"')
-    assert (ran.code, ran.record["result"], len(ran.errors)) == (1, "fail", 1)
+    assert (ran.code, ran.record["result"], len(ran.errors)) == (1, "fail", len(hostile))
     inert(job, ran)
 
 
@@ -130,7 +133,8 @@ def test_a_command_is_run_as_it_is(job: Any) -> None:
     assert (job.workspace / "it's").read_text() == "`a` $(b) ${c} | \\ %0A ::d::\n"
 
 
-def test_a_hostile_working_directory_stays_data(job: Any, hostile: str, inert: Any) -> None:
-    ran = job.use("build", command="touch ran", working_directory=hostile)
+@pytest.mark.parametrize("kind", ["commands", "shell", "long"])
+def test_a_hostile_working_directory_stays_data(job: Any, hostile: dict[str, str], kind: str, inert: Any) -> None:
+    ran = job.use("build", command="touch ran", working_directory=hostile[kind])
     assert (ran.code, (job.workspace / "ran").exists()) == (1, False)
     inert(job, ran)

@@ -1,0 +1,40 @@
+"""The AWS CLI, one call at a time: parameters go in as JSON and the answer comes out as JSON."""
+
+import json
+import os
+import re
+import subprocess
+from typing import Any
+
+import runner
+
+
+class Refused(runner.Failed):
+    """AWS said no; `code` is its error code, such as ValidationError."""
+
+    def __init__(self, call: str, stderr: str) -> None:
+        said = re.search(r"\((\w+)\) when calling", stderr)
+        self.code = said[1] if said else ""
+        super().__init__(f"aws {call}: {stderr.strip() or 'failed without a word'}", "error")
+
+
+def call(region: str, service: str, operation: str, *options: str, **parameters: Any) -> dict[str, Any]:
+    """`aws SERVICE OPERATION`. JSON keeps values as they are: the CLI would fetch a parameter that is `file://...`."""
+    words = ["aws", service, operation, *options, "--region", region, "--output", "json"]
+    if parameters:
+        words += ["--cli-input-json", json.dumps(parameters, ensure_ascii=False)]
+    try:
+        ran = subprocess.run(words, env={**os.environ, "AWS_PAGER": ""}, capture_output=True, check=False)
+    except OSError as problem:
+        raise runner.Failed(f"the AWS CLI cannot be run: {problem.strerror}", "error") from problem
+    if ran.returncode:
+        raise Refused(f"{service} {operation}", ran.stderr.decode(errors="replace"))
+    answer: dict[str, Any] = json.loads(ran.stdout or "{}")
+    return answer
+
+
+def expect_account(region: str, account: str) -> None:
+    """Fail unless the credentials are of this account: the last chance before anything is touched."""
+    caller = call(region, "sts", "get-caller-identity")["Account"]
+    if caller != account:
+        raise runner.Failed(f"the credentials are of account {caller}, not {account}", "error")

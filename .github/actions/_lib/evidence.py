@@ -1,0 +1,91 @@
+"""The run's evidence: one JSON object a line in $RUNNER_TEMP/dpra/evidence.jsonl, one line for each action that ran.
+
+By hand: evidence.py ACTION RESULT [--tool TOOL] [--region REGION]
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import runner
+
+RESULTS = ("pass", "fail", "error")
+
+
+def directory() -> Path:
+    path = runner.temp() / "dpra"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def append(
+    action: str,
+    result: str,
+    *,
+    tool: str = "",
+    version: str = "",
+    region: str = "",
+    findings: dict[str, int] | None = None,
+    seconds: float = 0.0,
+    where: str = "",
+) -> None:
+    record = {
+        "schema": 1,
+        "action": action,
+        "job": os.environ.get("GITHUB_JOB", ""),
+        "region": region,
+        "tool": tool,
+        "version": version,
+        "gate": "blocks",
+        "result": result,
+        "findings": findings or {},
+        "seconds": round(seconds, 2),
+        "commit": os.environ.get("GITHUB_SHA", ""),
+        "run": os.environ.get("GITHUB_RUN_ID", ""),
+        "attempt": os.environ.get("GITHUB_RUN_ATTEMPT", ""),
+        "where": where,
+    }
+    with open(directory() / "evidence.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+@contextmanager
+def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Do an action inside: it is timed and recorded however it ends; `runner.Failed` becomes an error and exit code 1.
+
+    The block may add to the facts it is given (`tool`, `findings`, ...)."""
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", action):
+        runner.error(f"'{action}' is not the id of a DPRA action")  # it becomes part of file names
+        sys.exit(1)
+    started = time.monotonic()
+    result = "error"
+    try:
+        yield facts
+        result = "pass"
+    except runner.Failed as failed:
+        result = failed.result
+        if str(failed):  # else it has been said
+            runner.error(str(failed), title=action)
+        sys.exit(1)
+    except OSError as problem:
+        runner.error(f"{problem.strerror}: {problem.filename}", title=action)
+        sys.exit(1)
+    finally:
+        append(action, result, seconds=time.monotonic() - started, **facts)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Append one record to the run's evidence.")
+    parser.add_argument("action")
+    parser.add_argument("result", choices=RESULTS)
+    parser.add_argument("--tool", default="")
+    parser.add_argument("--region", default="")
+    arguments = parser.parse_args()
+    append(arguments.action, arguments.result, tool=arguments.tool, region=arguments.region)

@@ -1,0 +1,114 @@
+"""What a script says to the runner: log commands, step outputs, the step summary. User text is made inert first."""
+
+import json
+import os
+import subprocess
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+LONGEST = 500  # characters of somebody else's text that are shown
+
+
+class Failed(Exception):
+    """The answer is no. `result` goes into the evidence: "fail", or "error" where the action could not do its work."""
+
+    def __init__(self, message: str = "", result: str = "fail") -> None:
+        super().__init__(message)
+        self.result = result
+
+
+def given(name: str) -> str:
+    """An input of the action (the step's env gives it as INPUT_<NAME>)."""
+    return os.environ.get(f"INPUT_{name}", "").strip()
+
+
+def required(name: str) -> str:
+    if value := given(name):
+        return value
+    raise Failed(f"the input '{name.lower().replace('_', '-')}' is required", "error")
+
+
+def job_results() -> dict[str, str]:
+    """The result of every job, from the input `needs`, which is toJSON(needs)."""
+    try:
+        return {job: str(need["result"]) for job, need in json.loads(given("NEEDS") or "{}").items()}
+    except (ValueError, TypeError, AttributeError, KeyError) as problem:
+        raise Failed("the input 'needs' is not toJSON(needs)", "error") from problem
+
+
+def temp() -> Path:
+    return Path(os.environ["RUNNER_TEMP"])
+
+
+def bash(command: str, directory: str = ".", **variables: str) -> int:
+    """Run a user's command, which stops at its first failure; its exit code."""
+    if not Path(directory).is_dir():
+        raise Failed(f"the working directory '{directory}' does not exist", "error")
+    words = ["bash", "-euo", "pipefail", "-c", command]
+    return subprocess.run(words, cwd=directory, env={**os.environ, **variables}, check=False).returncode
+
+
+def ended(exit_code: int) -> str:
+    return f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code}"
+
+
+def inert(text: str) -> str:
+    """One short printable line, without the `##[` that starts a log command anywhere in a line."""
+    shown = text[: LONGEST + 1]
+    # Category C: control, format (bidi) and surrogate characters; Zl and Zp: the line separators of Unicode.
+    shown = "".join(" " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in shown)
+    if len(text) > LONGEST:
+        shown = shown[:LONGEST] + "…"
+    return " ".join(shown.split()).replace("##[", "# #[")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _command(name: str, text: str, **properties: str | int) -> None:
+    given = [
+        f"{key}={_data(inert(str(value))).replace(':', '%3A').replace(',', '%2C')}"
+        for key, value in properties.items()
+        if value
+    ]
+    print(f"::{name}{' ' if given else ''}{','.join(given)}::{_data(inert(text))}", flush=True)
+
+
+def error(text: str, file: str = "", line: int = 0, title: str = "") -> None:
+    _command("error", text, file=file, line=line, title=title)
+
+
+def warning(text: str) -> None:
+    _command("warning", text)
+
+
+def say(text: str) -> None:
+    """A plain log line; one that starts with `::`, blanks or not before it, would be a command."""
+    line = inert(text)
+    print(f"> {line}" if line.startswith("::") else line, flush=True)
+
+
+def output(name: str, value: str) -> None:
+    end = os.urandom(16).hex()  # a value cannot contain an end it cannot guess
+    _append("GITHUB_OUTPUT", f"{name}<<{end}\n{value}\n{end}\n")
+
+
+def code(text: str) -> str:
+    """User text for Markdown: a code span, in which nothing has a meaning but the two characters replaced."""
+    return "`" + (inert(text).replace("`", "'").replace("|", "¦") or " ") + "`"
+
+
+def summary(title: str, head: Sequence[str] = (), rows: Iterable[Sequence[str]] = ()) -> None:
+    """A heading and a table in the step summary; cells are Markdown."""
+    lines = [f"### {title}", ""]
+    if head:
+        lines += [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)] + [""]
+    _append("GITHUB_STEP_SUMMARY", "\n".join(lines) + "\n")
+
+
+def _append(variable: str, text: str) -> None:
+    if path := os.environ.get(variable):
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text)

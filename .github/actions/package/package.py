@@ -1,0 +1,62 @@
+"""Packs what the project's command put into $PACKAGE_DIR, with the CloudFormation template, as one release."""
+
+import shutil
+import stat
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import evidence
+import release
+import runner
+
+LARGEST_TEMPLATE = 51_200  # bytes CloudFormation takes in a request
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment zip knows: the same files give the same bytes
+
+
+def pack(source: Path, target: Path) -> None:
+    paths = sorted((path for path in source.rglob("*") if path.is_symlink() or not path.is_dir()), key=str)
+    if not paths:
+        raise runner.Failed('the package is empty: the command must put files into "$PACKAGE_DIR"')
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in paths:
+            name = path.relative_to(source).as_posix()
+            if path.is_symlink() or not path.is_file():
+                raise runner.Failed(f"'{name}' is no plain file; copy links with cp -rL", "error")
+            if not name.isprintable():
+                raise runner.Failed(f"'{name}': the name of a packaged file must be printable", "error")
+            entry = zipfile.ZipInfo(name, EPOCH)
+            executable = path.stat().st_mode & stat.S_IXUSR
+            entry.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
+            entry.create_system = 3  # Unix, on every machine
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, path.read_bytes())
+
+
+def main() -> None:
+    with evidence.recorded("package-and-store-artifacts", tool="zip") as facts:
+        component, template = runner.required("COMPONENT"), Path(runner.required("TEMPLATE"))
+        if not template.is_file():
+            raise runner.Failed(f"the template '{template}' does not exist", "error")
+        if template.stat().st_size > LARGEST_TEMPLATE:
+            raise runner.Failed(f"the template '{template}' is larger than {LARGEST_TEMPLATE} bytes", "error")
+        package = Path(tempfile.mkdtemp(dir=runner.temp()))
+        code = runner.bash(runner.required("COMMAND"), PACKAGE_DIR=str(package))
+        if code:
+            raise runner.Failed(f"the package command failed with {runner.ended(code)}")
+        out = runner.temp() / "dpra-release"
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        pack(package, out / "package.zip")
+        shutil.copyfile(template, out / "template.yml")
+        digest = release.describe(out, component)
+        facts["where"] = digest
+        runner.output("digest", digest)
+        runner.output("path", str(out))
+        runner.say(f"release {digest}")
+        runner.summary("release", ("component", "digest"), [(runner.code(component), runner.code(digest))])
+
+
+main()

@@ -1,0 +1,167 @@
+"""What is required and has no passing record fails, however it came to be absent."""
+
+import json
+from typing import Any
+
+import pytest
+
+EXPECTED = "build unit-tests required\nsecurity sast required\nbeta dast recommended\n"
+
+
+def record(job: str, action: str, result: str = "pass", **more: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "action": action,
+        "job": job,
+        "region": "",
+        "tool": "tool",
+        "version": "1.0",
+        "gate": "blocks",
+        "result": result,
+        "findings": {"high": 0, "low": 2},
+        "seconds": 1.0,
+        "commit": "c0ffee" + "0" * 34,
+        "run": "7",
+        "attempt": "1",
+        "where": "",
+    } | more
+
+
+def report(job: Any, *records: dict[str, Any], expected: str = EXPECTED, needs: Any = None) -> Any:
+    for number, one in enumerate(records):
+        job.write(f"evidence/evidence-{number}/evidence.jsonl", json.dumps(one) + "\n")
+    return job.use("report", expected=expected, needs=json.dumps(needs or {}))
+
+
+def merged(job: Any) -> list[dict[str, Any]]:
+    document = json.loads((job.evidence / "evidence.json").read_text())
+    facts = {key: document[key] for key in ("schema", "repository", "commit", "run")}
+    assert facts == {"schema": 1, "repository": "acme/shop", "commit": "c0ffee" + "0" * 34, "run": "7"}
+    return list(document["actions"])
+
+
+UNIT, SAST = record("build", "unit-tests"), record("security", "sast")
+
+
+def test_all_that_is_required_passed(job: Any) -> None:
+    ran = report(job, UNIT, SAST, needs={"build": {"result": "success"}})
+    assert (ran.code, ran.outputs["result"], ran.errors) == (0, "pass", [])
+    assert "2 of 2 required actions ran and passed" in ran.summary
+    assert "| `sast` | `security` | ` ` | `required` | `pass` | `tool` | `2 low` |" in ran.summary
+    assert [(one["action"], one["level"], one["result"]) for one in merged(job)] == [
+        ("unit-tests", "required", "pass"),
+        ("sast", "required", "pass"),
+        ("dast", "recommended", "not run"),
+    ]
+    assert ran.record["result"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("records", "said"),
+    [
+        ([], "not run"),
+        ([record("security", "sast", "fail")], "fail"),
+        ([record("security", "sast", "error")], "error"),
+        ([SAST, record("security", "sast", "fail")], "fail"),
+        ([SAST | {"commit": "d" * 40}], "not run"),
+        ([SAST | {"run": "6"}], "not run"),
+        ([SAST | {"schema": 2}], "not run"),
+        ([record("elsewhere", "sast")], "not run"),
+        ([record("security", "sca")], "not run"),
+        ([SAST | {"attempt": "many"}], "not run"),
+        ([SAST | {"region": None}], "not run"),
+    ],
+)
+def test_required_without_a_passing_record_fails(job: Any, records: list[dict[str, Any]], said: str) -> None:
+    ran = report(job, UNIT, *records)
+    assert (ran.code, ran.outputs["result"], ran.record["result"]) == (1, "fail", "fail")
+    assert ran.errors == [f"title=report::required, but {said}: sast (security)"]
+
+
+def test_no_evidence_at_all_fails(job: Any) -> None:
+    ran = report(job)
+    assert ran.code == 1
+    assert [one["result"] for one in merged(job)] == ["not run"] * 3
+
+
+@pytest.mark.parametrize(
+    "content", [b"not json\n", b"\xff\n", b"[]\n", b'{"action": "sast"}\n', json.dumps(SAST).encode()[:-9]]
+)
+def test_a_line_that_is_no_record_counts_for_nothing(job: Any, content: bytes) -> None:
+    path = job.write("evidence/evidence-security-1/evidence.jsonl", "")
+    path.write_bytes(content)
+    ran = report(job, UNIT)
+    assert (ran.code, ran.errors) == (1, ["title=report::required, but not run: sast (security)"])
+    assert [name for name, _, _ in ran.commands].count("warning") == 1
+
+
+def test_a_job_that_was_run_again_replaces_its_evidence(job: Any) -> None:
+    assert report(job, UNIT, record("security", "sast", "fail"), SAST | {"attempt": "2"}).code == 0
+    assert report(job, record("security", "sast", "fail", attempt="10")).code == 1  # not compared as text
+
+
+def test_what_a_second_attempt_did_not_reach_is_not_run(job: Any) -> None:
+    lint = record("security", "secrets-detection", "fail", attempt="2")
+    ran = report(job, UNIT, SAST, lint)
+    assert (ran.code, ran.errors) == (1, ["title=report::required, but not run: sast (security)"])
+
+
+def test_every_region_counts(job: Any) -> None:
+    expected = "gamma deploy-software required eu-west-1\ngamma deploy-software required us-east-1\n"
+    here, there = (record("gamma", "deploy-software", region=region) for region in ("eu-west-1", "us-east-1"))
+    assert report(job, here, expected=expected).code == 1
+    assert report(job, here, there, expected=expected).code == 0
+    again = there | {"result": "fail", "attempt": "2"}
+    ran = report(job, here, there, again, expected=expected)
+    assert ran.errors == ["title=report::required, but fail: deploy-software (gamma us-east-1)"]
+
+
+@pytest.mark.parametrize("result", ["failure", "cancelled", "skipped"])
+def test_a_job_without_success_fails_whatever_its_evidence(job: Any, result: str) -> None:
+    ran = report(job, UNIT, SAST, needs={"build": {"result": "success"}, "security": {"result": result}})
+    assert (ran.code, ran.outputs["result"]) == (1, "fail")
+    assert ran.errors == [f"title=report::the job security ended as {result}"]
+
+
+@pytest.mark.parametrize("expected", ["", "build unit-tests", "build unit-tests requird", "a b required c d"])
+def test_a_promise_that_cannot_be_read_fails(job: Any, expected: str) -> None:
+    ran = report(job, UNIT, expected=expected)
+    assert (ran.code, ran.record["result"]) == (1, "error")
+
+
+def test_evidence_of_the_pack_itself_is_understood(job: Any) -> None:
+    built = job.use("build", command="true")
+    assert built.code == 0
+    (job.workspace / "evidence").mkdir()
+    job.evidence.rename(job.workspace / "evidence" / "evidence-build-1")
+    assert report(job, expected="job build-code required").code == 0
+
+
+def test_hostile_records_stay_data(job: Any, hostile: dict[str, str], inert: Any) -> None:
+    strings = list(hostile.values())
+    expected_ones = [record("security", "sast", "fail", tool=text, region=text, findings={text: 1}) for text in strings]
+    others = [record(text, text, text) for text in strings]
+    ran = report(job, UNIT, *expected_ones, *others, needs={text: {"result": text} for text in strings})
+    assert (ran.code, len(ran.errors)) == (1, 2 * len(strings))
+    inert(job, ran)
+
+
+# ---- evidence.py by hand
+
+
+def test_evidence_by_hand(job: Any) -> None:
+    import subprocess
+
+    script = job.pack / "_lib" / "evidence.py"
+    command = ["python3", "-B", str(script), "manual-approval", "pass", "--tool", "GitHub environment"]
+    assert subprocess.run(command, env=job.env, check=False).returncode == 0
+    [one] = job.records()
+    assert set(one) == set(record("a", "b"))
+    assert (one["action"], one["result"], one["tool"], one["job"]) == (
+        "manual-approval",
+        "pass",
+        "GitHub environment",
+        "job",
+    )
+    bad = subprocess.run([*command[:4], "perhaps"], env=job.env, check=False, capture_output=True)
+    assert bad.returncode == 2
