@@ -4,10 +4,12 @@ BIN = .venv/bin
 
 .PHONY: demo test lint golden requirements
 
-# Only what the lock file's hashes admit; dpra itself from this checkout.
-.venv/ready: requirements/test.txt pyproject.toml
+# Only what the lock files' hashes admit; dpra itself from this checkout. Where uv cannot reach the index, pip may.
+.venv/ready: requirements/uv.txt requirements/test.txt pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/test.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/uv.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --compile-bytecode --requirement requirements/test.txt \
+	  || $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/test.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -27,7 +29,8 @@ lint: .venv/ready
 golden: .venv/ready
 	DPRA_GOLDEN=write $(BIN)/python -m pytest --quiet tests/test_golden.py -k tree
 
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 requirements: .venv/ready
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url pyproject.toml -o requirements/dpra.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --extra test pyproject.toml -o requirements/test.txt
+	$(COMPILE) pyproject.toml --output-file requirements/dpra.txt
+	$(COMPILE) --extra test pyproject.toml --output-file requirements/test.txt
+	echo uv | $(COMPILE) - --output-file requirements/uv.txt
