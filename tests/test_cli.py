@@ -185,7 +185,9 @@ def test_a_new_repository_is_git_initialised_and_holds(dpra, new_repository) -> 
 
 
 def test_new_takes_answers_and_refuses_what_it_does_not_know(dpra, tmp_path) -> None:
-    done = dpra("new", "--no-input", "-o", tmp_path, "name=pay", "regions=eu-west-1,us-east-1", "trunk=trunk", cwd=tmp_path)
+    done = dpra(
+        "new", "--no-input", "-o", tmp_path, "name=pay", "regions=eu-west-1,us-east-1", "trunk=trunk", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     plan = json.loads(dpra("-C", tmp_path / "pay", "plan", "--format", "json", cwd=tmp_path).stdout)
     assert (plan["name"], plan["trunk"]) == ("pay", "trunk")
@@ -250,7 +252,9 @@ def test_wheel_sdist_and_checkout_generate_the_same(dpra, repository, snapshot, 
         subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", tmp_path], cwd=ROOT, check=True)
     shutil.unpack_archive(next(tmp_path.glob("*.tar.gz")), tmp_path / "sdist", filter="data")
     source = next((tmp_path / "sdist").iterdir())
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "again"], cwd=source, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path / "again"], cwd=source, check=True
+    )
     for wheel in (next(tmp_path.glob("*.whl")), next((tmp_path / "again").glob("*.whl"))):
         installed = tmp_path / f"installed-{wheel.parent.name}"
         shutil.unpack_archive(wheel, installed, "zip")
@@ -305,8 +309,8 @@ def test_our_own_workflow_runs_the_root_action(tmp_path) -> None:
     nothing = [f"--{name}={os.devnull}" for name in ("env-file", "secret-file", "var-file", "input-file")]
     done = subprocess.run(
         ["act", "push", "--job", "action", "--workflows", workflow, "--platform", "ubuntu-24.04=-self-hosted",
-         "--action-offline-mode", "--pull=false", "--no-cache-server", "--rm", "--local-repository", f"{use}={tmp_path}",
-         "--action-cache-path", tmp_path / "cache", *nothing],
+         "--action-offline-mode", "--pull=false", "--no-cache-server", "--rm",
+         "--local-repository", f"{use}={tmp_path}", "--action-cache-path", tmp_path / "cache", *nothing],
         cwd=checkout,
         env={**os.environ, "HOME": str(tmp_path), "DOCKER_HOST": "unix:///nonexistent"},
         capture_output=True,

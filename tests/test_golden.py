@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +30,11 @@ def generate(spec: Path, root: Path) -> dict[str, render.File]:
 
 
 @pytest.fixture(scope="module", params=SPECS, ids=lambda path: path.stem)
-def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def generated(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("golden") / request.param.stem
     generate(request.param, root)
     subprocess.run(["git", "init", "--quiet"], cwd=root, check=True)
-    yield root
+    return root
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda path: path.stem)
@@ -70,11 +69,15 @@ def test_zizmor_the_auditor_is_content(generated: Path) -> None:
 
 
 def test_the_schemas_of_github_are_content(generated: Path) -> None:
-    lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows(lowered(generated)), cwd=generated)
+    lint(
+        "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows(lowered(generated)), cwd=generated
+    )
     actions = sorted((generated / render.VENDORED).glob("*/action.yml"))
     assert actions
     lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *actions, cwd=generated)
-    lint("check-jsonschema", "--builtin-schema", "vendor.dependabot", generated / ".github/dependabot.yml", cwd=generated)
+    lint(
+        "check-jsonschema", "--builtin-schema", "vendor.dependabot", generated / ".github/dependabot.yml", cwd=generated
+    )
 
 
 def lowered(root: Path) -> Path:

@@ -121,7 +121,9 @@ def test_a_job_of_the_wrong_environment_is_refused_by_the_emitted_trust(dpra, co
     """Beta's job names gamma's environment: its token says so, and beta's role does not admit it."""
     text = (copy / PIPELINE).read_text()
     assert text.count("environment: beta\n    concurrency") == 1
-    (copy / PIPELINE).write_text(text.replace("environment: beta\n    concurrency", "environment: gamma\n    concurrency"))
+    (copy / PIPELINE).write_text(
+        text.replace("environment: beta\n    concurrency", "environment: gamma\n    concurrency")
+    )
     made = rehearse(dpra, copy, "--only", "beta")
     assert made.code == 1
     assert made.result["stopped_at"] == "beta (eu-west-1) / deploy-software"

@@ -222,7 +222,10 @@ def test_a_killed_run_leaves_whole_files_and_the_next_one_finishes(dpra, reposit
     old = snapshot(repository)
     replace(repository / "dpra.yml", "name: shop", "name: store")
     process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_WRITES], cwd=repository, stdout=subprocess.PIPE, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        [sys.executable, "-c", SLOW_WRITES],
+        cwd=repository,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     for _ in range(random.Random(seed).randint(1, 14)):  # noqa: S311

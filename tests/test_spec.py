@@ -36,7 +36,8 @@ CASES = {
     "wrong type": (
         GOOD.replace("[eu-west-1]", "eu-west-1").replace("shop\nrep", "[shop]\nrep"),
         [
-            "dpra.yml:1:7: name: must be 2 to 24 lower-case letters, digits and single hyphens, a letter first, not a list",
+            "dpra.yml:1:7: name: must be 2 to 24 lower-case letters, digits and single hyphens, a letter first, "
+            "not a list",
             "dpra.yml:3:10: regions: must be a list, not a single value: [eu-west-1]",
         ],
     ),
@@ -47,8 +48,8 @@ CASES = {
     "account without its leading zero": (
         GOOD.replace('"033333333333"', "33333333333"),
         [
-            "dpra.yml:7:19: environments.prod.account: an account id has 12 digits, this has 11: it lost its leading zero, "
-            'as numbers do; write "033333333333" in quotes'
+            "dpra.yml:7:19: environments.prod.account: an account id has 12 digits, this has 11: it lost its leading "
+            'zero, as numbers do; write "033333333333" in quotes'
         ],
     ),
     "account with a leading zero that other tools would drop": (
@@ -159,13 +160,17 @@ def test_a_value_of_a_later_version_is_refused_and_not_ignored(line: str) -> Non
 
 
 def test_an_alias_bomb_is_disarmed() -> None:
-    bomb = "a: &a [x]\n" + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(20))
+    bomb = "a: &a [x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(20)
+    )
     assert any("unknown key" in problem for problem in problems(GOOD + bomb))
     assert any("aliases" in problem for problem in problems(GOOD + "owners: &a [*a, *a]\n"))
 
 
 def test_all_problems_come_at_once_sorted_by_line() -> None:
-    found = problems(GOOD.replace("eu-west-1", "eu-west-9").replace("beta: {account", "beta: {acount") + "trunk: a..b\n")
+    found = problems(
+        GOOD.replace("eu-west-1", "eu-west-9").replace("beta: {account", "beta: {acount") + "trunk: a..b\n"
+    )
     assert [int(line.split(":")[1]) for line in found] == [3, 5, 8]
 
 
@@ -175,7 +180,7 @@ def test_the_list_of_regions_is_botocores() -> None:
 
 def test_a_spec_of_five_megabytes_is_refused_unread(tmp_path: Path) -> None:
     (tmp_path / "dpra.yml").write_bytes(b"#" * 5_000_000)
-    with pytest.raises(reader.Problems, match="5,000,000 bytes; a spec has at most"):
+    with pytest.raises(reader.Problems, match=r"5,000,000 bytes; a spec has at most"):
         reader.read_bytes(tmp_path / "dpra.yml", tmp_path)
 
 
@@ -184,13 +189,13 @@ def test_a_spec_that_leads_out_of_the_repository_is_refused(tmp_path: Path) -> N
     root = tmp_path / "repository"
     root.mkdir()
     (root / "dpra.yml").symlink_to("../outside.yml")
-    with pytest.raises(reader.Problems, match="dpra.yml:1:1: a symbolic link out of the repository"):
+    with pytest.raises(reader.Problems, match=r"dpra.yml:1:1: a symbolic link out of the repository"):
         reader.read_bytes(root / "dpra.yml", root)
 
 
 def test_a_spec_that_links_to_itself_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dpra.yml").symlink_to("dpra.yml")
-    with pytest.raises(reader.Problems, match="dpra.yml:1:1:"):
+    with pytest.raises(reader.Problems, match=r"dpra.yml:1:1:"):
         reader.read_bytes(tmp_path / "dpra.yml", tmp_path)
 
 

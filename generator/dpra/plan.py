@@ -14,7 +14,7 @@ MOST_REGIONS = 20  # of an environment; keeps the job graph far from GitHub's si
 
 
 class PlanError(Exception):
-    """The spec is well-formed, but cannot be delivered as it asks: `problems` maps a key of it to what is wrong there."""
+    """The spec is well-formed, but cannot be delivered as it asks: `problems` has what is wrong at which key."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = problems
