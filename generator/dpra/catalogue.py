@@ -43,6 +43,7 @@ class Catalogue:
     pipeline: str
     stages: tuple[Stage, ...]
     steps: Mapping[str, tuple[str, ...]]  # job id -> the ids of its steps that are DPRA actions
+    by_region: frozenset[str]  # the jobs that run once in each region of their stage
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -98,16 +99,12 @@ def load(pipeline: str) -> Catalogue:
     ids = {action.id for stage in stages for action in stage.actions}
     jobs = resources.TEMPLATES / pipeline / "jobs"
     # An id comes first in its step: no YAML parser is needed to see which steps a job has.
+    texts = {job: (jobs / f"{job}.yml").read_text(encoding="utf-8") for stage in stages for job in stage.jobs}
     steps = {
-        job: tuple(
-            step
-            for step in re.findall(r"^ +- id: (\S+)$", (jobs / f"{job}.yml").read_text(encoding="utf-8"), re.MULTILINE)
-            if step in ids
-        )
-        for stage in stages
-        for job in stage.jobs
+        job: tuple(step for step in re.findall(r"^ +- id: (\S+)$", text, re.MULTILINE) if step in ids)
+        for job, text in texts.items()
     }
-    return Catalogue(pipeline, stages, steps)
+    return Catalogue(pipeline, stages, steps, frozenset(job for job, text in texts.items() if "matrix:" in text))
 
 
 @cache

@@ -179,5 +179,12 @@ def _render(plan: Plan, template: str) -> str:
 
 
 def _expected(plan: Plan) -> str:
-    """What the report expects, a line each: job, action, level."""
-    return "".join(f"{a.job} {a.step} {a.level}\n" for a in plan.actions if a.job and a.step == a.action)
+    """What the report expects, a line each: job, action, level and, where it runs once in each region, region."""
+    lines = []
+    for stage in plan.catalogue.stages:
+        levels = {action.id: action.level for action in stage.actions}
+        for job in stage.jobs:
+            regions = plan.regions(stage.id) if job in plan.catalogue.by_region else ("",)
+            steps = [step for step in plan.catalogue.steps[job] if step in levels]
+            lines += [f"{job} {step} {levels[step]} {region}".rstrip() for step in steps for region in regions]
+    return "".join(f"{line}\n" for line in lines)
