@@ -151,7 +151,6 @@ def test_the_recipe_for_a_tool_touches_one_file_and_its_gate_blocks(dpra, checko
     assert "src/bad.py:2" in done.stdout
 
 
-@pytest.mark.slow
 def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, new_repository, tmp_path) -> None:
     [step] = blocks(CONTRIBUTING, "yaml")
     job = checkout / "templates/application/jobs/prod.yml"
@@ -164,6 +163,7 @@ def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, 
     root = Path(shutil.copytree(new_repository, tmp_path / "shop"))
     assert dpra("generate", cwd=root, **path).returncode == 0
     subprocess.run(["actionlint"], cwd=root, check=True)
-    done = dpra("rehearse", "--offline", "--only", "prod", cwd=root, **path)
-    assert done.returncode == 0, done.stdout
-    assert "/ Say who deployed: success" in done.stdout
+    jobs = YAML(typ="safe", pure=True).load(root / ".github/workflows/pipeline.yml")["jobs"]
+    assert [name for name, job in jobs.items() if any(s["name"] == "Say who deployed" for s in job["steps"])] == [
+        "prod"
+    ]

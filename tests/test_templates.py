@@ -75,7 +75,8 @@ def test_the_pack_and_our_own_workflows_use_the_pins_of_the_templates() -> None:
 
 TRAPS = [
     "on", "yes", "no", "y", "N", "null", "~", "22:30", "0123", "1e3", "0x1f", "2026-11-22", ".5", "-", "- a", "a: b",
-    "a #b", "#", "'", '"', "*a", "&a", "!a", "%a", "@a", "`a`", "{a", "[a", "a,b", "|", ">", "? a", " a", "a ", "a:",
+    "a #b", "#", "'", '"', "*a", "&a", "!a", "%a",
+    "@a", "`a`", "{a", "[a", "a,b", "|", ">", "? a", " a", "a ", "a:",
     "", "<<", "=", "a\nb", "a\n\n b\n", "\n", "\ta", "a\x85b", "a\u2028b", "a\u2029b", "\ufeffa", "\U0001f600", "\u202ea",
     "${{ secrets.A }}", "a ${{", "}}", "$( id )", "\\", "a\\nb", "é",
 ]  # fmt: skip
