@@ -198,6 +198,19 @@ def test_new_takes_answers_and_refuses_what_it_does_not_know(dpra, tmp_path) -> 
         assert says in done.stderr
 
 
+def test_new_asks_what_is_not_given(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dpra", "new", "-o", tmp_path, "name=pay"],
+        input="\nacme/pay\n\neu-north-1\n\n\n\n\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "AWS regions, separated by commas" in done.stdout
+    assert "regions: [eu-north-1]" in (tmp_path / "pay/dpra.yml").read_text()
+
+
 def test_new_does_not_overwrite(dpra, new_repository, snapshot) -> None:
     before = snapshot(new_repository)
     done = dpra("new", "--no-input", "-o", new_repository.parent, "name=shop", cwd=new_repository.parent)

@@ -1,5 +1,6 @@
 """README and CONTRIBUTING: every command is run, every recipe performed, every table made from what it tells of."""
 
+import json
 import os
 import re
 import shutil
@@ -97,6 +98,35 @@ def test_the_commands_of_the_readme_work_in_their_order(tmp_path) -> None:
     assert done.stdout.endswith("0 changed.\n")
 
 
+@pytest.mark.slow
+def test_the_bootstrap_commands_of_the_readme(repository, tmp_path) -> None:
+    """The trust and the store, deployed by the README's own commands into moto."""
+    from dpra.rehearsal import mends
+    from moto.server import ThreadedMotoServer
+
+    mends.mend()
+    mends.forget()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        _, port = server.get_host_and_port()
+        environment = {
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "a",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
+        for _ in range(2):  # a second time changes nothing
+            for command in [command for command in ELSEWHERE if command.startswith("aws")]:
+                done = run(command + " --no-fail-on-empty-changeset", repository, **environment)
+                assert done.returncode == 0, done.stdout + done.stderr
+        done = run("aws iam get-role --role-name dpra-shop-beta && aws s3api list-buckets", repository, **environment)
+    finally:
+        server.stop()
+    assert "repo:acme/shop:environment:beta" in done.stdout
+    assert "dpra-shop-123456789012-eu-west-1" in done.stdout
+
+
 def test_the_spec_in_the_readme_is_a_spec(dpra, tmp_path) -> None:
     (tmp_path / "dpra.yml").write_text(blocks(README, "yaml")[0])
     assert dpra("generate", cwd=tmp_path).returncode == 0
@@ -164,6 +194,45 @@ def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, 
     assert dpra("generate", cwd=root, **path).returncode == 0
     subprocess.run(["actionlint"], cwd=root, check=True)
     jobs = YAML(typ="safe", pure=True).load(root / ".github/workflows/pipeline.yml")["jobs"]
-    assert [name for name, job in jobs.items() if any(s["name"] == "Say who deployed" for s in job["steps"])] == [
-        "prod"
+    names = {name: [step["name"] for step in job["steps"]] for name, job in jobs.items()}
+    assert [name for name in names if "Say who deployed" in names[name]] == ["prod"]
+
+
+def test_a_second_pipeline_type_is_one_folder(dpra, checkout, tmp_path) -> None:
+    """Compute image, as far as a sketch goes: other stages, another environment, other actions; no special case."""
+    folder = checkout / "templates/compute-image"
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "catalogue.yml").write_text(
+        "stages:\n"
+        "  - {id: build, name: Build, limit: 10, jobs: [image], actions: [\n"
+        "      {id: build-code, level: listed, takes: [command]},\n"
+        "      {id: policy-as-code, level: listed, left-out: later}]}\n"
+        "  - {id: test, name: Test, environment: true, roles: {test: deploy}, jobs: [bake-image], actions: [\n"
+        "      {id: build-environment, level: listed, tool: imagebuilder}]}\n"
+    )
+    for job, step in (("image", "build-code"), ("bake-image", "build-environment")):
+        text = f"{job}:\n  runs-on: ubuntu-24.04\n  steps:\n    - id: {step}\n      run: 'true'\n"
+        (folder / f"jobs/{job}.yml").write_text(text)
+    includes = '  #% include "jobs/image.yml"\n  #% include "jobs/bake-image.yml"\n'
+    for name in ("pipeline", "pull-request"):
+        (folder / f"{name}.yml").write_text(f"name: {name}\non: push\njobs:\n{includes}")
+    assert {line[3:].split("/")[1] for line in changed(checkout)} == {"compute-image"}
+    models = checkout / "generator/dpra/spec/models.py"
+    text = models.read_text()
+    assert text.count('Choice(("application",), later=("account-fleet", "compute-image",') == 1
+    models.write_text(text.replace('(("application",), later=(', '(("application", "compute-image"), later=('))
+    (tmp_path / "dpra.yml").write_text(
+        "name: base\nrepository: acme/base\nregions: [eu-west-1]\npipeline: compute-image\n"
+        'environments: {test: {account: "111111111111"}}\nactions: {build-code: {command: make}}\n'
+    )
+    path = {"PYTHONPATH": str(checkout / "generator")}
+    plan = json.loads(dpra("plan", "--format", "json", cwd=tmp_path, **path).stdout)
+    assert [(a["action"], a["status"], a["tool"]) for a in plan["actions"]] == [
+        ("build-code", "blocks", "make"),
+        ("policy-as-code", "left-out", ""),
+        ("build-environment", "blocks", "imagebuilder"),
     ]
+    assert dpra("generate", cwd=tmp_path, **path).returncode == 0
+    assert (tmp_path / "infrastructure/dpra/test.yml").is_file()
+    (tmp_path / "dpra.yml").write_text((tmp_path / "dpra.yml").read_text().replace("{test:", "{beta:"))
+    assert "environments.beta: unknown environment" in dpra("plan", cwd=tmp_path, **path).stderr
