@@ -74,7 +74,7 @@ def _with_header(path: str, text: str) -> str:
 
 def _code_owners(plan: Plan) -> str:
     owners = " ".join(plan.spec.owners)
-    deciding = ("/dpra.yml", "/.github/", "/infrastructure/dpra/")
+    deciding = ("/dpra.yml", "/.github/", "/.gitleaksignore", "/infrastructure/dpra/")
     return "# What decides is not editable by what it judges.\n" + "".join(f"{path} {owners}\n" for path in deciding)
 
 

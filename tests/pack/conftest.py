@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -251,15 +252,18 @@ def web() -> Iterator[Web]:
 
 
 SHIM = """#!/usr/bin/python3 -ISB
-import json, pathlib, sys
-folder = pathlib.Path(__file__).parent
+import json, os, sys
+folder = os.path.dirname(__file__)
 words = sys.argv[1:]
-with open(folder / "calls.jsonl", "a") as calls:
+with open(f"{folder}/calls.jsonl", "a") as calls:
     calls.write(json.dumps(words) + "\\n")
-answers = json.loads((folder / "answers.json").read_text())
-queue = answers[" ".join(words[:2])]
-answer = queue.pop(0) if len(queue) > 1 else queue[0]
-(folder / "answers.json").write_text(json.dumps(answers))
+with open(f"{folder}/answers.json", "r+") as file:
+    answers = json.load(file)
+    queue = answers[" ".join(words[:2])]
+    answer = queue.pop(0) if len(queue) > 1 else queue[0]
+    file.seek(0)
+    file.truncate()
+    json.dump(answers, file)
 if isinstance(answer, str):
     sys.exit(f"\\nAn error occurred ({answer.split(':')[0]}) when calling the X operation: {answer.split(': ')[1]}")
 print(json.dumps(answer))
@@ -375,6 +379,11 @@ def only_data(job: Runner, ran: Ran) -> None:
         assert line.count("`") % 2 == 0
         assert not re.search(r"[<>\[\]@]|https?:", outside)
         assert line == "" or line.startswith(("#", "| "))
+    for text in (ran.out, ran.summary):  # no control characters, no bidi, no line separators of Unicode
+        assert {unicodedata.category(c) for c in text.replace("\n", "")}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
+    for _, properties, data in ran.commands:  # the runner takes these apart and then undoes the escapes
+        assert {pair.split("=")[0] for pair in properties.split(",") if pair} <= {"file", "line", "title"}
+        assert not re.search("%(?!25|3A|2C)", properties + data)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def stack_has(aws: Any, *names: str, **more: str) -> None:
                     "LogicalResourceId": "L",
                     "PhysicalResourceId": name,
                     "ResourceType": kind,
-                    "ResourceStatus": "CREATE_COMPLETE",
+                    "ResourceStatus": "DELETE_COMPLETE" if name == "gone" else "CREATE_COMPLETE",
                     "LastUpdatedTimestamp": "2026-01-01T00:00:00Z",
                 }
                 for name, kind in kinds.items()
@@ -34,7 +34,7 @@ def bake(job: Any, **inputs: str) -> Any:
 
 
 def test_alarms_that_are_ok_pass(job: Any, aws: Any) -> None:
-    stack_has(aws, "errors", "latency", queue="AWS::SQS::Queue")
+    stack_has(aws, "errors", "latency", "gone", queue="AWS::SQS::Queue")
     states_are(aws, errors="OK", latency="OK")
     ran = bake(job)
     assert (ran.code, ran.errors) == (0, [])

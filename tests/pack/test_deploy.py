@@ -1,7 +1,6 @@
 """A deployment shows its changes first, executes them, and says what failed and what to do."""
 
 import json
-import shutil
 from typing import Any
 
 import pytest
@@ -39,11 +38,14 @@ def event(number: int, status: str, resource: str, reason: str = "") -> dict[str
 
 
 @pytest.fixture
-def deploy(hurried: Any, job: Any, aws: Any) -> Any:
+def deploy(hurried: Any, job: Any, aws: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Deploys a release to a stack that AWS answers for."""
-    job.write("infrastructure/template.yml", TEMPLATE)
-    built = job.use("package", component="shop", command='echo 1 > "$PACKAGE_DIR/app.py"')
-    shutil.copytree(built.outputs["path"], job.workspace / "release")
+    import release
+
+    monkeypatch.setenv("GITHUB_SHA", job.env["GITHUB_SHA"])
+    job.write("release/template.yml", TEMPLATE)
+    job.write("release/package.zip", "zip")
+    digest = release.describe(job.workspace / "release", "shop")
     aws.will("sts get-caller-identity", {"Account": "123456789012"})
     aws.will("s3api put-object", {"ETag": '"1"'})
     keys = ("ArtifactKey", "Environment")
@@ -57,7 +59,7 @@ def deploy(hurried: Any, job: Any, aws: Any) -> Any:
         return job.use(
             "deploy",
             **{
-                "digest": built.outputs["digest"],
+                "digest": digest,
                 "component": "shop",
                 "environment": "beta",
                 "account": "123456789012",
@@ -68,7 +70,7 @@ def deploy(hurried: Any, job: Any, aws: Any) -> Any:
             | inputs,
         )
 
-    use.digest = built.outputs["digest"]  # type: ignore[attr-defined]
+    use.digest = digest  # type: ignore[attr-defined]
     return use
 
 
@@ -266,6 +268,7 @@ def test_hostile_values_stay_data_and_reach_aws_as_they_are(
     assert given == tuple(hostile[value].strip() for value in ("commands", "files", "markdown"))
 
 
+@pytest.mark.slow
 def test_with_the_real_cli_and_a_simulated_aws(job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     import boto3
     from moto.server import ThreadedMotoServer

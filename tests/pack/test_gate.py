@@ -210,6 +210,21 @@ def test_every_secret_is_critical_and_only_its_place_is_kept(judge: Any, tmp_pat
     assert "abababababab" in verdict.findings[1].text
 
 
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("src/a%20b.py", "src/a b.py"),
+        ("{cwd}/src/a.py", "src/a.py"),
+        ("file://{cwd}/src/a.py", "src/a.py"),
+        ("file:///elsewhere/a.py", "/elsewhere/a.py"),
+    ],
+)
+def test_files_are_named_as_in_the_repository(judge: Any, uri: str, file: str) -> None:
+    place = {"physicalLocation": {"artifactLocation": {"uri": uri.format(cwd=Path.cwd())}, "region": {"startLine": 3}}}
+    [found] = judge(report(result(locations=[place]))).findings
+    assert (found.file, found.line) == (file, 3)
+
+
 def test_a_kept_report_quotes_no_source_but_loses_nothing_else(judge: Any, tmp_path: Path) -> None:
     region = {"startLine": 3, "snippet": {"text": "hunter2"}}
     place = {"physicalLocation": {"region": region, "contextRegion": {"snippet": {"text": "hunter2"}}}}

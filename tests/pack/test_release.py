@@ -148,6 +148,7 @@ def test_a_release_that_was_changed_stops_before_aws(job: Any, aws: Any, built: 
         ({"digest": ""}, "the input 'digest' is required"),
         ({"component": "stock"}, "the release is of component 'shop', not 'stock'"),
         ({"release": "elsewhere"}, "but is empty"),
+        ({"release": "long" * 2_000}, "File name too long"),
     ],
 )
 def test_another_release_stops_before_aws(job: Any, aws: Any, built: str, inputs: dict[str, str], says: str) -> None:

@@ -19,6 +19,16 @@ def test_an_sql_injection_blocks(job: Any) -> None:
     assert "SELECT" not in (job.evidence / "sast.sarif").read_text()  # reports quote no source
 
 
+def test_what_is_judged_cannot_switch_it_off_but_line_by_line(job: Any) -> None:
+    job.write(".bandit", "[bandit]\nskips: B608\nexclude: /src\n")
+    job.write("pyproject.toml", '[tool.bandit]\nskips = ["B608"]\n')
+    job.write("src/app.py", INJECTION)
+    job.write("src/known.py", INJECTION.replace(" % name)", " % name)  # nosec B608"))
+    ran = job.use("check", action="sast")
+    assert (ran.code, len(ran.errors)) == (1, 1)
+    assert "file=src/app.py" in ran.errors[0]
+
+
 def test_a_higher_threshold_lets_it_pass_and_still_counts_it(job: Any) -> None:
     job.write("src/app.py", INJECTION)
 

@@ -86,6 +86,12 @@ def test_without_a_region_none_is_set(job: Any) -> None:
     assert "region unset {}" in ran.out
 
 
+def test_an_action_is_no_path(job: Any) -> None:
+    ran = job.use("test", action="unit-tests/../../../x", command="touch ran; " + junit(GOOD))
+    assert (ran.code, ran.records, (job.workspace / "ran").exists()) == (1, [], False)
+    assert "is not the id of a DPRA action" in ran.errors[0]
+
+
 def test_a_working_directory_that_is_not_there_blocks(job: Any) -> None:
     ran = job.use("test", command=junit(GOOD), working_directory="nowhere")
     assert (ran.code, ran.record["result"]) == (1, "error")

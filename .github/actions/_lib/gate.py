@@ -237,8 +237,8 @@ def _without_text(findings: list[Finding]) -> dict[str, Any]:
             "locations": [
                 {
                     "physicalLocation": {
-                        "artifactLocation": {"uri": finding.file},
-                        "region": {"startLine": finding.line},
+                        "artifactLocation": {"uri": urllib.parse.quote(finding.file, errors="replace")},
+                        "region": {"startLine": finding.line or 1},
                     }
                 }
             ],

@@ -125,9 +125,8 @@ def _platform() -> str:
 def _install_distributions(home: Path, locked: list[str]) -> None:
     requirements = home / "requirements.txt"
     requirements.write_text("\n".join(locked) + "\n", encoding="utf-8")
-    _run(
-        sys.executable, "-m", "venv", "--without-pip", str(home)
-    )  # the pip that is there does; a new one takes seconds
+    # The pip that is there installs into the new environment; to give it one of its own takes seconds.
+    _run(sys.executable, "-m", "venv", "--without-pip", str(home))
     _run(
         *(sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "--disable-pip-version-check"),
         *("install", "--quiet", "--no-input", "--require-hashes", "--no-deps", "--only-binary", ":all:"),

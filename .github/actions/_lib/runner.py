@@ -55,11 +55,9 @@ def ended(exit_code: int) -> str:
 
 def inert(text: str) -> str:
     """One short printable line, without the `##[` that starts a log command anywhere in a line."""
-    shown = text[: LONGEST + 1]
-    # Category C: control, format (bidi) and surrogate characters; Zl and Zp: the line separators of Unicode.
-    shown = "".join(" " if unicodedata.category(c)[0] == "C" or c in "\u2028\u2029" else c for c in shown)
-    if len(text) > LONGEST:
-        shown = shown[:LONGEST] + "…"
+    shown = text if len(text) <= LONGEST else text[:LONGEST] + "…"
+    # Category C: control, format (bidi) and surrogate characters. All kinds of white space become one blank.
+    shown = "".join(" " if unicodedata.category(character)[0] == "C" else character for character in shown)
     return " ".join(shown.split()).replace("##[", "# #[")
 
 
@@ -68,6 +66,10 @@ def _data(text: str) -> str:
 
 
 def _command(name: str, text: str, **properties: str | int) -> None:
+    if os.environ.get("GITHUB_ACTIONS") != "true":  # on a developer's machine
+        place = ":".join(inert(str(properties[key])) for key in ("file", "line") if properties.get(key))
+        print(f"{place}: {inert(text)}" if place else inert(text), flush=True)
+        return
     given = [
         f"{key}={_data(inert(str(value))).replace(':', '%3A').replace(',', '%2C')}"
         for key, value in properties.items()
@@ -91,8 +93,8 @@ def say(text: str) -> None:
 
 
 def output(name: str, value: str) -> None:
-    end = os.urandom(16).hex()  # a value cannot contain an end it cannot guess
-    _append("GITHUB_OUTPUT", f"{name}<<{end}\n{value}\n{end}\n")
+    """An output of the step. The value is of the action's making and one line: a path, a digest, JSON in ASCII."""
+    _append("GITHUB_OUTPUT", f"{name}={value}\n")
 
 
 def code(text: str) -> str:

@@ -13,7 +13,7 @@ def main() -> None:
     action, region = runner.given("ACTION"), runner.given("REGION")
     try:
         release.verify(Path(runner.required("RELEASE")), runner.required("DIGEST"), runner.required("COMPONENT"))
-    except runner.Failed as failed:  # deploy.py records what comes after
+    except (runner.Failed, OSError) as failed:  # deploy.py records what comes after
         with evidence.recorded(action, region=region, tool="cloudformation"):
             raise failed
     runner.say(f"release {runner.given('DIGEST')} is what was built")
