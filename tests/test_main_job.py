@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dpra import resources
 
 pytestmark = pytest.mark.slow
 
@@ -146,6 +147,28 @@ def test_only_stages_and_what_they_need_run(dpra, copy) -> None:
     made = rehearse(dpra, copy, "--only", "build")
     assert made.code == 0, made.text
     assert {job["job"] for job in made.result["jobs"] if job["result"] != "not run"} == {"build", "security"}
+
+
+def test_the_gates_of_a_pull_request_are_executed_too(dpra, copy) -> None:
+    """Its workflow in the pipeline's place: build, security, and the comparison with dpra.yml."""
+    text = (copy / ".github/workflows/pull-request.yml").read_text()
+    assert text.count("\n  pull_request:\n") == 1
+    (copy / PIPELINE).write_text(text.replace("\n  pull_request:\n", "\n  push:\n"))  # a rehearsal plays a push
+    lock = json.loads((copy / ".github/dpra.lock").read_text())
+    lock["files"][PIPELINE] = {"sha256": resources.lib("check").digest((copy / PIPELINE).read_bytes())}
+    (copy / ".github/dpra.lock").write_text(json.dumps(lock))
+    made = rehearse(dpra, copy)
+    assert made.code == 0, made.text
+    assert {job["job"]: job["result"] for job in made.result["jobs"]} == {
+        "build": "success",
+        "security": "success",
+        "generated-files": "success",
+    }
+    (copy / ".github/dependabot.yml").write_text("version: 2\nupdates: []\n")
+    made = rehearse(dpra, copy)
+    assert made.code == 1
+    assert made.result["stopped_at"].startswith("generated-files")
+    assert ".github/dependabot.yml: edited by hand" in made.text
 
 
 def test_an_installed_hook_finds_a_staged_secret(copy) -> None:

@@ -33,6 +33,10 @@ CASES = {
         GOOD.replace("beta: {account", "beta: {acount"),
         ["dpra.yml:5:10: environments.beta.acount: unknown key; did you mean 'account'?"],
     ),
+    "unknown key that begins a known one": (
+        GOOD.replace("repository:", "repo:"),
+        ["dpra.yml:2:1: repo: unknown key; did you mean 'repository'?"],
+    ),
     "wrong type": (
         GOOD.replace("[eu-west-1]", "eu-west-1").replace("shop\nrep", "[shop]\nrep"),
         [

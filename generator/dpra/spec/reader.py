@@ -300,7 +300,9 @@ def _shown_node(node: Node) -> str:
 
 
 def _close(word: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(word[:100], list(known), n=1, cutoff=0.6)
+    known = list(known)
+    begun = [name for name in known if len(word) > 2 and name.startswith(word)]
+    return begun[:1] or difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
 
 
 def _maybe(word: str, known: Iterable[str]) -> str:
