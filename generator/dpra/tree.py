@@ -172,8 +172,9 @@ def _replace(root: Path, path: str, content: bytes) -> None:
     place = _place(root, path)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in place.parent.glob(f"{_TEMPORARY}*"):  # of a run that was killed
-            leftover.unlink(missing_ok=True)
+        for leftover in place.parent.glob(f"{_TEMPORARY}*"):
+            if not _alive(leftover.name.removeprefix(_TEMPORARY).partition("-")[0]):  # of a run that was killed
+                leftover.unlink(missing_ok=True)
         temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{place.name}")
         try:
             with temporary.open("wb") as file:
@@ -187,6 +188,17 @@ def _replace(root: Path, path: str, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise TreeError(f"{path}: {error.strerror or error}") from None
+
+
+def _alive(process: str) -> bool:
+    """Does the run with this process id go on? A number that another program has by now only delays the tidying."""
+    try:
+        os.kill(int(process), 0)
+    except (ProcessLookupError, ValueError, OverflowError):
+        return False
+    except OSError:  # not ours to signal, so it is there
+        return True
+    return True
 
 
 def diff(change: Change) -> list[str]:

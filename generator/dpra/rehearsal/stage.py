@@ -25,7 +25,12 @@ def git(folder: Path, *arguments: str, own: bool = False) -> str:
         environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], env=environment, capture_output=True, text=True, check=True
+            ["git", "-C", str(folder), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",  # file names are bytes
+            check=True,
         )
     except FileNotFoundError as error:
         raise RehearsalError("git is not installed") from error

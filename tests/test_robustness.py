@@ -1,0 +1,104 @@
+"""Places where a file tool breaks: two runs at once, read-only files, a full disk, odd repositories."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SPEC = (Path(__file__).parent / "specs/minimal.yml").read_text()
+GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always")
+
+
+def git(*arguments: str | Path, cwd: Path) -> None:
+    subprocess.run([*GIT, *arguments], cwd=cwd, check=True, capture_output=True)
+
+
+def test_two_runs_at_once_leave_one_whole_tree(dpra, repository) -> None:
+    (repository / "dpra.yml").write_text(SPEC.replace("name: shop", "name: store"))
+    runs = [
+        subprocess.Popen([sys.executable, "-m", "dpra", "generate"], cwd=repository, stderr=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    for run in runs:
+        _, error = run.communicate()
+        assert run.returncode == 0, error
+    assert dpra("check", cwd=repository).returncode == 0
+    assert not list(repository.rglob(".dpra-tmp-*"))
+
+
+def test_the_leftover_of_a_killed_run_is_tidied_and_that_of_a_running_one_is_not(dpra, repository) -> None:
+    workflows = repository / ".github/workflows"
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (workflows / f".dpra-tmp-{dead.pid}-pipeline.yml").write_text("half")
+    (workflows / f".dpra-tmp-{os.getpid()}-pipeline.yml").write_text("half")
+    (repository / "dpra.yml").write_text(SPEC.replace("name: shop", "name: store"))
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert [path.name for path in workflows.glob(".dpra-tmp-*")] == [f".dpra-tmp-{os.getpid()}-pipeline.yml"]
+
+
+def test_a_read_only_file_is_replaced_and_stays_read_only(dpra, repository) -> None:
+    target = repository / "docs/pipeline.md"
+    target.chmod(0o444)
+    (repository / "dpra.yml").write_text(SPEC.replace("name: shop", "name: store"))
+    assert dpra("generate", cwd=repository).returncode == 0
+    assert "How store is delivered" in target.read_text()
+    assert target.stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="a small disk needs mount, mount needs root")
+def test_a_full_disk_is_told_and_whole_files_stay(dpra, tmp_path, snapshot) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("mount is not permitted here")
+    try:
+        (disk / "dpra.yml").write_text(SPEC)
+        done = dpra("generate", cwd=disk)
+        assert done.returncode == 3
+        assert "No space left on device" in done.stderr
+        assert not (disk / ".github/dpra.lock").exists()
+        written = snapshot(disk)
+        assert not [name for name in written if ".dpra-tmp" in name]
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        assert dpra("generate", cwd=disk).returncode == 0
+        assert dpra("check", cwd=disk).returncode == 0
+        assert written.items() <= snapshot(disk).items()
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_folder_without_git_is_as_good(dpra, tmp_path) -> None:
+    (tmp_path / "dpra.yml").write_text(SPEC)
+    assert dpra("generate", cwd=tmp_path).returncode == 0
+    assert dpra("check", cwd=tmp_path).returncode == 0
+
+
+def odd_repository(kind: str, repository: Path, tmp_path: Path) -> Path:
+    git("add", "--all", cwd=repository)
+    git("commit", "--quiet", "--message", "x", cwd=repository)
+    if kind == "worktree":
+        git("worktree", "add", "--quiet", tmp_path / "tree", "-b", "other", cwd=repository)
+        return tmp_path / "tree"
+    if kind == "submodule":
+        other = tmp_path / "library"
+        other.mkdir()
+        git("init", "--quiet", cwd=other)
+        git("commit", "--quiet", "--allow-empty", "--message", "x", cwd=other)
+        git("submodule", "--quiet", "add", other, "library", cwd=repository)
+    if kind == "not UTF-8":
+        (repository / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    return repository
+
+
+@pytest.mark.parametrize("kind", ["worktree", "submodule", "not UTF-8"])
+@pytest.mark.slow
+def test_an_odd_repository_is_generated_and_rehearsed(dpra, new_repository, tmp_path, kind: str) -> None:
+    root = odd_repository(kind, Path(shutil.copytree(new_repository, tmp_path / "shop")), tmp_path)
+    assert dpra("generate", cwd=root).returncode == 0
+    assert dpra("check", cwd=root).returncode == 0
+    done = dpra("rehearse", "--offline", "--only", "build,security", cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
