@@ -132,6 +132,18 @@ def test_a_job_of_the_wrong_environment_is_refused_by_the_emitted_trust(dpra, co
     assert made.result["deployments"] == []
 
 
+def test_what_the_emitted_role_does_not_allow_is_refused(dpra, copy) -> None:
+    """That the pipeline succeeds proves that its roles may do enough; this, that the rehearsal asks them."""
+    roles = copy / "infrastructure/dpra/beta.yml"
+    text = roles.read_text()
+    assert text.count("                  - cloudformation:ExecuteChangeSet\n") == 1
+    roles.write_text(text.replace("                  - cloudformation:ExecuteChangeSet\n", ""))
+    made = rehearse(dpra, copy, "--only", "beta")
+    assert made.code == 1
+    assert made.result["stopped_at"] == "beta (eu-west-1) / deploy-software"
+    assert "role/dpra-shop-beta is not authorized to perform: cloudformation:ExecuteChangeSet" in made.text
+
+
 def test_a_release_that_fails_its_integration_tests_does_not_reach_gamma(dpra, copy) -> None:
     (copy / "tests/integration/test_that_fails.py").write_text(
         "def test_a_teapot(call):\n    assert call('GET', '/health')[0] == 418\n"

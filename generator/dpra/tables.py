@@ -61,11 +61,11 @@ def show_result(result: "Result") -> None:
     if not result.deployments:
         console.print("Nothing was deployed.")
     for line in result.simulated:
-        console.print(Text(f"simulated: {line}", style="dim"))
+        console.print(Text(f"simulated: {line}", style="dim"), soft_wrap=True)
     if result.ok:
         console.print(Text(f"The pipeline succeeded in {result.seconds:.0f} s."), style="green")
     else:
         console.print(Text(f"The pipeline stopped at: {result.stopped_at}"), style="red")
         # The report job repeats what the others said.
         for line in [line for line in result.annotations if not line.startswith("report: ")] or result.annotations:
-            console.print(Text(f"  {line}"))
+            console.print(Text(f"  {line}"), soft_wrap=True)

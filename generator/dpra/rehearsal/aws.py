@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
-from . import functions
+from . import functions, permissions
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
 from .result import RehearsalError
 
@@ -49,6 +49,7 @@ class Cloud:
         quiet = type("Quiet", (MotoRequestHandler,), {"log_request": lambda *_: None})
         self.issuer = issuer
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
+        self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
         self.lock = threading.Lock()  # moto is not made for several jobs at once
         self.moto = DomainDispatcherApplication(create_backend_app)
@@ -95,6 +96,7 @@ class Cloud:
             account = self.account(access_key, environ, query)
             if service == "sts" and form.get("Action") != "GetCallerIdentity":
                 raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
+            self.permit(access_key, service, region, account, environ, form)
             if service == "lambda" and (invoked := INVOKE_PATH.fullmatch(path)):
                 return self.invoke(environ, account, region, unquote(invoked[1]), query)
             return self.forward(environ)
@@ -108,6 +110,29 @@ class Cloud:
         if not account or header != session:
             raise Refused("InvalidClientTokenId", "The security token included in the request is invalid.")
         return account
+
+    def permit(
+        self,
+        access_key: str,
+        service: str,
+        region: str,
+        account: str,
+        environ: Mapping[str, Any],
+        form: Mapping[str, str],
+    ) -> None:
+        """Refuse what the policies of the pipeline's role do not allow. A function's own role is not looked at."""
+        from moto.iam.models import iam_backends
+
+        if (role_arn := self.roles.get(access_key)) is None:
+            return
+        role = iam_backends[account]["aws"].get_role_by_arn(role_arn)
+        # moto keeps a policy as it came: CloudFormation's as a mapping, the API's as text.
+        policies = [json.loads(policy) if isinstance(policy, str) else policy for policy in role.policies.values()]
+        for action, target, context in permissions.asked(service, region, account, environ, form):
+            if action not in permissions.OPEN and not permissions.allows(policies, action, target, context):
+                message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
+                self.refusals.append(message)
+                raise Refused("AccessDenied", f"User: {message} because no identity-based policy allows it")
 
     def forward(self, environ: dict[str, Any]) -> Answer:
         """moto's answer."""
@@ -148,6 +173,7 @@ class Cloud:
                 refused.code, message if refused.code == "AccessDenied" else str(refused), refused.status
             ) from None
         session = self.give(role_arn, form["RoleSessionName"])
+        self.roles[session.access_key_id] = role_arn
         fields = {
             "SubjectFromWebIdentityToken": claims["sub"],
             "Audience": claims["aud"],

@@ -126,7 +126,7 @@ def verify(token: str, secret: bytes) -> dict[str, Any]:
 def admits(policy: Mapping[str, Any], claims: Mapping[str, Any], provider: str, action: str = ACTION) -> str | None:
     """None if IAM would let the bearer of `claims` assume a role with this trust policy, else why not."""
     allowed, reasons = False, []
-    for statement in _many(policy.get("Statement")):
+    for statement in many(policy.get("Statement")):
         if unknown := _unknown(statement):
             return f"the rehearsal does not know {unknown} in a trust policy"
         reason = _misses(statement, claims, provider, action)
@@ -144,14 +144,14 @@ def admits(policy: Mapping[str, Any], claims: Mapping[str, Any], provider: str, 
 def _misses(statement: Mapping[str, Any], claims: Mapping[str, Any], provider: str, action: str) -> str | None:
     """Why a statement does not apply to this request."""
     principals = statement.get("Principal")
-    trusted = _many(principals.get("Federated")) if isinstance(principals, Mapping) else []
+    trusted = many(principals.get("Federated")) if isinstance(principals, Mapping) else []
     if principals != "*" and provider not in trusted:
         return f"the principal is not {provider}"
-    if not any(_like(pattern.lower(), action.lower()) for pattern in _many(statement.get("Action"))):
+    if not any(like(pattern.lower(), action.lower()) for pattern in many(statement.get("Action"))):
         return f"the action is not {action}"
     for operator, conditions in (statement.get("Condition") or {}).items():
         for key, wanted in conditions.items():
-            if reason := _fails(operator, key, _many(wanted), claims):
+            if reason := _fails(operator, key, many(wanted), claims):
                 return reason
     return None
 
@@ -167,16 +167,16 @@ def _fails(operator: str, key: str, wanted: list[str], claims: Mapping[str, Any]
     return f"{claim} is {actual}, not {' or '.join(map(str, wanted))}"
 
 
-def _like(pattern: str, value: str) -> bool:
+def like(pattern: str, value: str) -> bool:
     return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), value, re.DOTALL) is not None
 
 
 OPERATORS = {
     "StringEquals": str.__eq__,
     "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
-    "StringLike": _like,
+    "StringLike": like,
     "ForAnyValue:StringEquals": str.__eq__,
-    "ForAnyValue:StringLike": _like,
+    "ForAnyValue:StringLike": like,
 }
 
 
@@ -190,10 +190,10 @@ def _guarded(statement: Mapping[str, Any]) -> bool:
     """Does the statement name a subject, more than by a wildcard alone?"""
     conditions = [pair for block in (statement.get("Condition") or {}).values() for pair in block.items()]
     return any(
-        key.lower() == f"{PROVIDER}:sub" and all(str(value).strip("*?") for value in _many(wanted))
+        key.lower() == f"{PROVIDER}:sub" and all(str(value).strip("*?") for value in many(wanted))
         for key, wanted in conditions
     )
 
 
-def _many(value: Any) -> list[Any]:
+def many(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -103,7 +103,7 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
         "actions/checkout: the whole commit with its history, whatever fetch-depth and sparse-checkout ask for",
         "concurrency: one run, so no queue",
         "permissions of GITHUB_TOKEN other than id-token",
-        "permission policies of the roles: trust is evaluated, what a role may do is not",
+        "permission policies of CloudFormation's and the functions' roles: those of the pipeline's roles are evaluated",
         "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
         "Python functions run as processes of this machine",
     ]

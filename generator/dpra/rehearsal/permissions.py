@@ -1,0 +1,127 @@
+"""What a role of the pipeline may do: its permission policies, evaluated for each request as IAM does it.
+
+It knows the resources that a delivery touches: stacks, objects, functions, roles that are passed. A request about any
+other resource is allowed only by a statement that names all resources.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+from .oidc import like, many
+
+# An operation's name in its service's API -> its name in IAM, where they differ.
+ACTIONS = {"lambda:Invoke": "lambda:InvokeFunction"}
+# S3's method, with a key in the path and without -> the action; its paths do not tell operations apart.
+S3 = {
+    ("DELETE", True): "DeleteObject",
+    ("GET", True): "GetObject",
+    ("HEAD", True): "GetObject",
+    ("POST", True): "PutObject",
+    ("PUT", True): "PutObject",
+    ("GET", False): "ListBucket",
+    ("HEAD", False): "ListBucket",
+    ("PUT", False): "CreateBucket",
+}
+PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
+OPEN = {"sts:GetCallerIdentity"}  # needs no permission
+
+
+def asked(
+    service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
+) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Each permission that a request needs: action, resource, and the values of its condition keys."""
+    action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
+    action = ACTIONS.get(action, action)
+    yield action, resource(service, region, account, environ["PATH_INFO"], form), {}
+    if service == "cloudformation" and form.get("RoleARN"):
+        yield "iam:PassRole", form["RoleARN"], {"iam:PassedToService": "cloudformation.amazonaws.com"}
+
+
+def operation(service: str, environ: Mapping[str, Any], form: Mapping[str, str]) -> str:
+    """The operation's name: from the form, the target header or the path, as the service's protocol has it."""
+    if "Action" in form:
+        return form["Action"]
+    path = environ["PATH_INFO"]
+    if service == "s3":
+        return S3.get((environ["REQUEST_METHOD"], "/" in path.strip("/")), "Unknown")
+    if target := environ.get("HTTP_X_AMZ_TARGET"):
+        return str(target).rpartition(".")[2]
+    if cbor := re.fullmatch(r"/service/[^/]+/operation/([^/]+)", path):
+        return cbor[1]
+    for method, pattern, name in rest(service):
+        if method == environ["REQUEST_METHOD"] and pattern.fullmatch(path):
+            return name
+    return "Unknown"
+
+
+@cache
+def rest(service: str) -> tuple[tuple[str, re.Pattern[str], str], ...]:
+    """The operations of a service with REST paths, the most specific path first."""
+    import botocore.session
+    from botocore.exceptions import UnknownServiceError
+
+    try:
+        model = botocore.session.Session().get_service_model(service)
+    except UnknownServiceError:
+        return ()
+    found = []
+    for name in model.operation_names:
+        http = model.operation_model(name).http
+        path = http["requestUri"].partition("?")[0].rstrip("/")
+        pattern = "".join(
+            "[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{[^}]*\})", path)
+        )
+        found.append((http["method"], re.compile(pattern + "/?"), name))
+    return tuple(sorted(found, key=lambda entry: -len(entry[1].pattern)))
+
+
+def resource(service: str, region: str, account: str, path: str, form: Mapping[str, str]) -> str:
+    """The ARN of what a request is about; `*` where this is not known here."""
+    match service:
+        case "cloudformation":
+            name = form.get("StackName") or form.get("ChangeSetName", "")
+            if name.startswith("arn:"):  # arn:…:stack/NAME/id or arn:…:changeSet/NAME-of-set/id
+                name = stack_of(account, region, name)
+            return f"arn:aws:cloudformation:{region}:{account}:stack/{name}/id" if name else "*"
+        case "s3":
+            return f"arn:aws:s3:::{unquote(path).strip('/')}"
+        case "lambda":
+            found = re.match(r"/[0-9-]+/functions/([^/]+)", path)
+            return f"arn:aws:lambda:{region}:{account}:function:{unquote(found[1])}" if found else "*"
+    return "*"
+
+
+def stack_of(account: str, region: str, arn: str) -> str:
+    """The name of the stack that a stack's or a change set's ARN belongs to."""
+    from moto.cloudformation.models import cloudformation_backends
+
+    change_set = cloudformation_backends[account][region].change_sets.get(arn)
+    return (change_set.stack_id if change_set else arn).split("/")[1]
+
+
+def allows(policies: Iterable[Mapping[str, Any]], action: str, target: str, context: Mapping[str, str]) -> bool:
+    """Would IAM allow it by these identity policies? An explicit Deny wins."""
+    effects = {
+        statement["Effect"]
+        for policy in policies
+        for statement in many(policy["Statement"])
+        if applies(statement, action, target, context)
+    }
+    return "Allow" in effects and "Deny" not in effects
+
+
+def applies(statement: Mapping[str, Any], action: str, target: str, context: Mapping[str, str]) -> bool:
+    if not any(like(pattern.lower(), action.lower()) for pattern in many(statement.get("Action"))):
+        return False
+    if not any(like(pattern, target) for pattern in many(statement.get("Resource"))):
+        return False
+    for operator, conditions in (statement.get("Condition") or {}).items():
+        for key, wanted in conditions.items():
+            if operator not in ("StringEquals", "StringLike") or key not in context:
+                return bool(statement["Effect"] == "Deny")  # what is not understood refuses
+            if not any(like(value, context[key]) for value in many(wanted)):
+                return False
+    return True

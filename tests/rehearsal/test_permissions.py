@@ -1,0 +1,72 @@
+"""What a role of the pipeline may do is decided by its policies, as IAM decides it."""
+
+import pytest
+from dpra.rehearsal import permissions
+
+STACK = "arn:aws:cloudformation:eu-west-1:111111111111:stack/shop/id"
+OWN = {"Effect": "Allow", "Action": "cloudformation:*ChangeSet", "Resource": "arn:aws:cloudformation:*:*:stack/shop/*"}
+PASS = {
+    "Effect": "Allow",
+    "Action": "iam:PassRole",
+    "Resource": "arn:aws:iam::111111111111:role/x",
+    "Condition": {"StringEquals": {"iam:PassedToService": "cloudformation.amazonaws.com"}},
+}
+TO_CLOUDFORMATION = {"iam:PassedToService": "cloudformation.amazonaws.com"}
+
+
+@pytest.mark.parametrize(
+    ("statements", "action", "target", "context", "verdict"),
+    [
+        ([OWN], "cloudformation:CreateChangeSet", STACK, {}, True),
+        ([OWN], "CloudFormation:createchangeset", STACK, {}, True),
+        ([], "cloudformation:CreateChangeSet", STACK, {}, False),
+        ([OWN], "cloudformation:DeleteStack", STACK, {}, False),
+        ([OWN], "cloudformation:CreateChangeSet", STACK.replace("/shop/", "/shop-2/"), {}, False),
+        ([OWN], "cloudformation:CreateChangeSet", "*", {}, False),
+        ([OWN, {**OWN, "Effect": "Deny"}], "cloudformation:CreateChangeSet", STACK, {}, False),
+        ([PASS], "iam:PassRole", PASS["Resource"], TO_CLOUDFORMATION, True),
+        ([PASS], "iam:PassRole", PASS["Resource"], {"iam:PassedToService": "ec2.amazonaws.com"}, False),
+        ([PASS], "iam:PassRole", PASS["Resource"], {}, False),
+        ([{**PASS, "Condition": {"Bool": {"x": "true"}}}], "iam:PassRole", PASS["Resource"], {}, False),
+        ([PASS, {**PASS, "Effect": "Deny", "Condition": {"Bool": {"x": "true"}}}], "iam:PassRole", PASS["Resource"],
+         TO_CLOUDFORMATION, False),
+    ],
+)  # fmt: skip
+def test_policies_are_evaluated(statements, action, target, context, verdict) -> None:
+    assert permissions.allows([{"Statement": statements}], action, target, context) is verdict
+
+
+def request(method: str, path: str, **more: str) -> dict[str, str]:
+    return {"REQUEST_METHOD": method, "PATH_INFO": path, **more}
+
+
+@pytest.mark.parametrize(
+    ("service", "environ", "form", "expected"),
+    [
+        ("cloudformation", request("POST", "/"), {"Action": "DescribeStacks", "StackName": "shop"},
+         ("cloudformation:DescribeStacks", STACK)),
+        ("cloudformation", request("POST", "/"), {"Action": "GetTemplateSummary"},
+         ("cloudformation:GetTemplateSummary", "*")),
+        ("s3", request("PUT", "/store/shop/a%20b.zip"), {}, ("s3:PutObject", "arn:aws:s3:::store/shop/a b.zip")),
+        ("s3", request("GET", "/store"), {}, ("s3:ListBucket", "arn:aws:s3:::store")),
+        ("lambda", request("POST", "/2015-03-31/functions/shop-api/invocations"), {},
+         ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:111111111111:function:shop-api")),
+        ("lambda", request("GET", "/2015-03-31/functions/shop-api"), {},
+         ("lambda:GetFunction", "arn:aws:lambda:eu-west-1:111111111111:function:shop-api")),
+        ("monitoring", request("POST", "/", HTTP_X_AMZ_TARGET="GraniteServiceVersion20100801.DescribeAlarms"), {},
+         ("cloudwatch:DescribeAlarms", "*")),
+        ("monitoring", request("POST", "/service/GraniteServiceVersion20100801/operation/DescribeAlarms"), {},
+         ("cloudwatch:DescribeAlarms", "*")),
+        ("dynamodb", request("POST", "/", HTTP_X_AMZ_TARGET="DynamoDB_20120810.PutItem"), {},
+         ("dynamodb:PutItem", "*")),
+    ],
+)  # fmt: skip
+def test_a_request_is_known_by_action_and_resource(service, environ, form, expected) -> None:
+    [(action, target, _)] = permissions.asked(service, "eu-west-1", "111111111111", environ, form)
+    assert (action, target) == expected
+
+
+def test_a_role_that_is_handed_to_cloudformation_must_be_passable() -> None:
+    form = {"Action": "CreateChangeSet", "StackName": "shop", "RoleARN": "arn:aws:iam::111111111111:role/x"}
+    asked = permissions.asked("cloudformation", "eu-west-1", "111111111111", request("POST", "/"), form)
+    assert list(asked)[1] == ("iam:PassRole", form["RoleARN"], TO_CLOUDFORMATION)
