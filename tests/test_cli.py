@@ -53,7 +53,7 @@ def test_no_colour_and_no_escape_reaches_a_pipe(dpra, repository) -> None:
 
 
 def test_the_plan_lists_every_action_of_dpra_with_level_status_and_reason(dpra, repository) -> None:
-    """The table of shared/DPRA.md, which was read from AWS's page: (R) required, (r) recommended."""
+    """As AWS's docs/application-pipeline/index.md lists and marks them: required (R), recommended (r)."""
     expected = {
         "local": {"pre-commit-hooks": "R", "ide-plugins": "r"},
         "source": {
