@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = sorted(path for path in resources.TEMPLATES.rglob("*.y*ml") if path.is_file())
-HOLE = re.compile(r"^\s*(- )?([\w.:-]+: )?<%= .* %>:?( # .*)?$")
+HOLE = re.compile(r"^\s*(- )?([\w.:-]+: )?(<%= \w+ %>: )?<%= [^%]* %>:?( # .*)?$")
 
 
 def ids(path: Path) -> str:
@@ -31,7 +31,6 @@ def test_a_hole_is_a_whole_scalar(path: Path) -> None:
     for line in path.read_text().splitlines():
         if "<%" in line and not line.lstrip().startswith("#%"):
             assert HOLE.match(line), line
-            assert line.count("<%=") == 1, line
 
 
 @pytest.mark.parametrize("path", TEMPLATES, ids=ids)

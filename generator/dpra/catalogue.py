@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from dpra import resources
+from dpra.spec.models import SCOPES
 
 
 @dataclass(frozen=True)
@@ -126,12 +127,20 @@ def tools() -> tuple[Tool, ...]:
 
 
 def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
-    """What a spec's `environments` and `actions` may be keyed by, for each pipeline type there is."""
+    """The lists of words that a spec may use, for each pipeline type there is; of each action what it takes."""
     types = sorted(path.parent.name for path in resources.TEMPLATES.glob("*/catalogue.yml"))
     found: dict[str, dict[str, dict[str, tuple[str, ...] | None]]] = {}
     for catalogue in map(load, types):
+        done = {step for steps in catalogue.steps.values() for step in steps}
         takes: dict[str, tuple[str, ...] | None] = {}
         for action in catalogue.actions:  # an action of several stages takes what it takes in any of them
-            takes[action.id] = (takes.get(action.id) or ()) + action.takes
-        found[catalogue.pipeline] = {"environments": dict.fromkeys(catalogue.environments), "actions": takes}
+            outlets = ("before", "after") if action.id in done else ()
+            takes[action.id] = tuple(dict.fromkeys((*(takes.get(action.id) or ()), *action.takes, *outlets)))
+        found[catalogue.pipeline] = {
+            "environments": dict.fromkeys(catalogue.environments),
+            "jobs": dict.fromkeys(catalogue.steps),
+            "languages": dict.fromkeys(resources.data("languages.yml")),
+            "scopes": dict.fromkeys(SCOPES),
+            "actions": takes,
+        }
     return found

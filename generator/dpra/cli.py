@@ -10,7 +10,7 @@ import click
 from dpra import __version__
 
 if TYPE_CHECKING:
-    from dpra.plan import Plan
+    from dpra.plan import Plan, PlanError
     from dpra.tree import Change
 
 DOES_NOT_HOLD, WRONG_INPUT, OUTSIDE_WORLD = 1, 2, 3
@@ -34,15 +34,25 @@ def _plan(root: Path) -> "tuple[Plan, bytes]":
     except reader.Problems as problems:
         _fail(str(problems), WRONG_INPUT)
     except plan.PlanError as error:
-        found = [reader.Problem(*reader.where(data, key), f"{key}: {text}") for key, text in error.problems.items()]
-        _fail(str(reader.Problems("dpra.yml", found)), WRONG_INPUT)
+        _fail(_with_positions(error, data), WRONG_INPUT)
+
+
+def _with_positions(error: "PlanError", data: bytes) -> str:
+    from dpra.spec import reader
+
+    found = [reader.Problem(*reader.where(data, key), f"{key}: {text}") for key, text in error.problems.items()]
+    return str(reader.Problems("dpra.yml", found))
 
 
 def _compare(root: Path) -> "tuple[list[Change], dict[str, Any], bytes]":
+    from dpra import plan as planning
     from dpra import render, tree
 
     plan, data = _plan(root)
-    files = render.files(plan)
+    try:
+        files = render.files(plan)
+    except planning.PlanError as error:
+        _fail(_with_positions(error, data), WRONG_INPUT)
     try:
         return tree.compare(root, files), files, data
     except tree.TreeError as error:

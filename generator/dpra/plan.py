@@ -2,14 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dpra import catalogue, resources
 from dpra.catalogue import Catalogue
-from dpra.spec.models import Spec
+from dpra.spec.models import Action, Job, Spec
 
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out")
+UNTOUCHED = ("security",)  # jobs that run no code of the repository
 MOST_REGIONS = 20  # of an environment; keeps the job graph far from GitHub's silent limits (256 matrix jobs a run)
 
 
@@ -44,6 +45,8 @@ class Plan:
     actions: tuple[PlannedAction, ...]
     tools: Mapping[str, str]  # DPRA action -> tool of the check action
     commands: Mapping[str, str]  # DPRA action -> shell command
+    package_manager: str
+    manager: Mapping[str, Any]  # its defaults: a row of languages.yml
 
     @property
     def stage_of(self) -> dict[str, str]:
@@ -59,6 +62,62 @@ class Plan:
     def stack(self) -> str:
         return self.spec.deploy.stack or self.spec.name
 
+    @property
+    def language(self) -> Mapping[str, Any]:
+        """The language's defaults."""
+        row: Mapping[str, Any] = resources.data("languages.yml")[self.spec.language]
+        return row
+
+    @property
+    def version(self) -> str:
+        """The toolchain's version, where the spec gives it."""
+        return self.spec.setup.version
+
+    @property
+    def version_file(self) -> str:
+        """Else the file that says it, seen from the repository's root."""
+        return self._inside(self.spec.setup.version_file or self.language.get("version-file", ""))
+
+    @property
+    def lock_file(self) -> str:
+        """What keys the cache of the package manager's downloads; empty for no cache."""
+        return self._inside(self.manager.get("lock-file", "")) if self.spec.setup.cache else ""
+
+    @property
+    def install(self) -> str:
+        """The command that installs dependencies; empty where there is nothing to install."""
+        return self.spec.setup.install or str(self.manager.get("install", ""))
+
+    def _inside(self, path: str) -> str:
+        return f"{self.spec.working_directory.rstrip('/')}/{path}" if path and self.spec.working_directory else path
+
+    def action(self, name: str) -> Action:
+        """What the spec says about a DPRA action."""
+        return self.spec.actions.get(name, Action())
+
+    def env(self, action: str) -> Mapping[str, str]:
+        """The environment variables of an action's command."""
+        return {**self.spec.env, **self.action(action).env}
+
+    def working_directory(self, action: str) -> str:
+        """Where an action's command runs; empty for the repository's root."""
+        return self.action(action).working_directory or self.spec.working_directory
+
+    def reports(self, action: str) -> str:
+        """Where a test command leaves its JUnit reports, if not in $JUNIT_FILE."""
+        own = self.action(action)
+        tests = any(known.id == action and "reports" in known.takes for known in self.catalogue.actions)
+        return own.reports or ("" if own.command or not tests else str(self.manager.get("reports", "")))
+
+    def job(self, name: str) -> Job:
+        """What the spec says about a job."""
+        return self.spec.jobs.get(name, Job())
+
+    def runs_on(self, job: str) -> str | tuple[str, ...]:
+        """The label of a job's runner, or all of its labels."""
+        labels = self.job(job).runs_on or self.spec.runs_on
+        return labels[0] if len(labels) == 1 else labels
+
 
 def make(spec: Spec) -> Plan:
     """The plan of a spec.
@@ -67,11 +126,19 @@ def make(spec: Spec) -> Plan:
         PlanError: an unknown tool, an account of two environments, or more regions than a job graph should have.
     """
     types = catalogue.load(spec.pipeline)
-    commands = dict(resources.data("languages.yml")[spec.language])
-    commands |= {name: action.command for name, action in spec.actions.items() if action.command}
     problems: dict[str, str] = {}
+    language = resources.data("languages.yml")[spec.language]
+    managers = language["package-managers"]
+    name = spec.setup.package_manager or next(iter(managers))
+    if name not in managers:
+        there = ", ".join(managers)
+        problems["setup.package-manager"] = f"no '{name}' for {spec.language}; there is {there}"
+    manager = managers.get(name, {})
+    commands = {**language.get("commands", {}), **manager.get("commands", {})}
+    commands |= {name: action.command for name, action in spec.actions.items() if action.command}
     tools = {action.id: _tool(spec, action.id, problems) for action in types.actions if "tool" in action.takes}
-    plan = Plan(spec, types, (), tools, commands)
+    plan = Plan(spec, types, (), tools, commands, name, manager)
+    problems |= _outlets(plan)
     accounts: dict[str, str] = {}
     for environment in types.environments:
         if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
@@ -80,11 +147,38 @@ def make(spec: Spec) -> Plan:
             problems[f"environments.{environment}"] = f"{count} regions; an environment has at most {MOST_REGIONS}"
     if problems:
         raise PlanError(problems)
-    return Plan(spec, types, tuple(_planned(plan, action) for action in types.actions), tools, commands)
+    return replace(plan, actions=tuple(_planned(plan, action) for action in types.actions))
+
+
+def _outlets(plan: Plan) -> dict[str, str]:
+    """What is wrong with steps of the component's own."""
+    problems = {}
+    trusted = {step for job in UNTOUCHED for step in plan.catalogue.steps.get(job, ())}
+    for action, said in plan.spec.actions.items():
+        for where in ("before", "after"):
+            for step in getattr(said, where):
+                key = f"actions.{action}.{where}"
+                if bool(step.uses) == bool(step.run):
+                    problems[key] = f"'{step.name}': needs either uses or run"
+                elif step.with_ and not step.uses:
+                    problems[key] = f"'{step.name}': with goes together with uses"
+                elif step.uses and step.working_directory:
+                    problems[key] = f"'{step.name}': working-directory goes together with run"
+                elif action in trusted and (step.run or step.uses.startswith("./")):
+                    problems[key] = (
+                        f"'{step.name}': the job of this action runs no code of the repository, or a change could "
+                        "replace the scanners that judge it; only pinned actions may stand there"
+                    )
+    for job, given in plan.spec.jobs.items():
+        if given.services and not set(plan.catalogue.steps[job]) & set(plan.commands):
+            problems[f"jobs.{job}.services"] = "no command of yours runs in this job"
+    return problems
 
 
 def _tool(spec: Spec, action: str, problems: dict[str, str]) -> str:
     fitting = [t for t in catalogue.tools() if t.action == action and {"any", spec.language} & set(t.languages)]
+    if not fitting:
+        return ""  # the action is left out for this language
     asked = spec.actions[action].tool if action in spec.actions else ""
     for tool in fitting:
         if tool.name == asked or (not asked and tool.default):
@@ -109,10 +203,13 @@ def _planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
     tool, reason = action.tool, "DPRA's gate: a failure stops the pipeline here"
     if step in plan.tools:
         tool = plan.tools[step]
+        if not tool:
+            return made("left-out", f"no tool for {plan.spec.language} yet")
         reason = f"the gate fails on findings, on an error of {tool} and on a missing report"
     elif "command" in action.takes:
         tool = plan.commands[step].strip()
-        reason = "your command" if step in plan.spec.actions else f"the default command for {plan.spec.language}"
+        default = f"the default command for {plan.spec.language} ({plan.package_manager})"
+        reason = "your command" if plan.action(step).command else default
     return made("blocks", reason, job, step, tool)
 
 
@@ -162,6 +259,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for name in plan.catalogue.environments
         },
         "actions": [asdict(action) for action in plan.actions],
+        "unmanaged": list(plan.spec.unmanaged),
     }
 
 
@@ -169,10 +267,11 @@ def mermaid(plan: Plan) -> str:
     """The job graph as a Mermaid flowchart."""
     lines = ["flowchart LR"]
     stages = [stage for stage in plan.catalogue.stages if stage.jobs]
+    done = {(action.job, action.step) for action in plan.actions}
     for stage in stages:
         lines.append(f"  subgraph {stage.id}-stage [{stage.name.replace('(', '').replace(')', '')}]")
         for job in stage.jobs:
-            steps = "<br/>".join(plan.catalogue.steps[job])
+            steps = "<br/>".join(step for step in plan.catalogue.steps[job] if (job, step) in done)
             lines.append(f'    {job}["<b>{job}</b>{"<br/>" if steps else ""}{steps}"]')
         lines.append("  end")
     for job, needs in _needs(plan).items():
@@ -185,5 +284,5 @@ def _needs(plan: Plan) -> dict[str, list[str]]:
     for job in plan.stage_of:
         path = resources.TEMPLATES / plan.spec.pipeline / "jobs" / f"{job}.yml"
         match = re.search(r"^  needs: \[(.*)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
-        found[job] = match[1].split(", ") if match else []
+        found[job] = [need for need in match[1].split(", ") if need in plan.stage_of] if match else []
     return found

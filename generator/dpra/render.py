@@ -1,8 +1,9 @@
 """From a Plan to the text of every generated file.
 
 A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a whole scalar, and
-`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line. Comments with `##` are for the
-reader of the template, those with `#` for the reader of the workflow, too.
+`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line; in what it puts in, `<language>`,
+`<job>` and `<action>` stand for those of the place. Comments with `##` are for the reader of the template, those with
+`#` for the reader of the workflow, too.
 """
 
 import json
@@ -17,7 +18,8 @@ import jinja2
 
 from dpra import catalogue, resources, scalar
 from dpra import plan as planning
-from dpra.plan import Plan
+from dpra.plan import Plan, PlanError
+from dpra.spec.models import Expression, Permission
 from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
@@ -34,7 +36,11 @@ class File:
 
 
 def files(plan: Plan) -> dict[str, File]:
-    """Every generated file of a plan, by its path in the repository."""
+    """Every generated file of a plan, by its path in the repository.
+
+    Raises:
+        PlanError: `unmanaged` names a file that is not generated.
+    """
     found = {}
     for template, target in _templates(plan):
         text = _render(plan, template)
@@ -49,7 +55,9 @@ def files(plan: Plan) -> dict[str, File]:
             if path.is_file() and "__pycache__" not in path.parts:
                 target = f"{VENDORED}/{path.relative_to(resources.PACK).as_posix()}"
                 found[target] = File(path.read_bytes())
-    return dict(sorted(found.items()))
+    if strange := [path for path in plan.spec.unmanaged if path not in found]:
+        raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
+    return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
 
 
 def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -92,16 +100,39 @@ class _Loader(jinja2.BaseLoader):
         return self._text(path, path.parent), str(path), lambda: True
 
     def _text(self, path: Path, folder: Path) -> str:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".yml":
+            text = re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE)
+        if path.parent.name == "jobs":
+            text = _STEP.sub(_own_steps, text)
+
         def put(match: re.Match[str]) -> str:
             indent, name = match[1], match[2].replace("<language>", self.language)
             source = next(p for p in (folder / name, resources.TEMPLATES / name) if p.is_file())
             lines = self._text(source, folder).splitlines()
             return "\n".join(indent + line if line else line for line in lines)
 
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".yml":
-            text = re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE)
-        return re.sub(r'^( *)#% include "([^"]+)"$', put, text, flags=re.MULTILINE)
+        text = re.sub(r'^( *)#% include "([^"]+)"$', put, text, flags=re.MULTILINE)
+        if path.parent.name == "jobs":
+            text = _STEP.sub(lambda step: step[0].replace("<action>", step["action"]), text)
+            text = text.replace("<job>", path.stem)
+        return text
+
+
+# A step that does a DPRA action, with the comments above it.
+_STEP = re.compile(
+    r"^(?P<indent> *)(?:# .*\n(?P=indent))*- id: (?P<action>\S+)\n(?:(?P=indent)  .*\n|\n)*", re.MULTILINE
+)
+
+
+def _own_steps(step: re.Match[str]) -> str:
+    """The step, and around it those of the component's own."""
+
+    def own(where: str) -> str:
+        loop = f'#% for step in plan.action("{step["action"]}").{where}', '#% include "steps/own.yml"', "#% endfor"
+        return "".join(f"{step['indent']}{line}\n" for line in loop)
+
+    return f"{own('before')}{step[0]}{own('after')}"
 
 
 @cache
@@ -129,7 +160,8 @@ class _Hole(str):
 
 def _yaml(value: Any) -> Any:
     if isinstance(value, str) and "\n" in value and not isinstance(value, _Hole):
-        return f"\0{json.dumps(value)}\0"  # _lines knows the indentation
+        kind = "E" if isinstance(value, Expression) else "T"
+        return f"\0{kind}{json.dumps(value)}\0"  # _lines knows the indentation
     return value if isinstance(value, (_Hole, jinja2.Undefined)) else scalar.yaml(value)
 
 
@@ -137,16 +169,28 @@ def _lines(text: str) -> str:
     """Gives each value of several lines its place: a block literal where that is safe, else a quoted scalar."""
 
     def put(match: re.Match[str]) -> str:
-        value = json.loads(match[4])
+        value = json.loads(match[5])
+        value = Expression(value) if match[4] == "E" else scalar.github(value)
         indent = match[1] + " " * len(match[2] or "")
-        block = scalar.block(indent, scalar.github(value))
-        return f"{match[1]}{match[2] or ''}{match[3]}{block or scalar.yaml(value)}"
+        block = scalar.block(indent, value)
+        return f"{match[1]}{match[2] or ''}{match[3]}{block or scalar.yaml(scalar.Raw(value))}"
 
-    return re.sub(r"^( *)(- )?([^\0\n]*)\0(.*)\0$", put, text, flags=re.MULTILINE)
+    return re.sub(r"^( *)(- )?([^\0\n]*)\0([ET])(.*)\0$", put, text, flags=re.MULTILINE)
 
 
 def _markdown(value: Any) -> Any:
     return value if isinstance(value, (_Hole, jinja2.Undefined)) else scalar.markdown(value)
+
+
+def _json(value: Any) -> Any:
+    return value if isinstance(value, jinja2.Undefined) else json.dumps(value)
+
+
+_FINALIZE = {".md": _markdown, ".json": _json}
+
+
+def _granted(permission: Permission) -> _Hole:
+    return _Hole(f"{permission.access} # {scalar.comment(permission.reason)}")
 
 
 def _pin(action: str) -> _Hole:
@@ -156,12 +200,14 @@ def _pin(action: str) -> _Hole:
 
 def _render(plan: Plan, template: str) -> str:
     name, _, stage = template.partition(":")
-    environment = _environment(_markdown if name.endswith(".md") else _yaml, plan.spec.language)
+    environment = _environment(_FINALIZE.get(Path(name).suffix, _yaml), plan.spec.language)
     values: dict[str, Any] = {
         "plan": plan,
         "spec": plan.spec,
         "stage": plan.catalogue.stage(stage) if stage else None,
+        "workflow": Path(name).stem,
         "pin": _pin,
+        "granted": _granted,
         "limit": lambda stage: plan.catalogue.stage(stage).limit,
         "account": lambda stage: plan.spec.environments[stage].account,
         "regions": plan.regions,
@@ -173,6 +219,8 @@ def _render(plan: Plan, template: str) -> str:
         "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),
         "subjects": lambda environment: planning.subjects(plan.spec, environment),
         "expected": _expected(plan),
+        "json": json.dumps,
+        "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
         "mermaid": _Hole(planning.mermaid(plan)),
     }
     return _lines(environment.get_template(name).render(values))
@@ -181,10 +229,8 @@ def _render(plan: Plan, template: str) -> str:
 def _expected(plan: Plan) -> str:
     """What the report expects, a line each: job, action, level and, where it runs once in each region, region."""
     lines = []
-    for stage in plan.catalogue.stages:
-        levels = {action.id: action.level for action in stage.actions}
-        for job in stage.jobs:
-            regions = plan.regions(stage.id) if job in plan.catalogue.by_region else ("",)
-            steps = [step for step in plan.catalogue.steps[job] if step in levels]
-            lines += [f"{job} {step} {levels[step]} {region}".rstrip() for step in steps for region in regions]
+    for action in plan.actions:
+        if action.status == "blocks" and action.step == action.action:
+            regions = plan.regions(action.stage) if action.job in plan.catalogue.by_region else ("",)
+            lines += [f"{action.job} {action.action} {action.level} {region}".rstrip() for region in regions]
     return "".join(f"{line}\n" for line in lines)

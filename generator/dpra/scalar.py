@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any
 
+from dpra.spec.models import Expression
+
 # Words that need no quotes in YAML 1.1 or 1.2: no indicator, no number, date, time, boolean or null among them.
 _PLAIN = re.compile(r"(?!.*:( |$))[A-Za-z][A-Za-z0-9_./@:=-]*( [A-Za-z0-9_./@:=-]+)*")
 _RESERVED = frozenset("y n yes no on off true false null none nan inf".split())
@@ -33,7 +35,7 @@ def yaml(value: Any) -> str:
             return str(value)
         case list() | tuple():
             return "[" + ", ".join(yaml(item) for item in value) + "]"
-        case Raw():
+        case Raw() | Expression():
             return _quoted(str(value))
         case str():
             return _quoted(github(value))
@@ -63,6 +65,11 @@ def _escaped(character: str) -> str:
     if ord(character) > 0xFFFF:
         return f"\\U{ord(character):08x}"
     return json.dumps(character)[1:-1]
+
+
+def comment(text: str) -> str:
+    """`text` as the end of a YAML comment: one printable line."""
+    return "".join(character if _SAFE_SINGLE.fullmatch(character) else "?" for character in text)
 
 
 def markdown(value: Any) -> str:

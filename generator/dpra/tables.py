@@ -36,6 +36,8 @@ def show_plan(plan: Plan) -> None:
     console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
     for name in plan.catalogue.environments:
         console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
+    for path in spec.unmanaged:
+        console.print(Text(f"  unmanaged: {path}"))
     table = Table("stage", "action", "level", "status", "job", "tool", "reason")
     for a in plan.actions:
         tool = a.tool.splitlines()[0] if a.tool else ""

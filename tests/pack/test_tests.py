@@ -144,3 +144,104 @@ def test_a_hostile_working_directory_stays_data(job: Any, hostile: dict[str, str
     ran = job.use("build", command="touch ran", working_directory=hostile[kind])
     assert (ran.code, (job.workspace / "ran").exists()) == (1, False)
     inert(job, ran)
+
+
+# ---- reports that a build tool leaves in folders of its own
+
+
+REPORTS = "**/target/surefire-reports/TEST-*.xml"
+
+
+def left(name: str, xml: str) -> str:
+    return f"mkdir -p {name}/target/surefire-reports; cat > {name}/target/surefire-reports/TEST-{name}.xml <<'END'\n{xml}\nEND\n"
+
+
+def test_reports_of_several_folders_become_one(job: Any) -> None:
+    other = "<testsuite><testcase name='x'/><testcase name='y'/></testsuite>"
+    ran = job.use("test", command=left("a", GOOD) + left("b", other), reports=REPORTS)
+    assert (ran.code, ran.record["findings"]) == (0, {"passed": 3, "failed": 0, "skipped": 1})
+    assert (job.evidence / "unit-tests.junit.xml").read_text().count("<testcase") == 4
+
+
+@pytest.mark.parametrize(
+    ("other", "result", "says"),
+    [
+        ("<testsuite><testcase name='x'><failure message='m'/></testcase></testsuite>", "fail", "x: m"),
+        ("<testsuite errors='1'><testcase name='x'/></testsuite>", "fail", "declares 1"),
+        ("<testsuite><testcase", "error", "cannot be read"),
+    ],
+)
+def test_one_bad_report_among_several_blocks(job: Any, other: str, result: str, says: str) -> None:
+    ran = job.use("test", command=left("a", GOOD) + left("b", other), reports=REPORTS)
+    assert (ran.code, ran.record["result"]) == (1, result)
+    assert any(says in error for error in ran.errors)
+
+
+def test_a_report_left_by_an_earlier_command_does_not_count(job: Any) -> None:
+    job.write("a/target/surefire-reports/TEST-a.xml", GOOD)
+    ran = job.use("test", command="true", reports=REPORTS)
+    assert (ran.code, ran.record["result"]) == (1, "error")
+    assert "no JUnit report" in ran.errors[0]
+
+
+def test_a_report_that_is_a_link_is_not_followed(job: Any) -> None:
+    job.write("outside.txt", GOOD)
+    ran = job.use("test", command="mkdir reports; ln -s ../outside.txt reports/a.xml", reports="reports/*.xml")
+    assert (ran.code, (job.workspace / "outside.txt").exists()) == (1, True)
+
+
+def test_coverage_is_kept_among_the_evidence(job: Any) -> None:
+    ran = job.use("test", command='echo covered > "$COVERAGE_REPORT"\n' + junit(GOOD))
+    assert ran.code == 0
+    assert (job.evidence / "unit-tests.coverage").read_text() == "covered\n"
+
+
+# ---- Go says what it did in JSON
+
+
+GO = 'go test -json ./... | python3 -B "$GITHUB_ACTION_PATH/go_junit.py"'
+
+
+@pytest.fixture
+def go(job: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    job.write("go.mod", "module example.com/shop\n\ngo 1.22\n")
+    job.write("shop.go", "package shop\n\nfunc Double(n int) int { return 2 * n }\n")
+    job.env["GOFLAGS"] = "-count=1"
+    job.env["GOCACHE"] = str(
+        tmp_path_factory.getbasetemp().parent / "go-cache"
+    )  # of all tests: it compiles for seconds
+    return job
+
+
+def go_test(body: str) -> str:
+    return f'package shop\n\nimport "testing"\n\nfunc TestDouble(t *testing.T) {{\n{body}\n}}\n'
+
+
+def test_go_tests_that_pass_pass(go: Any) -> None:
+    go.write("shop_test.go", go_test('t.Run("of two", func(t *testing.T) { if Double(2) != 4 { t.Fail() } })'))
+    ran = go.use("test", command=GO)
+    assert (ran.code, ran.record["findings"]) == (0, {"passed": 2, "failed": 0, "skipped": 0}), ran.out
+    assert "--- PASS: TestDouble" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("body", "result", "says"),
+    [
+        ('t.Error("no \\x1b way")', "fail", "TestDouble"),
+        ('t.Run(`a <b> & "c"`, func(t *testing.T) { t.Fatal(1) })', "fail", "TestDouble/a_&lt;b&gt;"),
+        ("panic(1)", "fail", "TestDouble"),
+        ("nothing.There()", "fail", "package"),  # it does not compile
+        ("t.Skip()", "error", "no test was executed"),
+    ],
+)
+def test_go_tests_that_do_not_pass_block(go: Any, body: str, result: str, says: str) -> None:
+    go.write("shop_test.go", go_test(body))
+    ran = go.use("test", command=GO)
+    assert (ran.code, ran.record["result"]) == (1, result), ran.out
+    report = (go.evidence / "unit-tests.junit.xml").read_text()
+    assert any(says in error for error in ran.errors) or says in report
+
+
+def test_a_go_package_without_tests_is_no_proof(go: Any) -> None:
+    ran = go.use("test", command=GO)
+    assert (ran.code, ran.record["result"]) == (1, "error")

@@ -43,7 +43,8 @@ def main() -> None:
         if template.stat().st_size > LARGEST_TEMPLATE:
             raise runner.Failed(f"the template '{template}' is larger than {LARGEST_TEMPLATE} bytes", "error")
         package = Path(tempfile.mkdtemp(dir=runner.temp()))
-        code = runner.bash(runner.required("COMMAND"), PACKAGE_DIR=str(package))
+        directory = runner.given("WORKING_DIRECTORY") or "."
+        code = runner.bash(runner.required("COMMAND"), directory, PACKAGE_DIR=str(package))
         if code:
             raise runner.Failed(f"the package command failed with {runner.ended(code)}")
         out = runner.temp() / "dpra-release"

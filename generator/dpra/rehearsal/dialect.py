@@ -24,6 +24,9 @@ def lower(workflow: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
             if isinstance(inner := place.get(key), MutableMapping):
                 for name in unknown:
                     inner.pop(name, None)
+    if isinstance(triggers := workflow.get("on"), MutableMapping):
+        for times in triggers.get("schedule") or ():
+            times.pop("timezone", None)
     for used in [*jobs, *(step for job in jobs for step in job.get("steps") or ())]:
         if str(used.get("uses", "")).startswith(SAME_COMMIT):
             used["uses"] = "./" + used["uses"].removeprefix(SAME_COMMIT)

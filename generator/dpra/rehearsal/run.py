@@ -107,6 +107,9 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
         "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
         "Python functions run as processes of this machine",
     ]
+    for job in selected:
+        if services := workflow["jobs"][job].get("services"):
+            found.append(f"services of {job} ({', '.join(services)}): not started; this machine's own are used")
     if offline:
         found.append("pip: what is installed beside dpra counts as installed")
     else:

@@ -121,9 +121,8 @@ def refuse_unplayable(workflow: Mapping[str, Any]) -> None:
     for name, job in workflow["jobs"].items():
         if "uses" in job:
             raise RehearsalError(f"job {name}: calls a reusable workflow; a rehearsal plays jobs with steps")
-        for key in ("container", "services"):
-            if key in job:
-                raise RehearsalError(f"job {name}: {key} needs Docker; a rehearsal runs on this machine")
+        if "container" in job:
+            raise RehearsalError(f"job {name}: container needs Docker; a rehearsal runs on this machine")
         for key, value in (("environment", environment(job)), ("runs-on", str(job.get("runs-on")))):
             if "${{" in value:
                 raise RehearsalError(
@@ -143,6 +142,7 @@ def prepare(
     for name in [name for name in jobs if name not in keep]:
         del jobs[name]
     for name, job in jobs.items():
+        job.pop("services", None)  # act would ask Docker for them; run.simulated says that they are not there
         number_legs(name, job)
         job.setdefault("env", {})
         for variable in ("HOME", "TMPDIR"):  # on GitHub each job has a machine of its own

@@ -22,6 +22,10 @@ REGIONS = tuple(
 # ---- Kinds: what a value may look like
 
 
+class Expression(str):
+    """A user's text in which GitHub evaluates `${{ }}`. Only a kind that says so makes one."""
+
+
 @dataclass(frozen=True)
 class Text:
     """A string. `pattern` must match the whole of it; `says` tells somebody who got it wrong what it should be."""
@@ -29,6 +33,7 @@ class Text:
     says: str
     pattern: str
     longest: int = 200  # characters
+    expression: bool = False  # GitHub evaluates `${{ }}` in it; elsewhere it is literal text
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,18 @@ class Number:
     """A whole number, at least `least`."""
 
     least: int
+
+
+@dataclass(frozen=True)
+class Flag:
+    """true or false."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a list that lies among the data, such as `languages`."""
+
+    words: str
 
 
 @dataclass(frozen=True)
@@ -48,18 +65,19 @@ class Choice:
 
 @dataclass(frozen=True)
 class ListOf:
-    """A list without repetitions."""
+    """A list without repetitions. `or_one`: a value alone is a list of one."""
 
     kind: Any
     least: int = 0
+    or_one: bool = False
 
 
 @dataclass(frozen=True)
 class MapOf:
-    """A mapping whose keys are words of the pipeline type's catalogue: its environments or its actions."""
+    """A mapping. Its keys are words of a list that lies among the data, as `environments`, or what a Text says."""
 
-    words: str
-    model: type
+    keys: str | Text
+    kind: Any
     all_required: bool = False
 
 
@@ -77,12 +95,34 @@ BRANCH = Text(
 )
 COMMAND = Text("a shell command", r"[\s\S]*\S[\s\S]*", longest=16_000)  # GitHub cuts expressions at 21,000 characters
 # Length and letters leave room for the longest AWS names made from it: a bucket's 63 characters, a role's 64.
+ENV_NAME = Text(
+    "an environment variable's name in capitals, none of GitHub's or the actions' own",
+    r"(?!(?:GITHUB|RUNNER|INPUT|DPRA|ACTIONS)_|CI$|PATH$|BASH_ENV$|LD_)[A-Z_][A-Z0-9_]*",
+)
+EXPRESSION = Text("text; GitHub evaluates ${{ }} in it", r"[\s\S]*", longest=4_000, expression=True)
+GLOB = Text("a path with * and **", r"(?!/|!)[A-Za-z0-9_.*/ @=,-]+")
+IMAGE = Text("an image by digest: name@sha256:…", r"[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}")
+INPUT = Text("the name of an input", r"[A-Za-z_][\w-]*")
+LABEL = Text("a runner's label", r"[A-Za-z0-9][\w. -]*")
+LINE = Text("one line of text", r"\S(?:[^\n\r\u0085\u2028\u2029]*\S)?")
 NAME = Text("2 to 24 lower-case letters, digits and single hyphens, a letter first", r"[a-z](?:-?[a-z0-9]+)+", 24)
 OWNER = Text("a code owner: @user, @organisation/team or an e-mail address", r"@[\w.-]+(?:/[\w.-]+)?|[^\s@#]+@[\w.-]+")
 PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)).+")
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+PORT = Text("a port, or HOST:CONTAINER", r"[0-9]{1,5}(?::[0-9]{1,5})?")
+USES = Text(
+    "an action at a full commit SHA (owner/name@<40 hex digits>) or a path that begins with ./",
+    r"[\w.-]+/[\w./-]+@[0-9a-f]{40}|\./(?!.*\.\.)[\w./-]+",
+)
 STACK = Text("a CloudFormation stack name: letters, digits, hyphens", r"[A-Za-z][A-Za-z0-9-]*", 100)
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
+VERSION = Text("a version, such as 3.12 or 22.x, in quotes", r"[0-9A-Za-z][\w.+*-]*")
+CRON = Text("a cron expression of five fields", r"[0-9*,/-]+ [0-9*,/-]+ [0-9*,/-]+ [0-9A-Z*,/-]+ [0-9A-Z*,/-]+")
+TIMEZONE = Text("a time zone, such as Europe/Berlin", r"UTC|[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_+-]+){1,2}")
+SCOPES = tuple(  # of GITHUB_TOKEN, but for those that dpra gives itself: contents and id-token
+    "actions artifact-metadata attestations checks code-quality deployments discussions issues models packages pages "
+    "pull-requests repository-projects security-events statuses vulnerability-alerts".split()
+)
 
 
 def key(kind: Any, doc: str, *, default: Any = MISSING, example: str = "") -> Any:
@@ -111,18 +151,108 @@ class Environment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step of your own: `uses` an action or `run` a command."""
+
+    name: str = key(LINE, "What the log calls it.", example="Log in to the registry")
+    uses: str = key(USES, "An action, pinned.", default="", example="./.github/actions/login")
+    with_: Mapping[str, str] = key(MapOf(INPUT, EXPRESSION), "The action's inputs.", default=dict)
+    run: str = key(COMMAND, "A shell command. `${{ }}` is not evaluated in it: put it into `env`.", default="")
+    env: Mapping[str, str] = key(MapOf(ENV_NAME, EXPRESSION), "Environment variables.", default=dict)
+    if_: str = key(EXPRESSION, "When it runs; left out: if all went well so far.", default="", example="always()")
+    working_directory: str = key(PATH, "Where `run` runs, from the repository's root.", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Action:
     """How one DPRA action is done. `dpra plan` shows which there are, and what they do unless told otherwise."""
 
     command: str = key(
         COMMAND,
-        "The shell command of a build or test action. A test command writes its JUnit report to $JUNIT_FILE; the tests "
-        "of a deployed stage find the stack's outputs as JSON in $DEPLOYMENT_OUTPUTS.",
+        "The shell command of a build or test action. A test command writes its JUnit report to $JUNIT_FILE, and may "
+        "write coverage to $COVERAGE_REPORT; the tests of a deployed stage find the stack's outputs as JSON in "
+        "$DEPLOYMENT_OUTPUTS. The package command fills $PACKAGE_DIR.",
         default="",
         example='python -m pytest tests/unit --junitxml "$JUNIT_FILE"',
     )
     tool: str = key(TOOL, "The tool of a check.", default="", example="bandit")
-    later = ("advisory", "baseline", "env", "fail-on", "reason", "waivers", "working-directory")
+    reports: str = key(
+        GLOB,
+        "Where the test command leaves its JUnit reports, if not in $JUNIT_FILE; seen from its working directory.",
+        default="",
+        example="'**/target/surefire-reports/TEST-*.xml'",
+    )
+    env: Mapping[str, str] = key(
+        MapOf(ENV_NAME, EXPRESSION),
+        "Environment variables of the command, besides those of the component. GitHub evaluates `${{ }}`.",
+        default=dict,
+    )
+    working_directory: str = key(PATH, "Where the command runs. Left out: the component's.", default="")
+    before: tuple[Step, ...] = key(ListOf(Model(Step)), "Steps of your own right before it.", default=())
+    after: tuple[Step, ...] = key(ListOf(Model(Step)), "Steps of your own right after it.", default=())
+    later = ("advisory", "baseline", "fail-on", "reason", "waivers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """The language's toolchain. What is left out comes from the language's row of defaults."""
+
+    package_manager: str = key(TOOL, "The package manager. Left out: the language's first.", default="", example="pnpm")
+    version: str = key(VERSION, "The toolchain's version, instead of a version file.", default="", example='"3.12"')
+    version_file: str = key(
+        PATH,
+        "The file with the toolchain's version, as the language's setup action reads it; seen from working-directory.",
+        default="",
+        example=".nvmrc",
+    )
+    install: str = key(COMMAND, "The shell command that installs dependencies.", default="", example="npm ci")
+    cache: bool = key(
+        Flag(), "Keep the package manager's downloads between runs; needs its lock file.", default=True, example="false"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permission:
+    """A permission of GITHUB_TOKEN beyond what dpra's own steps need."""
+
+    access: str = key(Choice(("read", "write")), "How far it goes.", example="read")
+    reason: str = key(LINE, "Why the job needs it; stands beside it.", example="pull from GitHub Packages")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A container beside a job, such as a database for its tests."""
+
+    image: str = key(IMAGE, "The image, by digest.", example="postgres:17@sha256:…")
+    env: Mapping[str, str] = key(MapOf(ENV_NAME, EXPRESSION), "Its environment variables.", default=dict)
+    ports: tuple[str, ...] = key(ListOf(PORT), "Its ports.", default=(), example='["5432:5432"]')
+    options: str = key(LINE, "Options of `docker create`, such as a health check.", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a job of the workflow gets beyond what dpra gives it."""
+
+    runs_on: tuple[str, ...] = key(
+        ListOf(LABEL, least=1, or_one=True),
+        "The runner: a label, or all the labels that a self-hosted one must have.",
+        default=(),
+        example="[self-hosted, linux, arm64]",
+    )
+    permissions: Mapping[str, Permission] = key(
+        MapOf("scopes", Model(Permission)), "Permissions of GITHUB_TOKEN, each with its reason.", default=dict
+    )
+    services: Mapping[str, Service] = key(
+        MapOf(NAME, Model(Service)), "Containers beside the job. Not started by a rehearsal.", default=dict
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A time at which the pipeline runs without a push."""
+
+    cron: str = key(CRON, "When.", example='"0 4 * * 1-5"')
+    timezone: str = key(TIMEZONE, "The time zone of it; left out: UTC.", default="", example="Europe/Berlin")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +284,7 @@ class Spec:
         ListOf(Choice(REGIONS), least=1), "The AWS regions the component runs in.", example="[eu-west-1]"
     )
     environments: Mapping[str, Environment] = key(
-        MapOf("environments", Environment, all_required=True), "The pipeline type's environments."
+        MapOf("environments", Model(Environment), all_required=True), "The pipeline type's environments."
     )
     pipeline: str = key(
         Choice(("application",), later=("account-fleet", "compute-image", "dynamic-configuration")),
@@ -176,13 +306,38 @@ class Spec:
     )
     trunk: str = key(BRANCH, "The branch whose commits are delivered.", default="main")
     language: str = key(
-        Choice(("python",), later=("container", "dotnet", "go", "java", "node")),
-        "The language; it decides the toolchain and the default commands.",
-        default="python",
+        Word("languages"), "The language; it decides the toolchain and the default commands.", default="python"
+    )
+    setup: Setup = key(Model(Setup), "The toolchain.", default=Setup())
+    working_directory: str = key(
+        PATH,
+        "The component's folder in a repository of several: where commands run, and where lock and version files are.",
+        default="",
+        example="services/shop",
+    )
+    paths: tuple[str, ...] = key(
+        ListOf(GLOB),
+        "What of the repository is this component's: a push that touches nothing of it starts no pipeline, and a pull "
+        "request's build is skipped, which GitHub counts as passed. dpra.yml and .github are always part of it.",
+        default=(),
+        example="[services/shop/**]",
+    )
+    env: Mapping[str, str] = key(
+        MapOf(ENV_NAME, EXPRESSION),
+        "Environment variables of every command. GitHub evaluates `${{ }}` in them.",
+        default=dict,
+        example="{NODE_ENV: test}",
+    )
+    runs_on: tuple[str, ...] = key(
+        ListOf(LABEL, least=1, or_one=True), "The runner of every job.", default=("ubuntu-24.04",)
+    )
+    jobs: Mapping[str, Job] = key(MapOf("jobs", Model(Job)), "What single jobs get otherwise.", default=dict)
+    schedules: tuple[Schedule, ...] = key(
+        ListOf(Model(Schedule)), "Times at which the pipeline runs without a push.", default=()
     )
     deploy: Deploy = key(Model(Deploy), "How the component is deployed.", default=Deploy())
     actions: Mapping[str, Action] = key(
-        MapOf("actions", Action), "What to do otherwise than by default, by DPRA action.", default=dict
+        MapOf("actions", Model(Action)), "What to do otherwise than by default, by DPRA action.", default=dict
     )
     owners: tuple[str, ...] = key(
         ListOf(OWNER),
@@ -190,7 +345,14 @@ class Spec:
         default=(),
         example="['@acme/platform']",
     )
+    unmanaged: tuple[str, ...] = key(
+        ListOf(PATH), "Generated files that dpra leaves to you: it neither writes nor compares them.", default=()
+    )
     later = (
-        "artifact bake channels env freeze github metrics notifications permissions profile runs-on schedules services "
-        "signing survey unmanaged waivers windows working-directory"
+        "artifact bake channels freeze github metrics notifications profile signing survey waivers windows"
     ).split()
+
+
+def name_of(field_: Any) -> str:
+    """The key as it stands in a dpra.yml, of a model's field."""
+    return str(field_.name).rstrip("_").replace("_", "-")

@@ -15,7 +15,20 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from dpra.spec.models import ACCOUNT, Choice, ListOf, MapOf, Model, Number, Spec, Text
+from dpra.spec.models import (
+    ACCOUNT,
+    Choice,
+    Expression,
+    Flag,
+    ListOf,
+    MapOf,
+    Model,
+    Number,
+    Spec,
+    Text,
+    Word,
+    name_of,
+)
 
 LARGEST = 256 * 1024  # bytes; a spec of a hundred environments has 10 kB
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -65,7 +78,8 @@ def read(data: bytes, words: Mapping[str, Mapping[str, Mapping[str, Any]]], file
 
     Args:
         data: the file's bytes.
-        words: for each pipeline type the words of its catalogue: `environments`, and `actions` with what each takes.
+        words: for each pipeline type the lists of words: `environments`, `jobs`, `languages`, `scopes`, and `actions`
+            with what each takes.
         file: the name to say in problems.
     Raises:
         Problems: it is not YAML, or not a spec.
@@ -153,13 +167,20 @@ class _Reader:
                 if tag == "int" and node.style is None and re.fullmatch(r"[0-9]{1,18}", value) and int(value) >= least:
                     return int(value)
                 return self._problem(node, path, f"must be {_says(kind)}, without quotes")
+            case Flag():
+                if tag == "bool" and node.style is None and value in ("true", "false"):
+                    return value == "true"
+                return self._problem(node, path, f"must be {_says(kind)}, without quotes")
+            case Word(words):
+                of = self.words.get(self.pipeline, {}).get(words, {})
+                return value if value in of else self._problem(node, path, f"unknown {words[:-1]}{_maybe(value, of)}")
             case Choice(of, later):
                 if value in of:
                     return value
                 if value in later:
                     return self._problem(node, path, f"'{value}' is not supported yet; supported: {', '.join(of)}")
                 return self._problem(node, path, f"unknown value {_shown(value)}{_maybe(value, of)}")
-            case Text(_, pattern, longest):
+            case Text(_, pattern, longest, expression):
                 if kind is ACCOUNT:
                     return self._account(node, path)
                 if tag != "str":
@@ -169,7 +190,7 @@ class _Reader:
                 if len(value) > longest or len(value) + 10 * value.count("${{") > longest + 4_000:
                     return self._problem(node, path, f"too long: {len(value):,} characters, at most {longest:,}")
                 if re.fullmatch(pattern, value):
-                    return value
+                    return Expression(value) if expression else value
                 return self._problem(node, path, f"must be {_says(kind)}, not {_shown(value)}")
         raise TypeError(kind)
 
@@ -190,6 +211,10 @@ class _Reader:
         return None
 
     def _list(self, node: Node, kind: ListOf, path: str) -> tuple[Any, ...]:
+        if kind.or_one and isinstance(node, ScalarNode):
+            self.seen.discard(id(node))
+            value = self._value(node, kind.kind, path)
+            return () if value is None else (value,)
         if not isinstance(node, SequenceNode):
             self._problem(node, path, f"must be a list, not a {_kind_of(node)}: [{_shown_node(node)}]")
             return ()
@@ -204,31 +229,41 @@ class _Reader:
         return tuple(values)
 
     def _map(self, node: Node, kind: MapOf, path: str) -> Mapping[str, Any]:
-        words = self.words.get(self.pipeline, {}).get(kind.words)
         values: dict[str, Any] = {}
+        known = self.words.get(self.pipeline)
+        if known is None:  # an unsupported pipeline type, already reported
+            return values
+        words = known[kind.keys] if isinstance(kind.keys, str) else {}
         for name, key_node, value_node in self._entries(node, path):
             here = _below(path, name)
-            if words is None:  # an unsupported pipeline type, already reported
+            if isinstance(kind.keys, Text):  # then there are no words
+                if not re.fullmatch(kind.keys.pattern, name) or len(name) > kind.keys.longest:
+                    self._problem(key_node, here, f"must be {kind.keys.says}")
+                    continue
+            elif name not in words:
+                self._problem(key_node, here, f"unknown {kind.keys[:-1]}{_maybe(name, words)}")
                 continue
-            if name not in words:
-                self._problem(key_node, here, f"unknown {kind.words[:-1]}{_maybe(name, words)}")
-                continue
-            values[name] = self._value(value_node, Model(kind.model), here)
-            if values[name] is not None and (takes := words[name]) is not None:
-                for field_ in fields(kind.model):
-                    if getattr(values[name], field_.name) and field_.name not in takes:
-                        what = (
-                            f"this action takes {' and '.join(takes)}" if takes else "this action is not supported yet"
-                        )
-                        self._problem(key_node, f"{here}.{field_.name}", what)
-        if kind.all_required and words is not None and isinstance(node, MappingNode):
+            values[name] = self._value(value_node, kind.kind, here)
+            if values[name] is not None and isinstance(kind.kind, Model):
+                self._takes(key_node, here, values[name], words.get(name))
+        if kind.all_required and isinstance(node, MappingNode):
             for name in words:
                 if name not in values:
                     self._problem(node, path, f"'{name}' is missing")
         return values
 
+    def _takes(self, node: Node, path: str, value: Any, takes: Iterable[str] | None) -> None:
+        """Of the keys of a model this word may take some only."""
+        if takes is None:
+            return
+        given = [name_of(field_) for field_ in fields(value) if getattr(value, field_.name)]
+        for name in given:
+            if name not in takes:
+                said = f"takes {', '.join(takes)}" if takes else "is not supported yet"
+                self._problem(node, f"{path}.{name}", f"this action {said}")
+
     def _model(self, node: Node, model: type, path: str) -> Any:
-        known = {field_.name.replace("_", "-"): field_ for field_ in fields(model)}
+        known = {name_of(field_): field_ for field_ in fields(model)}
         later: Iterable[str] = getattr(model, "later", ())
         before, values, meant = len(self.problems), {}, set()
         for name, key_node, value_node in self._entries(node, path):
@@ -285,6 +320,10 @@ def _says(kind: Any) -> str:
             return says
         case Number(least):
             return f"a whole number of at least {least}"
+        case Flag():
+            return "true or false"
+        case Word(words):
+            return f"one of the {words}"
         case Choice(of):
             return "one of " + ", ".join(of[:5]) + (", …" if len(of) > 5 else "")
     raise TypeError(kind)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from dpra.spec.models import Choice, ListOf, MapOf, Model, Number, Spec, Text
+from dpra.spec.models import Choice, Flag, ListOf, MapOf, Model, Number, Spec, Text, Word, name_of
 
 Words = Mapping[str, Mapping[str, Any]]
 
@@ -21,7 +21,7 @@ def schema(words: Words) -> dict[str, Any]:
 def _model(model: type, words: Words) -> dict[str, Any]:
     properties, required = {}, []
     for field_ in fields(model):
-        name = field_.name.replace("_", "-")
+        name = name_of(field_)
         properties[name] = {"description": field_.metadata["doc"], **_kind(field_.metadata["kind"], words)}
         if field_.default is not MISSING and isinstance(field_.default, str) and field_.default:
             properties[name]["default"] = field_.default
@@ -37,17 +37,27 @@ def _kind(kind: Any, words: Words) -> dict[str, Any]:
             return {"type": "string", "pattern": f"^(?:{pattern})$", "maxLength": longest}
         case Number(least):
             return {"type": "integer", "minimum": least}
+        case Flag():
+            return {"type": "boolean"}
         case Choice(of):
             return {"enum": list(of)}
-        case ListOf(item, least):
-            return {"type": "array", "items": _kind(item, words), "uniqueItems": True, "minItems": least}
+        case Word(name):
+            return {"enum": list(words[name])}
+        case ListOf(item, least, or_one):
+            one = _kind(item, words)
+            found = {"type": "array", "items": one, "uniqueItems": True, "minItems": least}
+            return {"anyOf": [one, found]} if or_one else found
         case Model(model):
             return _model(model, words)
-        case MapOf(name, model, all_required):
+        case MapOf(Text(_, pattern, longest), item):
+            names = {"pattern": f"^(?:{pattern})$", "maxLength": longest}
+            return {"type": "object", "propertyNames": names, "additionalProperties": _kind(item, words)}
+        case MapOf(str() as keys, item, all_required):
+            there = list(words[keys])
             found = {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {word: _model(model, words) for word in words[name]},
+                "properties": {word: _kind(item, words) for word in there},
             }
-            return found | ({"required": list(words[name])} if all_required else {})
+            return found | ({"required": there} if all_required else {})
     raise TypeError(kind)
