@@ -45,16 +45,25 @@ def show_plan(plan: Plan) -> None:
     console.print(table)
 
 
+def _counts(findings: dict[str, int]) -> str:
+    said = ", ".join(f"{count} {kind}" for kind, count in findings.items() if count)
+    return f" ({said})" if said else ""
+
+
 def show_result(result: "Result") -> None:
     """A rehearsal: each job's steps that are DPRA actions, what runs where, and what was only simulated."""
     console = _console()
+    found = {
+        (record["job"], record["region"], record["action"]): _counts(record["findings"]) for record in result.evidence
+    }
     table = Table("stage", "job", "action", "result", "seconds")
     for job in result.jobs:
         name = f"{job.job} {job.region}".strip()
         _row(table, job.result, job.stage, name, "", job.result, f"{job.seconds:.1f}")
         for step in job.steps:
             if step.id and not step.id.isdecimal():
-                _row(table, step.result, "", "", step.id, step.result, f"{step.seconds:.1f}")
+                counts = found.get((job.job, job.region, step.id)) or found.get((job.job, "", step.id), "")
+                _row(table, step.result, "", "", step.id, f"{step.result}{counts}", f"{step.seconds:.1f}")
     console.print(table)
     for d in result.deployments:
         console.print(

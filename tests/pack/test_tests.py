@@ -111,6 +111,11 @@ def test_hostile_test_names_stay_data(job: Any, hostile: dict[str, str], inert: 
 # ---- build
 
 
+def test_a_line_that_a_command_left_open_swallows_no_annotation(job: Any) -> None:
+    ran = job.use("build", command="printf 'no end'; exit 1")
+    assert len(ran.errors) == 1
+
+
 def test_a_build_passes(job: Any) -> None:
     ran = job.use("build", command="pwd; echo built", working_directory=".")
     assert (ran.code, ran.record["action"], ran.record["result"]) == (0, "build-code", "pass")
@@ -153,14 +158,17 @@ REPORTS = "**/target/surefire-reports/TEST-*.xml"
 
 
 def left(name: str, xml: str) -> str:
-    return f"mkdir -p {name}/target/surefire-reports; cat > {name}/target/surefire-reports/TEST-{name}.xml <<'END'\n{xml}\nEND\n"
+    folder = f"{name}/target/surefire-reports"
+    return f"mkdir -p {folder}; cat > {folder}/TEST-{name}.xml <<'END'\n{xml}\nEND\n"
 
 
 def test_reports_of_several_folders_become_one(job: Any) -> None:
-    other = "<testsuite><testcase name='x'/><testcase name='y'/></testsuite>"
+    secret = "<properties><property name='password' value='hunter2'/></properties>"
+    other = f"<testsuite>{secret}<testcase name='x'/><testcase name='y'/></testsuite>"
     ran = job.use("test", command=left("a", GOOD) + left("b", other), reports=REPORTS)
     assert (ran.code, ran.record["findings"]) == (0, {"passed": 3, "failed": 0, "skipped": 1})
     assert (job.evidence / "unit-tests.junit.xml").read_text().count("<testcase") == 4
+    assert "hunter2" not in (job.evidence / "unit-tests.junit.xml").read_text()
 
 
 @pytest.mark.parametrize(

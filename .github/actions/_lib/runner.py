@@ -46,7 +46,9 @@ def bash(command: str, directory: str = ".", **variables: str) -> int:
     if not Path(directory).is_dir():
         raise Failed(f"the working directory '{directory}' does not exist", "error")
     words = ["bash", "-euo", "pipefail", "-c", command]
-    return subprocess.run(words, cwd=directory, env={**os.environ, **variables}, check=False).returncode
+    code = subprocess.run(words, cwd=directory, env={**os.environ, **variables}, check=False).returncode
+    print(flush=True)  # Maven leaves its last line open, and a log command is one at the start of a line only
+    return code
 
 
 def ended(exit_code: int) -> str:

@@ -16,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from .result import RehearsalError
+from .third_party import STAND_INS
 
 MARK = "DPRA_REHEARSAL"  # in the environment of every process of a run, as RUNNER_TRACKING_ID is on GitHub's runners
 NOWHERE = "http://127.0.0.1:9"  # a proxy that is not there
-# What pip needs of the user's environment when packages are fetched.
-NETWORK = ("PIP_", "UV_", "SSL_CERT", "REQUESTS_CA", "CURL_CA", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+# What package managers need of the user's environment when packages are fetched.
+NETWORK = tuple(
+    "ALL_PROXY COREPACK_ CURL_CA GONOSUMDB GOPRIVATE GOPROXY GOSUMDB HTTPS_PROXY HTTP_PROXY MAVEN_ NODE_EXTRA_CA "
+    "NPM_CONFIG_ PIP_ REQUESTS_CA SSL_CERT UV_".split()
+)
 
 
 def tools() -> str:
@@ -39,8 +43,11 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
     own = {
         MARK: secrets.token_hex(16),
         f"{MARK}_ARTIFACTS": str(work / "artifacts"),
+        f"{MARK}_CACHE": str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dpra")),
+        f"{MARK}_HOME": str(Path.home()),
         f"{MARK}_OFFLINE": "1" if offline else "0",
         f"{MARK}_PYTHON": sys.executable,
+        f"{MARK}_STAND_INS": str(STAND_INS),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_MAX_ATTEMPTS": "1",

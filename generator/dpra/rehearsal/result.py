@@ -52,6 +52,7 @@ class Result:
     jobs: tuple[Job, ...]
     annotations: tuple[str, ...]  # what ::error said, and why STS refused a role
     deployments: tuple[Deployment, ...]
+    evidence: tuple[dict[str, Any], ...]  # the records that the jobs' actions left, as in evidence.json
     simulated: tuple[str, ...]  # what GitHub or AWS would do and nothing here does
     stopped_at: str  # the first step that failed, "job / step"; empty if none
 

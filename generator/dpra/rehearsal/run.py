@@ -71,6 +71,11 @@ def rehearse(
             env = act.environment(work, cloud.url, offline)
             code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
             deployed = deployments(spec)
+        evidence = tuple(
+            json.loads(line)
+            for path in sorted((work / "artifacts").glob("evidence-*/evidence.jsonl"))
+            for line in path.read_text(encoding="utf-8").splitlines()
+        )
     finished = code in (0, 1)
     jobs = record.result(stages, selected, finished)
     early = f"cut off after {LIMIT:.0f} seconds" if code < 0 else f"act ended with {code}: {said}"
@@ -86,6 +91,7 @@ def rehearse(
             *(() if finished else (early,)),
         ),
         deployments=tuple(deployed),
+        evidence=evidence,
         simulated=simulated(workflow, selected, spec, offline),
         stopped_at=record.stopped_at,
     )
@@ -113,7 +119,7 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
     if offline:
         found.append("pip: what is installed beside dpra counts as installed")
     else:
-        found.append("the network is open to the jobs, by the proxy and pip settings of your environment")
+        found.append("the network is open to the jobs, by the proxy and registry settings of your environment")
     return tuple(found)
 
 

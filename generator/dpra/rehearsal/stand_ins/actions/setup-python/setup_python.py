@@ -32,8 +32,21 @@ def venv(folder: Path, *options: str) -> None:
     subprocess.run([sys.executable, "-m", "venv", *options, str(folder)], check=True)
 
 
+def check_cache() -> None:
+    """A cache is keyed by lock files: the real action fails where there is none."""
+    if not INPUTS["cache"]:
+        return
+    if INPUTS["cache"] not in ("pip", "pipenv", "poetry"):
+        fail(f"Caching for '{INPUTS['cache']}' is not supported")
+    given = [line.strip() for line in str(INPUTS["cache-dependency-path"]).split("\n") if line.strip()]
+    patterns = given or ["**/requirements.txt", "**/pyproject.toml"]
+    if not any(path.is_file() for pattern in patterns for path in Path().glob(pattern)):
+        fail(f"No file in {Path.cwd()} matched to [{' or '.join(patterns)}], make sure you have checked out it")
+
+
 version = ".".join(map(str, sys.version_info[:3]))
 wanted = " or ".join(asked().split())
+check_cache()
 folder = Path(os.environ["RUNNER_TEMP"], "rehearsal-python")
 exports = {"pythonLocation": str(folder), "VIRTUAL_ENV": str(folder)}
 if os.environ.get("DPRA_REHEARSAL_OFFLINE") == "1":

@@ -1,0 +1,62 @@
+"""Each language's sample goes through the generated build job: toolchain, dependencies, build, unit tests, package."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+TEMPLATE = "Resources: {Topic: {Type: AWS::SNS::Topic}}\n"
+
+# sample -> what its dpra.yml adds to the minimal one
+SAMPLES = {
+    "uv": "setup: {package-manager: uv}\n",
+    "pnpm": "language: node\nsetup: {package-manager: pnpm}\n",
+    "yarn": "language: node\nsetup: {package-manager: yarn}\n",
+    "maven": "language: java\n",
+    "gradle": "language: java\nsetup: {package-manager: gradle}\n",
+    "go": "language: go\n",
+    "container": "language: container\n",
+}
+
+
+def rehearsed(dpra: Any, root: Path, *options: str, **environment: str) -> tuple[int, dict[str, Any], str]:
+    """Exit code, result and text of `dpra rehearse`."""
+    report = root.parent / "result.json"
+    report.unlink(missing_ok=True)
+    done = dpra("rehearse", *options, "--json", report, cwd=root, **environment)
+    return done.returncode, json.loads(report.read_text()) if report.exists() else {}, done.stdout + done.stderr
+
+
+def passed(result: dict[str, Any], action: str = "unit-tests") -> int:
+    """How many tests of an action passed, by the run's evidence."""
+    return sum(record["findings"]["passed"] for record in result["evidence"] if record["action"] == action)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_the_generated_build_job_runs_in_each_language(sample: str, dpra: Any, tmp_path: Path) -> None:
+    root = tmp_path / "shop"
+    shutil.copytree(HERE / "languages" / sample, root)
+    (root / "infrastructure").mkdir()
+    (root / "infrastructure/template.yml").write_text(TEMPLATE)
+    (root / "dpra.yml").write_text((HERE / "specs/minimal.yml").read_text() + SAMPLES[sample])
+    path = os.environ["PATH"]
+    if sample == "container":
+        # buildah does what Docker's command does, without an engine; the base image lies in the sample's folder.
+        (tmp_path / "bin").mkdir()
+        shutil.copy(HERE / "pack/docker.sh", tmp_path / "bin/docker")
+        (tmp_path / "bin/docker").chmod(0o755)
+        path = f"{tmp_path / 'bin'}{os.pathsep}{path}"
+        shutil.copy("/bin/busybox", root / "busybox")
+    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
+    assert dpra("generate", cwd=root).returncode == 0
+    code, result, text = rehearsed(dpra, root, "--only", "build", PATH=path)
+    assert code == 0, text
+    [build] = [job for job in result["jobs"] if job["job"] == "build"]
+    assert {step["id"]: step["result"] for step in build["steps"]}["package-and-store-artifacts"] == "success"
+    assert passed(result) == 1
