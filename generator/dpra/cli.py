@@ -10,6 +10,8 @@ import click
 from dpra import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from dpra.plan import Plan, PlanError
     from dpra.tree import Change
 
@@ -80,7 +82,7 @@ def main(context: click.Context, directory: Path) -> None:
     """Delivers a component through AWS's Deployment Pipeline Reference Architecture: dpra.yml in, pipeline out.
 
     \b
-    Start:   dpra new name=shop
+    Start:   dpra new name=shop      or, in a repository that is there: dpra init
     Change:  edit dpra.yml, then: dpra generate
     Try:     dpra rehearse --offline
 
@@ -219,6 +221,75 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
     except bootstrap.BootstrapError as error:
         _fail(str(error), WRONG_INPUT)
     click.echo(f"{made} is ready. Next: cd {made} && dpra rehearse --offline")
+
+
+@main.command()
+@click.option("--no-input", is_flag=True, help="Ask nothing; of several plausible answers take the first.")
+@click.option("--force", is_flag=True, help="Replace a dpra.yml that is there; the difference is shown.")
+@click.option("--dry-run", is_flag=True, help="Show the dpra.yml; write nothing.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.pass_obj
+def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> None:
+    """Writes a first dpra.yml for the repository that is here, by reading the files that say what it is made of.
+
+    \b
+    dpra init --dry-run      what it would say
+    dpra init                asks where several answers are plausible
+    dpra init --no-input     asks nothing
+    """
+    import os
+
+    from dpra import detect, initial, tree
+
+    there = tree.read(root, "dpra.yml")
+    if there is not None and not (force or dry_run):
+        _fail("dpra.yml: exists. See what init would say: dpra init --dry-run; replace it: --force", DOES_NOT_HOLD)
+    asks = not no_input and form == "text" and sys.stdin.isatty()
+    chosen: list[str] = []
+
+    def choose(question: str, answers: "Sequence[str]") -> int:
+        if not asks:
+            chosen.append(f"{question} {answers[0]}, the first of: {', '.join(answers)}")
+            return 0
+        for number, answer in enumerate(answers, 1):
+            click.echo(f"  {number}  {answer}")
+        return int(click.prompt(question, type=click.IntRange(1, len(answers)), default=1)) - 1
+
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
+    made = initial.make(detect.detect(root), region, choose)
+    files = {"dpra.yml": made.text.encode()}
+    if made.starter:
+        files[initial.STARTER] = made.starter
+    if form == "text" and dry_run:
+        click.echo(made.text, nl=False)
+    if form == "text" and there is not None:
+        _show_diff(tree.Change("dpra.yml", "edited", there, files["dpra.yml"]))
+    if not dry_run:
+        try:
+            tree.put(root, files)
+        except tree.TreeError as error:
+            _fail(str(error), OUTSIDE_WORLD)
+    if form == "json":
+        keys = [{"key": key, "value": value, "why": why} for key, value, why in made.assumed]
+        notes = [*chosen, *made.notes]
+        written = [] if dry_run else list(files)
+        click.echo(
+            json.dumps(
+                {"spec": made.text, "assumed": keys, "unknown": made.unknown, "notes": notes, "written": written}
+            )
+        )
+        return
+    click.echo("Assumed:", err=dry_run)
+    for key, value, why in made.assumed:
+        click.echo(
+            f"  {key}: {value.splitlines()[0]}{' …' if chr(10) in value else ''}{f'  ({why})' if why else ''}",
+            err=dry_run,
+        )
+    for title, lines in (("Not known:", made.unknown), ("Note:", [*chosen, *made.notes])):
+        for line in lines:
+            click.echo(f"{title} {line}", err=dry_run)
+    if not dry_run:
+        click.echo(f"{' and '.join(files)} written. Next: fill in what is not known, then dpra plan and dpra generate")
 
 
 @main.command()

@@ -61,7 +61,7 @@ def compare(root: Path, files: Mapping[str, File]) -> list[Change]:
     locked = _locked(root)
     changes = [_compare_one(root, path, file, locked.get(path)) for path, file in files.items()]
     for path, entry in locked.items():
-        if path not in files and (old := _read(root, path)) is not None:
+        if path not in files and (old := read(root, path)) is not None:
             part = _check.block(old) if entry.get("block") else old
             untouched = part is not None and _check.digest(part) == entry["sha256"]
             new = _with_block(old, None) if entry.get("block") else None
@@ -70,7 +70,7 @@ def compare(root: Path, files: Mapping[str, File]) -> list[Change]:
 
 
 def _compare_one(root: Path, path: str, file: File, entry: Mapping[str, Any] | None) -> Change:
-    old = _read(root, path)
+    old = read(root, path)
     if old is None:
         return Change(path, "missing", None, _with_block(b"", file.content) if file.block else file.content)
     part = _check.block(old) if file.block else old
@@ -118,7 +118,7 @@ def _with_block(old: bytes, content: bytes | None) -> bytes:
 
 
 def _locked(root: Path) -> dict[str, Any]:
-    content = _read(root, LOCK)
+    content = read(root, LOCK)
     if content is None:
         return {}
     try:
@@ -134,7 +134,12 @@ def _place(root: Path, path: str) -> Path:
     return place
 
 
-def _read(root: Path, path: str) -> bytes | None:
+def read(root: Path, path: str) -> bytes | None:
+    """The bytes of a file in the repository; None where there is none.
+
+    Raises:
+        TreeError: it leads out of the repository, or cannot be read.
+    """
     place = _place(root, path)
     try:
         return place.read_bytes()
@@ -164,8 +169,18 @@ def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec
         },
     }
     content = (json.dumps(lock, indent=1) + "\n").encode()
-    if _read(root, LOCK) != content:
+    if read(root, LOCK) != content:
         _replace(root, LOCK, content)
+
+
+def put(root: Path, files: Mapping[str, bytes]) -> None:
+    """Writes files that are not dpra's afterwards, each as a whole.
+
+    Raises:
+        TreeError: a file cannot be written.
+    """
+    for path, content in files.items():
+        _replace(root, path, content)
 
 
 def _replace(root: Path, path: str, content: bytes) -> None:

@@ -211,7 +211,7 @@ GO = 'go test -json ./... | python3 -B "$GITHUB_ACTION_PATH/go_junit.py"'
 
 
 @pytest.fixture
-def go(job: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def go(job: Any) -> Any:
     job.write("go.mod", "module example.com/shop\n\ngo 1.22\n")
     job.write("shop.go", "package shop\n\nfunc Double(n int) int { return 2 * n }\n")
     job.env["GOFLAGS"] = "-count=1"

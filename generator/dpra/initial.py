@@ -1,0 +1,158 @@
+"""`dpra init`: from what `detect` found to the text of a first dpra.yml, and to what it assumed and could not know."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dpra import resources, scalar
+from dpra.detect import Found, Infrastructure, Language
+
+STARTER = "infrastructure/template.yml"
+# What dpra generates at a fixed place; a file that is there already stays its owner's.
+FIXED = (
+    ".github/dependabot.yml",
+    ".github/zizmor.yml",
+    ".pre-commit-config.yaml",
+    ".vscode/extensions.json",
+    "docs/pipeline.md",
+)
+WORKFLOWS = (".github/workflows/pipeline.yml", ".github/workflows/pull-request.yml")
+Choose = Callable[[str, Sequence[str]], int]
+
+
+@dataclass(frozen=True)
+class Initial:
+    """A first dpra.yml and what there is to say about it."""
+
+    text: str
+    assumed: tuple[tuple[str, str, str], ...]  # key, value, why
+    unknown: tuple[str, ...]
+    notes: tuple[str, ...]
+    starter: bytes  # of infrastructure/template.yml; empty where there is a template already
+
+
+def make(found: Found, region: str, choose: Choose) -> Initial:
+    """The first dpra.yml of a repository.
+
+    Args:
+        found: what `detect.detect` found.
+        region: the AWS region to assume; empty for dpra's.
+        choose: is given a question and at least two answers, and says the number of one.
+    """
+    assumed: list[tuple[str, str, str]] = []
+    unknown = ["the AWS accounts of beta, gamma and prod: write them in place of the words in environments"]
+    notes: list[str] = []
+
+    def assume(key: str, value: Any, why: str) -> str:
+        text = value if isinstance(value, str) else scalar.yaml(value)
+        assumed.append((key, text, why))
+        return f" # {scalar.comment(why)}" if why else ""
+
+    language = _language(found, choose, notes)
+    template, starter = _template(found, choose, notes)
+    lines = [
+        "# yaml-language-server: $schema=.github/dpra.schema.json",
+        "# Made by dpra init. Every key: dpra schema. What it leads to: dpra plan.",
+        _line("name", found.name) + assume("name", found.name, found.repository_why or "the folder's name"),
+        _line("repository", found.repository)
+        + assume("repository", found.repository, found.repository_why or "a guess: say your own"),
+    ]
+    if not found.repository_why:
+        unknown.append("the GitHub repository: repository is a guess; AWS will trust it, so it must be right")
+    if found.trunk != "main":
+        lines.append(_line("trunk", found.trunk) + assume("trunk", found.trunk, "the repository's default branch"))
+    lines += [
+        f"regions: [{region or 'us-east-1'}]"
+        + assume("regions", region or "us-east-1", "AWS_REGION" if region else "a guess"),
+        "environments: # one AWS account each, as DPRA asks",
+        *(f'  {name}: {{account: "the account id of {name}, 12 digits"}}' for name in ("beta", "gamma", "prod")),
+    ]
+    if found.owners:
+        lines.append(f"owners: {_value(found.owners)}" + assume("owners", list(found.owners), "CODEOWNERS"))
+    if language:
+        lines += _language_lines(language, assume)
+        notes += [
+            f"{language.folder or 'the root'}: {text}; say actions.unit-tests.command" for text in language.unsure
+        ]
+    if template != STARTER:
+        lines.append(
+            f"deploy: {{template: {_value(template)}}}"
+            + assume("deploy.template", template, "a CloudFormation template")
+        )
+    taken = [path for path in FIXED if path in found.files]
+    if taken:
+        lines.append("unmanaged: # there already; dpra leaves them to you")
+        lines += [f"  - {path}" for path in taken]
+        notes += [f"{path} is yours and stays: what dpra would write there is left out" for path in taken]
+    notes += [
+        f"{path} exists; dpra generate will refuse to replace it: rename it first"
+        for path in WORKFLOWS
+        if path in found.files
+    ]
+    notes += [f"{text}; the generated workflows do so, too: decide which stays" for text in found.workflows]
+    return Initial("\n".join(lines) + "\n", tuple(assumed), tuple(unknown), tuple(notes), starter)
+
+
+def _line(key: str, value: str) -> str:
+    return f"{key}: {_value(value)}"
+
+
+def _value(value: Any) -> str:
+    """A value of the spec, where `${{` is nothing to escape."""
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return scalar.yaml(scalar.Raw(value) if isinstance(value, str) else value)
+
+
+def _language(found: Found, choose: Choose, notes: list[str]) -> Language | None:
+    if not found.languages:
+        notes.append("no language was recognised: say language, setup and actions yourself")
+        return None
+    number = 0
+    if len(found.languages) > 1:
+        answers = [f"{one.language} ({one.folder + '/' if one.folder else ''}{one.why})" for one in found.languages]
+        number = choose("Which one is the component?", answers)
+    return found.languages[number]
+
+
+def _template(found: Found, choose: Choose, notes: list[str]) -> tuple[str, bytes]:
+    """The CloudFormation template to deploy, and the starter's bytes where there is none."""
+    templates = [one.path for one in found.infrastructure if one.tool == "cloudformation"]
+    others: list[Infrastructure] = [one for one in found.infrastructure if one.tool != "cloudformation"]
+    for one in others:
+        notes.append(f"{one.path}: {one.tool} is found, and not yet deployed by dpra")
+    if templates and not (others and others[0].path.count("/") < templates[0].count("/")):
+        number = choose("Which CloudFormation template deploys the component?", templates) if len(templates) > 1 else 0
+        return templates[number], b""
+    if STARTER in found.files:
+        return STARTER, b""
+    notes.append(f"no CloudFormation template to deploy: {STARTER} is a starter")
+    return STARTER, (resources.TEMPLATES / "infrastructure" / "starter.yml").read_bytes()
+
+
+def _language_lines(one: Language, assume: Callable[[str, Any, str], str]) -> list[str]:
+    lines = [_line("language", one.language) + assume("language", one.language, one.why)]
+    if one.folder:
+        lines.append(_line("working-directory", one.folder) + assume("working-directory", one.folder, one.why))
+    if one.setup:
+        lines.append("setup:")
+        for key, value in one.setup.items():
+            why = one.because.get(f"setup.{key}", "")
+            lines += _entry("  ", key, value, assume(f"setup.{key}", value, why))
+    if one.actions:
+        lines.append("actions:")
+        for action, keys in one.actions.items():
+            lines.append(
+                f"  {action}:" + assume(f"actions.{action}", keys["command"], one.because.get(f"actions.{action}", ""))
+            )
+            for key, value in keys.items():
+                lines += _entry("    ", key, value, "")
+    return lines
+
+
+def _entry(indent: str, key: str, value: Any, comment: str) -> list[str]:
+    if isinstance(value, str) and "\n" in value:
+        if block := scalar.block(indent, value):
+            head, *rest = block.split("\n")
+            return [f"{indent}{key}: {head}{comment}", *rest]
+    return [f"{indent}{key}: {_value(value)}{comment}"]
