@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from dpra import resources
+from dpra.spec.models import PATH
+
 LARGEST = 2 * 1024 * 1024  # bytes of a manifest
 MOST_FILES = 200_000
 SKIPPED = frozenset(
@@ -24,6 +27,7 @@ SOURCES = {
     "go": (".go",),
     "dotnet": (".cs", ".fs"),
 }
+TEST_FOLDERS = frozenset("test tests testing testdata fixtures __tests__".split())
 TESTS = re.compile(r"(^|[-_./])(dev|develop|development|test|tests|testing)($|[-_./])", re.IGNORECASE)
 
 
@@ -68,7 +72,8 @@ class _Tree:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.files = frozenset(_listed(root))
+        generated = _mapping(self.json(resources.lib("check").LOCK), "files")
+        self.files = frozenset(name for name in _listed(root) if _sayable(name) and name not in generated)
 
     def text(self, path: str) -> str:
         """The text of a file; empty where it is not there, too large, not UTF-8, or leads out of the repository."""
@@ -97,6 +102,11 @@ class _Tree:
         """The files below a folder, seen from it."""
         start = f"{folder}/" if folder else ""
         return (name.removeprefix(start) for name in self.files if name.startswith(start))
+
+
+def _sayable(name: str) -> bool:
+    """A spec can name the file."""
+    return name.isprintable() and len(name) <= PATH.longest and bool(re.fullmatch(PATH.pattern, name))
 
 
 def _listed(root: Path) -> Iterator[str]:
@@ -149,7 +159,9 @@ def detect(root: Path) -> Found:
 
 def _name(text: str) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-    name = re.sub(r"^[^a-z]+", "", name)[:24].strip("-")
+    name = re.sub(r"^[^a-z]+", "", name)
+    if len(name) > 24:  # between words, if there is a place
+        name = (name[:25].rpartition("-")[0] or name)[:24]
     return name if len(name) > 1 else f"app-{name}".strip("-")
 
 
@@ -193,7 +205,7 @@ def _owners(tree: _Tree) -> tuple[str, ...]:
 
 
 def _languages(tree: _Tree) -> tuple[Language, ...]:
-    """Each language with a manifest, at the root or else in the folders nearest to it; that of most files first."""
+    """Each language with a manifest and sources, at the root or else nearest to it; that of most files first."""
     count: Counter[str] = Counter()
     for name in tree.files:
         suffix = PurePosixPath(name).suffix
@@ -202,14 +214,14 @@ def _languages(tree: _Tree) -> tuple[Language, ...]:
     for depth in (0, 1, 2):
         folders = sorted({str(p.parent) for n in tree.files if len((p := PurePosixPath(n)).parts) == depth + 1})
         found: list[Language] = []
-        for folder in ("" if name == "." else name for name in folders):
+        for folder in ("" if name == "." else name for name in folders if not name.startswith(".") or name == "."):
             found += [made for look in (_python, _node, _java, _go, _dotnet) if (made := look(tree, folder))]
+        found = [one for one in found if count[one.language]]
         if found:
             # A package.json for the CDK describes infrastructure, not the component, if there is another manifest.
             return tuple(sorted(found, key=lambda one: (_is_cdk(tree, one), -count[one.language])))
-    if "Dockerfile" in tree.files:
-        return (Language("container", "Dockerfile"),)
-    return ()
+    images = sorted((n.count("/"), n) for n in tree.files if PurePosixPath(n).name == "Dockerfile" and n.count("/") < 3)
+    return tuple(Language("container", "Dockerfile", name.rpartition("/")[0]) for _, name in images)
 
 
 def _is_cdk(tree: _Tree, one: Language) -> bool:
@@ -229,14 +241,13 @@ ARCHIVE = 'git archive HEAD . | tar -x -C "$PACKAGE_DIR"'
 
 
 def _python(tree: _Tree, folder: str) -> Language | None:
-    manifest = _first(tree, folder, "pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", "Pipfile")
-    if not manifest:
-        return None
     project = tree.toml(_join(folder, "pyproject.toml"))
-    if manifest == "pyproject.toml" and not {"project", "build-system", "dependency-groups"} & set(project):
-        if not _mapping(project, "tool").get("poetry") and not _first(tree, folder, "setup.py", "requirements.txt"):
-            return None  # it configures a tool only
+    described = {"project", "build-system", "dependency-groups"} & set(project) or "poetry" in _mapping(project, "tool")
+    manifests = ["pyproject.toml"] * bool(described) + ["setup.py", "setup.cfg", "requirements.txt"]
+    manifest = _first(tree, folder, *manifests)
     names = list(tree.inside(folder))
+    if not manifest or not any(name.endswith(".py") for name in names):
+        return None
     setup: dict[str, Any] = {}
     because: dict[str, str] = {}
     packaged = bool({"project", "build-system"} & set(project)) or "setup.py" in names or "setup.cfg" in names
@@ -254,10 +265,12 @@ def _python(tree: _Tree, folder: str) -> Language | None:
         options = [*groups, *(f"--extra {extra}" for extra in extras)]
         if options:
             setup["install"] = " ".join(["uv sync --locked", *options])
+            because["setup.install"] = "pyproject.toml"
         because["setup.package-manager"] = "uv.lock"
     elif _mapping(_mapping(project, "tool"), "poetry") or "poetry.lock" in names:
         setup["install"] = (
-            "python -m pip install --quiet poetry==2.2.1\nPOETRY_VIRTUALENVS_CREATE=false poetry install --no-interaction"
+            "python -m pip install --quiet poetry==2.2.1\n"
+            "POETRY_VIRTUALENVS_CREATE=false poetry install --no-interaction"
         )
         setup["cache"] = False
         because["setup.install"] = "poetry in pyproject.toml"
@@ -275,8 +288,9 @@ def _python(tree: _Tree, folder: str) -> Language | None:
     if not any(name.startswith("src/") for name in names):
         actions["build-code"] = {"command": f"{run} compileall -q {' '.join(map(shlex.quote, packages)) or '.'}"}
     if packaged:
+        pip = "uv pip install --quiet" if "uv.lock" in names else "python -m pip install --quiet --no-compile"
         actions["package-and-store-artifacts"] = {
-            "command": 'python -m pip install --quiet --no-compile --target "$PACKAGE_DIR" .\n'
+            "command": f'{pip} --target "$PACKAGE_DIR" .\n'
             'find "$PACKAGE_DIR" -name __pycache__ -prune -exec rm -rf {} + # it differs from run to run'
         }
         because["actions.package-and-store-artifacts"] = manifest
@@ -321,7 +335,7 @@ def _pip_install(
         if name.count("/") < 2
         and re.search(r"requirements?[^/]*(/|\.)", name)
         and name.endswith(".txt")
-        and TESTS.search(name)
+        and (TESTS.search(name) or re.search(r"^pytest\b", tree.text(_join(folder, name)), re.MULTILINE))
     )
     words, lines, why = [], [], "pyproject.toml" if project else "setup.py"
     if packaged:
@@ -427,6 +441,7 @@ def _has(tree: _Tree, folder: str, inner: str) -> bool:
 def _node_tests(scripts: Mapping[str, str], dependencies: Mapping[str, Any], manager: str) -> tuple[str, str]:
     """The command that runs the tests with JUnit, and the runner."""
     run = {"npm": "npm run --silent", "pnpm": "pnpm run", "yarn": "yarn run"}[manager]
+    call = {"npm": "npx --no-install", "pnpm": "pnpm exec", "yarn": "yarn run"}[manager]
     separator = " --" if manager == "npm" else ""
     # `test` first, then what it calls, then the scripts beside it.
     order = [name for name in ("test:unit", "unit", "test") if name in scripts]
@@ -450,10 +465,7 @@ def _node_tests(scripts: Mapping[str, str], dependencies: Mapping[str, Any], man
     for runner in ("vitest", "jest", "mocha", "ava", "tap"):
         if runner in dependencies:
             prefix = 'JEST_JUNIT_OUTPUT_FILE="$JUNIT_FILE" ' if runner == "jest" else ""
-            return (
-                f"{prefix}{ {'npm': 'npx --no-install', 'pnpm': 'pnpm exec', 'yarn': 'yarn run'}[manager] } {runner} {RUNNERS[runner]}",
-                runner,
-            )
+            return f"{prefix}{call} {runner} {RUNNERS[runner]}", runner
     return "", ""
 
 
@@ -471,8 +483,8 @@ def _java(tree: _Tree, folder: str) -> Language | None:
     )
     version_file = _first(tree, folder, ".java-version", ".sdkmanrc", ".tool-versions")
     stated = re.search(
-        r"<(?:maven\.compiler\.(?:release|source|target)|java\.version|jdk\.version|release)>\s*(?:1\.)?(\d+)|languageVersion[^\n]*?(\d+)|"
-        r"(?:source|target)Compatibility[^\n\d]*(?:1[._])?(\d+)",
+        r"<(?:maven\.compiler\.(?:release|source|target)|java\.version|jdk\.version|release)>\s*(?:1\.)?(\d+)|"
+        r"languageVersion[^\n]*?(\d+)|(?:source|target)Compatibility[^\n\d]*(?:1[._])?(\d+)",
         text,
     )
     if version_file and version_file != ".java-version":
@@ -490,7 +502,8 @@ def _java(tree: _Tree, folder: str) -> Language | None:
         if "<modules>" in text:
             actions["package-and-store-artifacts"] = {
                 "command": 'mvn --batch-mode --no-transfer-progress package -DskipTests\nmkdir "$PACKAGE_DIR/lib"\n'
-                "find . -path '*/target/*.jar' -not -name '*-sources.jar' -not -name '*-tests.jar' -exec cp {} \"$PACKAGE_DIR/lib\" ';'"
+                "find . -path '*/target/*.jar' -not -name '*-sources.jar' -not -name '*-tests.jar' "
+                "-exec cp {} \"$PACKAGE_DIR/lib\" ';'"
             }
     else:
         setup["package-manager"] = "gradle"
@@ -527,7 +540,10 @@ def _dotnet(tree: _Tree, folder: str) -> Language | None:
     if not any(name.endswith("packages.lock.json") for name in tree.inside(folder)):
         setup |= {"install": "dotnet restore", "cache": False}
     because = {"setup.cache": "no packages.lock.json to key it by"} if "cache" in setup else {}
-    return Language("dotnet", sorted(names)[0], folder, setup, {}, because)
+    projects = [name for name in tree.inside(folder) if name.endswith((".csproj", ".fsproj", ".props"))]
+    logs = any("JunitXml.TestLogger" in tree.text(_join(folder, name)) for name in projects)
+    unsure = () if logs else ("no project has the package JunitXml.TestLogger, which writes the report",)
+    return Language("dotnet", sorted(names)[0], folder, setup, {}, because, unsure)
 
 
 # ---- Infrastructure and workflows
@@ -546,7 +562,7 @@ def _infrastructure(tree: _Tree) -> tuple[Infrastructure, ...]:
             and len(path.parts) < 5
             and not name.startswith(".github/")
         ):
-            if path.name in ("package.json", "package-lock.json", "tsconfig.json") or TESTS.search(str(path.parent)):
+            if path.name in ("package.json", "package-lock.json", "tsconfig.json") or TEST_FOLDERS & set(path.parts):
                 continue
             text = tree.text(name)
             if "AWS::Serverless-2016-10-31" in text:
@@ -562,8 +578,10 @@ def _infrastructure(tree: _Tree) -> tuple[Infrastructure, ...]:
     return (*rank, *others[:5])
 
 
+# What a workflow does, by the words of its commands.
 DOES = {
-    "tests": r"pytest|tox\b|nox\b|unittest|(npm|yarn|pnpm)( run)? (test|t\b)|vitest|jest|mvnw? .*(test|verify|package)|gradlew? .*(test|check|build)|go test|dotnet test",
+    "tests": r"pytest|tox\b|nox\b|unittest|(npm|yarn|pnpm)( run)? (test|t\b)|vitest|jest|go test|dotnet test|"
+    r"make \w*test|mvnw? .*(test|verify|package)|gradlew? .*(test|check|build)|scripts?/test",
     "scans": r"codeql|gitleaks|trivy|bandit|semgrep|snyk|zizmor|dependency-review",
     "deploys": r"cdk deploy|sam deploy|terraform apply|cloudformation deploy|aws-actions/|serverless deploy",
     "publishes": r"npm publish|pypi-publish|twine upload|docker push|build-push-action|goreleaser",

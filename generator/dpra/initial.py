@@ -49,7 +49,7 @@ def make(found: Found, region: str, choose: Choose) -> Initial:
         return f" # {scalar.comment(why)}" if why else ""
 
     language = _language(found, choose, notes)
-    template, starter = _template(found, choose, notes)
+    template, starter = _template(found, language.folder if language else "", choose, notes)
     lines = [
         "# yaml-language-server: $schema=.github/dpra.schema.json",
         "# Made by dpra init. Every key: dpra schema. What it leads to: dpra plan.",
@@ -71,9 +71,8 @@ def make(found: Found, region: str, choose: Choose) -> Initial:
         lines.append(f"owners: {_value(found.owners)}" + assume("owners", list(found.owners), "CODEOWNERS"))
     if language:
         lines += _language_lines(language, assume)
-        notes += [
-            f"{language.folder or 'the root'}: {text}; say actions.unit-tests.command" for text in language.unsure
-        ]
+        place = language.folder or "the root"
+        notes += [f"{place}: {text}; say actions.unit-tests.command" for text in language.unsure]
     if template != STARTER:
         lines.append(
             f"deploy: {{template: {_value(template)}}}"
@@ -115,9 +114,10 @@ def _language(found: Found, choose: Choose, notes: list[str]) -> Language | None
     return found.languages[number]
 
 
-def _template(found: Found, choose: Choose, notes: list[str]) -> tuple[str, bytes]:
+def _template(found: Found, folder: str, choose: Choose, notes: list[str]) -> tuple[str, bytes]:
     """The CloudFormation template to deploy, and the starter's bytes where there is none."""
     templates = [one.path for one in found.infrastructure if one.tool == "cloudformation"]
+    templates = [path for path in templates if folder and path.startswith(f"{folder}/")] or templates
     others: list[Infrastructure] = [one for one in found.infrastructure if one.tool != "cloudformation"]
     for one in others:
         notes.append(f"{one.path}: {one.tool} is found, and not yet deployed by dpra")
@@ -151,8 +151,7 @@ def _language_lines(one: Language, assume: Callable[[str, Any, str], str]) -> li
 
 
 def _entry(indent: str, key: str, value: Any, comment: str) -> list[str]:
-    if isinstance(value, str) and "\n" in value:
-        if block := scalar.block(indent, value):
-            head, *rest = block.split("\n")
-            return [f"{indent}{key}: {head}{comment}", *rest]
+    if isinstance(value, str) and "\n" in value and (block := scalar.block(indent, value)):
+        head, *rest = block.split("\n")
+        return [f"{indent}{key}: {head}{comment}", *rest]
     return [f"{indent}{key}: {_value(value)}{comment}"]
