@@ -10,7 +10,7 @@ import click
 from dpra import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from dpra.plan import Plan, PlanError
     from dpra.tree import Change
@@ -122,6 +122,17 @@ def generate(root: Path, show_diff: bool, force: bool) -> None:
     for change in written:
         click.echo(f"{'removed' if change.new is None else 'written'}  {change.path}")
     click.echo(f"{len(files)} files are what dpra.yml says; {len(written)} changed.")
+    _say_ignored(root, files)
+
+
+def _say_ignored(root: Path, files: "Iterable[str]") -> bool:
+    """Names the files that git would not commit; whether there are any."""
+    from dpra import tree
+
+    found = tree.ignored(root, [*files, tree.LOCK])
+    for path, rule in found.items():
+        click.echo(f"{path}: git ignores it ({rule}); git add --force it, or list it under unmanaged", err=True)
+    return bool(found)
 
 
 def _say_refused(change: "Change") -> None:
@@ -157,7 +168,7 @@ def check(root: Path, form: str) -> None:
             _say_refused(change)
         else:
             click.echo(f"{change.path}: {change.state}; run: dpra generate", err=True)
-    if off:
+    if _say_ignored(root, files) or off:
         sys.exit(DOES_NOT_HOLD)
     click.echo(f"{len(files)} files are what dpra.yml says.")
 

@@ -337,6 +337,7 @@ def _pip_install(
         and name.endswith(".txt")
         and (TESTS.search(name) or re.search(r"^pytest\b", tree.text(_join(folder, name)), re.MULTILINE))
     )
+    files.sort(key=lambda name: "test" not in name.lower())  # a developer's may hold much more
     words, lines, why = [], [], "pyproject.toml" if project else "setup.py"
     if packaged:
         words.append(f"--editable '.{'[' + ','.join(extras) + ']' if extras else ''}'")
@@ -371,6 +372,7 @@ def _dependencies(package: Mapping[str, Any]) -> dict[str, Any]:
 
 # How each runner is made to write JUnit: what stands behind the command that runs it.
 RUNNERS = {
+    "borp": '--reporter=spec --reporter="junit:$JUNIT_FILE"',
     "vitest": '--run --reporter=default --reporter=junit --outputFile.junit="$JUNIT_FILE"',
     "jest": "--ci --reporters=default --reporters=jest-junit",
     "mocha": '--reporter xunit --reporter-option output="$JUNIT_FILE"',

@@ -4,6 +4,7 @@ import difflib
 import json
 import os
 import re
+import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,3 +228,15 @@ def spec_keys(change: Change) -> list[str]:
     """The keys of the spec that would make a hand edit, as far as the edited lines tell."""
     edited = {m[1] for line in diff(change) if (m := re.match(r"[-+] +(?:- )?([\w-]+):", line))}
     return sorted({SPEC_KEYS[name] for name in edited if name in SPEC_KEYS})
+
+
+def ignored(root: Path, paths: Iterable[str]) -> dict[str, str]:
+    """Those of the paths that git would not commit, each with the rule: `.gitignore:3:build`."""
+    given = "".join(f"{path}\0" for path in paths)
+    command = ["git", "check-ignore", "--stdin", "-z", "--verbose"]
+    try:
+        ran = subprocess.run(command, cwd=root, input=given, capture_output=True, text=True, check=False)
+    except OSError:
+        return {}  # without git nothing is ignored
+    found = zip(*[iter(ran.stdout.split("\0"))] * 4, strict=False)  # file, line, pattern, path
+    return {path: f"{file}:{line}:{rule}" for file, line, rule, path in found if not rule.startswith("!")}
