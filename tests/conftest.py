@@ -1,6 +1,7 @@
 """What the tests share: repositories with a spec, and the command as a user runs it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,34 @@ def _dpra(*arguments: object, cwd: Path, **environment: str) -> subprocess.Compl
 @pytest.fixture(scope="session")
 def dpra() -> Run:
     return _dpra
+
+
+# What a sample in tests/languages needs on the machine; .ci/packages names the packages.
+TOOLS = {
+    "c": "cmake",
+    "container": "buildah",
+    "go": "go",
+    "gradle": "gradle",
+    "java": "mvn",
+    "maven": "mvn",
+    "node": "npm",
+    "pnpm": "npm",
+    "uv": "uv",
+    "yarn": "npm",
+}
+
+
+@pytest.fixture(scope="session")
+def needs() -> Callable[..., None]:
+    """Skips a test whose toolchain, or one of the paths that it needs, is not there; in CI it fails instead."""
+
+    def check(sample: str, *paths: Path) -> None:
+        tool = TOOLS.get(sample, "git")
+        missing = [str(path) for path in paths if not path.exists()] + [tool] * (not shutil.which(tool))
+        if missing:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not there: {', '.join(missing)}; see .ci/packages")
+
+    return check
 
 
 @pytest.fixture

@@ -22,6 +22,12 @@ def blocks(text: str, language: str) -> list[str]:
     return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in found]
 
 
+def recipe(title: str, language: str) -> list[str]:
+    """The blocks of a section of CONTRIBUTING."""
+    [section] = [part for part in CONTRIBUTING.split("\n## ") if part.startswith(title)]
+    return blocks(section, language)
+
+
 def test_the_readme_lists_the_actions_as_their_files_describe_them() -> None:
     made = actions_table()
     pattern = re.compile(r"(<!-- actions: .*? -->\n).*(<!-- /actions -->)", re.DOTALL)
@@ -159,7 +165,7 @@ def changed(checkout: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_the_recipe_for_a_tool_touches_one_file_and_its_gate_blocks(dpra, checkout, new_repository, tmp_path) -> None:
-    [script] = blocks(CONTRIBUTING, "bash")
+    [script] = recipe("Add a tool", "bash")
     (checkout / ".github/actions/check/tools/ruff.sh").write_text(script)
     assert changed(checkout) == ["?? .github/actions/check/tools/ruff.sh"]
     path = {"PYTHONPATH": str(checkout / "generator")}
@@ -181,8 +187,43 @@ def test_the_recipe_for_a_tool_touches_one_file_and_its_gate_blocks(dpra, checko
     assert "src/bad.py:2" in done.stdout
 
 
+C_PROJECT = {
+    "CMakeLists.txt": "cmake_minimum_required(VERSION 3.21)\nproject(shop C)\nenable_testing()\n"
+    "add_executable(shop shop.c)\nadd_test(NAME doubles COMMAND shop)\ninstall(TARGETS shop)\n",
+    "shop.c": "int main(void) { return 2 * 2 - 4; }\n",
+    "infrastructure/template.yml": "Resources: {Topic: {Type: AWS::SNS::Topic}}\n",
+    ".gitignore": "target\n",
+}
+
+
+@pytest.mark.slow
+def test_the_recipe_for_a_language_touches_a_setup_file_and_a_row(dpra, needs, checkout, tmp_path) -> None:
+    needs("c")
+    setup, row = recipe("Add a language", "yaml")
+    (checkout / "templates/setup/c.yml").write_text(setup)
+    with (checkout / "templates/languages.yml").open("a") as file:
+        file.write(row)
+    assert changed(checkout) == [" M templates/languages.yml", "?? templates/setup/c.yml"]
+    path = {"PYTHONPATH": str(checkout / "generator")}
+    root = tmp_path / "shop"
+    for name, text in C_PROJECT.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
+    (root / "dpra.yml").write_text((ROOT / "tests/specs/minimal.yml").read_text() + "language: c\n")
+    assert dpra("generate", cwd=root, **path).returncode == 0
+    subprocess.run(["actionlint"], cwd=root, check=True)
+    done = dpra("rehearse", "--only", "build", cwd=root, **path)
+    assert done.returncode == 0, done.stdout
+    assert "success (1 passed)" in done.stdout
+    (root / "shop.c").write_text("int main(void) { return 1; }\n")
+    done = dpra("rehearse", "--only", "build", cwd=root, **path)
+    assert done.returncode == 1
+    assert "failure (1 failed)" in done.stdout
+
+
 def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, new_repository, tmp_path) -> None:
-    [step] = blocks(CONTRIBUTING, "yaml")
+    [step] = recipe("Add a step", "yaml")
     job = checkout / "templates/application/jobs/prod.yml"
     text = job.read_text()
     behind = '    #% include "steps/keep-evidence.yml"\n'

@@ -1,11 +1,18 @@
-"""Makes the new folder a git repository and lets dpra generate its pipeline."""
+"""Keeps the files of the chosen language, makes the new folder a git repository and lets dpra generate its pipeline."""
 
 import importlib.util
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+LANGUAGE = "{{ cookiecutter.language }}"
 TRUNK = "{{ cookiecutter.trunk }}"
 
+for path in Path(LANGUAGE).iterdir():
+    path.rename(path.name)
+for folder in ("python", "node", "java"):
+    shutil.rmtree(folder)
 subprocess.run(["git", "init", "--quiet", "--initial-branch", TRUNK], check=True)
 if importlib.util.find_spec("dpra") is None:
     print("The pipeline is not generated yet: install dpra, then run 'dpra generate' in {{ cookiecutter.name }}.")

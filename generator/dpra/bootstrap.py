@@ -19,7 +19,7 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
         output: the folder in which the repository's folder is made.
         values: answers to the template's questions; `ask` asks for the others, else their defaults are taken.
     Raises:
-        BootstrapError: an unknown value, the folder is there already, or the template's hook refused.
+        BootstrapError: an unknown question or answer, the folder is there already, or the template's hook refused.
     """
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.main import cookiecutter
@@ -31,6 +31,8 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
             raise BootstrapError(f"{name}: unknown; there is {', '.join(known)}")
         if not re.fullmatch(r"[\w@./:, -]*", value):
             raise BootstrapError(f"{name}: {value!r} has characters that no answer needs")
+        if isinstance(questions[name], list) and value not in questions[name]:
+            raise BootstrapError(f"{name}: no {value!r}; there is {', '.join(questions[name])}")
     try:
         made = cookiecutter(
             str(resources.BOOTSTRAP),

@@ -198,19 +198,25 @@ def plan(root: Path, form: str) -> None:
 
 @main.command()
 @click.option("--pipeline", default="application", help="The pipeline type.")
-def schema(pipeline: str) -> None:
-    """Prints the JSON Schema of dpra.yml, for editors.
+@click.option("--format", "form", type=click.Choice(["json", "markdown"]), default="json")
+def schema(pipeline: str, form: str) -> None:
+    """Prints the JSON Schema of dpra.yml, for editors; or its reference, for people.
 
     \b
     dpra schema > dpra.schema.json
+    dpra schema --format markdown
     """
     from dpra import catalogue
+    from dpra.spec.reference import reference
     from dpra.spec.schema import schema as made
 
     words = catalogue.words()
     if pipeline not in words:
         _fail(f"--pipeline: there is {', '.join(words)}", WRONG_INPUT)
-    click.echo(json.dumps(made(words[pipeline]), indent=2))
+    if form == "markdown":
+        click.echo(reference(words[pipeline]), nl=False)
+    else:
+        click.echo(json.dumps(made(words[pipeline]), indent=2))
 
 
 @main.command()

@@ -23,15 +23,6 @@ CASES = {
     "container": ("container", "docker", "total.sh"),
 }
 GO_CACHE = str(Path.home() / ".cache/dpra/go-build")  # the rehearsal's: it compiles Go's library once
-NEEDS = {
-    "maven": "mvn",
-    "gradle": "gradle",
-    "container": "buildah",
-    "uv": "uv",
-    "go": "go",
-    "pnpm": "npm",
-    "yarn": "npm",
-}
 
 
 def defaults(language: str, manager: str) -> tuple[dict[str, str], str, str]:
@@ -42,10 +33,9 @@ def defaults(language: str, manager: str) -> tuple[dict[str, str], str, str]:
 
 
 @pytest.fixture(params=CASES)
-def sample(request: pytest.FixtureRequest, job: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def sample(request: pytest.FixtureRequest, job: Any, needs: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A job whose workspace is a sample project, its toolchain set up as the setup steps do it."""
-    if not shutil.which(NEEDS[request.param]):
-        pytest.fail(f"{NEEDS[request.param]} is not installed; .ci/packages says what these tests need")
+    needs(request.param)
     job.sample = request.param
     shutil.copytree(SAMPLES / job.sample, job.workspace, dirs_exist_ok=True)
     job.env["GOCACHE"] = GO_CACHE

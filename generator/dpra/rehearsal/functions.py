@@ -1,71 +1,127 @@
-"""Lambda functions run: the deployed package, by a Python of this machine, in a process of its own."""
+"""Lambda functions run: the deployed package, by this machine's Python, Node.js or Java, in a process of its own."""
 
 import base64
 import io
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
+
+from .act import tools
 
 # What a Python runtime of Lambda brings along; everything else must be in the package.
 RUNTIME_LIBRARIES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
+RUNNERS = Path(__file__).parent / "runners"
 
 RUNNING: set[int] = set()  # process groups
+COMPILING = Lock()
 
-# Runs in the new process: the handler's result or error goes to the file named last, its prints to standard output.
-RUNNER = """
-import importlib, json, sys, traceback
-code, libraries, handler, function, out = sys.argv[1:]
-sys.path[:0] = [code]
-sys.path.append(libraries)
-class Context:
-    function_name = function
-    function_version = "$LATEST"
-    invoked_function_arn = aws_request_id = log_group_name = log_stream_name = function
-    memory_limit_in_mb = 128
-    def get_remaining_time_in_millis(self):
-        return 3000
-try:
-    module, _, name = handler.rpartition(".")
-    answer = getattr(importlib.import_module(module.replace("/", ".")), name)(json.load(sys.stdin), Context())
-    document = {"result": json.loads(json.dumps(answer))}
-except BaseException as error:
-    trace = traceback.format_exc().splitlines()
-    document = {"error": {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": trace}}
-with open(out, "w") as file:
-    json.dump(document, file)
-"""
+
+@dataclass(frozen=True)
+class Runtime:
+    """What runs a handler; {code} is the package's folder, {classes} the compiled Runner.java.
+
+    A runner gets the event on standard input; the handler's result or error goes to the file that is its first
+    argument, its prints to standard output.
+    """
+
+    name: str
+    command: tuple[str, ...]
+
+
+# By the letters of a function's runtime: python3.13, nodejs24.x, java21.
+RUNTIMES = {
+    "python": Runtime("Python", (sys.executable, "-E", "-s", "-S", "-P", "-B", f"{RUNNERS / 'runner.py'}")),
+    "nodejs": Runtime("Node.js", ("node", f"{RUNNERS / 'runner.mjs'}")),
+    "java": Runtime(
+        "Java",
+        tuple("java -XX:-UsePerfData -XX:TieredStopAtLevel=1 -cp {classes}:{code}:{code}/lib/* Runner".split()),
+    ),
+}
+
+
+class Unavailable(Exception):
+    """A function's runtime cannot be had here. `str()` says why."""
+
+
+def command_of(runtime: str, code: Path) -> list[str]:
+    """How a handler of this runtime is run.
+
+    Raises:
+        Unavailable: an unknown runtime, or its toolchain is missing.
+    """
+    found = RUNTIMES.get(re.sub(r"[^a-z].*", "", runtime))
+    if found is None:
+        known = ", ".join(each.name for each in RUNTIMES.values())
+        raise Unavailable(f"the rehearsal runs functions of {known}, not {runtime}")
+    tool, *options = found.command
+    if found.name == "Java":
+        with COMPILING:
+            classes = compiled().name
+        options = [option.replace("{classes}", classes).replace("{code}", str(code)) for option in options]
+    return [which(tool, found.name), *options]
+
+
+def which(tool: str, name: str) -> str:
+    if path := shutil.which(tool, path=tools()):
+        return path
+    raise Unavailable(f"{tool} is not installed: the rehearsal runs {name} functions with the {name} of this machine")
+
+
+@cache
+def compiled() -> tempfile.TemporaryDirectory[str]:
+    """Runner.java's classes, as long as this process lives: to start it from its source takes a second, each time."""
+    folder = tempfile.TemporaryDirectory(prefix="dpra-runner-")
+    javac = [which("javac", "Java"), "-d", folder.name, str(RUNNERS / "Runner.java")]
+    subprocess.run(javac, check=True, capture_output=True)
+    return folder
 
 
 def invoke(function: Any, event: Any, environment: Mapping[str, str]) -> tuple[Any, bool, str]:
     """Run a function of moto's: its answer, whether it is an error, and what it printed."""
-    if not str(function.run_time).startswith("python"):
-        return {"errorMessage": f"the rehearsal runs Python functions, not {function.run_time}"}, True, ""
     if not getattr(function, "code_bytes", b""):
         return {"errorMessage": "the function has no code: its package is not in the bucket"}, True, ""
-    timeout = float(function.timeout)
+    timeout, runtime = float(function.timeout), str(function.run_time)
     with tempfile.TemporaryDirectory(prefix="dpra-function-") as folder:
         code, libraries, out = Path(folder, "code"), Path(folder, "libraries"), Path(folder, "out.json")
+        try:
+            command = command_of(runtime, code)
+        except Unavailable as error:
+            return {"errorMessage": str(error)}, True, ""
         zipfile.ZipFile(io.BytesIO(function.code_bytes)).extractall(code)
         link_libraries(libraries)
-        command = [sys.executable, "-E", "-s", "-S", "-B", "-c", RUNNER]
-        command += [str(code), str(libraries), function.handler, function.function_name, str(out)]
         environment = {"PATH": os.defpath, "LANG": "C.UTF-8", **environment, **function.environment_vars}
+        environment |= {
+            "AWS_EXECUTION_ENV": f"AWS_Lambda_{runtime}",
+            "LAMBDA_TASK_ROOT": str(code),
+            "_HANDLER": function.handler,
+        }
+        deadline = str(int((time.time() + timeout) * 1000))
+        command += [str(out), str(libraries), deadline]
         log, in_time = run(command, json.dumps(event), environment, code, timeout)
         if not in_time:
             message = f"Task timed out after {timeout:.2f} seconds"
             return {"errorMessage": message, "errorType": "Sandbox.Timedout"}, True, log
         if not out.exists():
             return {"errorMessage": "Runtime exited", "errorType": "Runtime.ExitError"}, True, log
-        document = json.loads(out.read_text())
+        try:
+            document = json.loads(out.read_bytes())
+        except ValueError:  # a handler of streams may write anything
+            return {"errorMessage": "the handler's answer is not JSON"}, True, log
     return document.get("result", document.get("error")), "error" in document, log
 
 

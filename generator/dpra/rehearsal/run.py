@@ -111,7 +111,7 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
         "permissions of GITHUB_TOKEN other than id-token",
         "permission policies of CloudFormation's and the functions' roles: those of the pipeline's roles are evaluated",
         "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
-        "Python functions run as processes of this machine",
+        "functions run as processes of this machine",
     ]
     for job in selected:
         if services := workflow["jobs"][job].get("services"):
