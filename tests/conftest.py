@@ -12,6 +12,8 @@ import pytest
 # The tools of this environment, whether or not it is activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
+collect_ignore = ["benchmarks", "languages"]  # the samples have tests of their own
+
 SPECS = Path(__file__).parent / "specs"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,12 +12,11 @@ import pytest
 HERE = Path(__file__).parent
 TEMPLATE = "Resources: {Topic: {Type: AWS::SNS::Topic}}\n"
 
-# sample -> what its dpra.yml adds to the minimal one
+# sample -> what its dpra.yml adds to the minimal one. pip, npm and Maven go further, in test_main_job and test_new.
 SAMPLES = {
     "uv": "setup: {package-manager: uv}\n",
     "pnpm": "language: node\nsetup: {package-manager: pnpm}\n",
     "yarn": "language: node\nsetup: {package-manager: yarn}\n",
-    "maven": "language: java\n",
     "gradle": "language: java\nsetup: {package-manager: gradle}\n",
     "go": "language: go\n",
     "container": "language: container\n",

@@ -110,7 +110,6 @@ def test_a_commit_of_the_sample_goes_to_production(dpra: Any, made: Path, langua
     ("language", "file", "right", "wrong", "stopped_at"),
     [
         ("node", "tests/unit/app.test.js", "250", "251", "build / unit-tests"),
-        ("java", "src/test/java/quote/AppTest.java", "250", "251", "build / unit-tests"),
         # A test of the deployed stage.
         (
             "node",

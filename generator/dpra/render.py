@@ -6,8 +6,10 @@ A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a wh
 `#` for the reader of the workflow, too.
 """
 
+import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -90,10 +92,14 @@ def _code_owners(plan: Plan) -> str:
 
 
 class _Loader(jinja2.BaseLoader):
-    """Templates by their path in `templates/`, with includes put in place before Jinja2 sees them."""
+    """Templates by their path in `templates/`, with includes put in place before Jinja2 sees them.
 
-    def __init__(self, language: str) -> None:
+    `own`: where the component has steps of its own, as (DPRA action, before or after).
+    """
+
+    def __init__(self, language: str, own: frozenset[tuple[str, str]]) -> None:
         self.language = language
+        self.own = own
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Any]:
         path = resources.TEMPLATES / template
@@ -104,7 +110,7 @@ class _Loader(jinja2.BaseLoader):
         if path.suffix == ".yml":
             text = re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE)
         if path.parent.name == "jobs":
-            text = _STEP.sub(_own_steps, text)
+            text = _STEP.sub(self._own_steps, text)
 
         def put(match: re.Match[str]) -> str:
             indent, name = match[1], match[2].replace("<language>", self.language)
@@ -118,6 +124,17 @@ class _Loader(jinja2.BaseLoader):
             text = text.replace("<job>", path.stem)
         return text
 
+    def _own_steps(self, step: re.Match[str]) -> str:
+        """The step, and around it those of the component's own."""
+
+        def own(where: str) -> str:
+            if (step["action"], where) not in self.own:
+                return ""
+            loop = f'#% for step in plan.action("{step["action"]}").{where}', '#% include "steps/own.yml"', "#% endfor"
+            return "".join(f"{step['indent']}{line}\n" for line in loop)
+
+        return f"{own('before')}{step[0]}{own('after')}"
+
 
 # A step that does a DPRA action, with the comments above it.
 _STEP = re.compile(
@@ -125,21 +142,30 @@ _STEP = re.compile(
 )
 
 
-def _own_steps(step: re.Match[str]) -> str:
-    """The step, and around it those of the component's own."""
+class _Compiled(jinja2.BytecodeCache):
+    """Templates as an earlier run compiled them. Jinja2 compares the source; the name stands for all else."""
 
-    def own(where: str) -> str:
-        loop = f'#% for step in plan.action("{step["action"]}").{where}', '#% include "steps/own.yml"', "#% endfor"
-        return "".join(f"{step['indent']}{line}\n" for line in loop)
+    def __init__(self, *others: str) -> None:
+        code = b"".join(Path(module.__file__ or "").read_bytes() for module in (scalar, sys.modules[__name__]))
+        self.others = hashlib.sha256(repr((others, jinja2.__version__)).encode() + code).hexdigest()
 
-    return f"{own('before')}{step[0]}{own('after')}"
+    def _name(self, bucket: jinja2.bccache.Bucket) -> str:
+        return f"{self.others[:16]}-{bucket.key}"
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if content := resources.kept(self._name(bucket)):
+            bucket.bytecode_from_string(content)
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        resources.keep(self._name(bucket), bucket.bytecode_to_string())
 
 
 @cache
-def _environment(finalize: Any, language: str) -> jinja2.Environment:
+def _environment(finalize: Any, language: str, own: frozenset[tuple[str, str]]) -> jinja2.Environment:
     # Not HTML: `finalize` makes each value a YAML scalar or inert Markdown.
     return jinja2.Environment(
-        loader=_Loader(language),
+        loader=_Loader(language, own),
+        bytecode_cache=_Compiled(finalize.__name__, language),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         line_statement_prefix="#%",
@@ -200,7 +226,11 @@ def _pin(action: str) -> _Hole:
 
 def _render(plan: Plan, template: str) -> str:
     name, _, stage = template.partition(":")
-    environment = _environment(_FINALIZE.get(Path(name).suffix, _yaml), plan.spec.language)
+    finalize = _FINALIZE.get(Path(name).suffix, _yaml)
+    own = {
+        (name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)
+    }
+    environment = _environment(finalize, plan.spec.language, frozenset(own))
     values: dict[str, Any] = {
         "plan": plan,
         "spec": plan.spec,

@@ -1,6 +1,10 @@
 """Where the templates and the pack lie: beside this package when installed, else in the checkout."""
 
+import hashlib
 import importlib.util
+import json
+import os
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -20,9 +24,51 @@ def data(path: str) -> Any:
     Raises:
         FileNotFoundError: there is no such file.
     """
+    text = (TEMPLATES / path).read_bytes()
+    name = f"{hashlib.sha256(text).hexdigest()}.json"
+    if content := kept(name):
+        return json.loads(content)
     from ruamel.yaml import YAML
 
-    return YAML(typ="safe", pure=True).load((TEMPLATES / path).read_text(encoding="utf-8"))
+    found = YAML(typ="safe", pure=True).load(text.decode())
+    keep(name, json.dumps(found).encode())
+    return found
+
+
+# ---- What one run makes and the next would make again: parsed tables, compiled templates
+
+
+@cache
+def _keeping() -> Path | None:
+    """A folder of the user's alone; None if there is no such place."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dpra", "generate")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = folder.stat()
+    except (OSError, RuntimeError):
+        return None
+    others = hasattr(os, "getuid") and (state.st_uid != os.getuid() or state.st_mode & 0o022)
+    return None if others else folder
+
+
+def kept(name: str) -> bytes:
+    """What `keep` wrote, by this run or an earlier one; empty if there is none."""
+    with suppress(OSError):
+        if folder := _keeping():
+            return (folder / name).read_bytes()
+    return b""
+
+
+def keep(name: str, content: bytes) -> None:
+    """Keeps it for the next run, if that can be."""
+    with suppress(OSError):
+        if folder := _keeping():
+            temporary = folder / f"{name}.{os.getpid()}"
+            try:
+                temporary.write_bytes(content)
+                temporary.replace(folder / name)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 @cache

@@ -8,8 +8,9 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from . import act, dialect, stage
@@ -21,6 +22,8 @@ from .result import RehearsalError, Result
 from .third_party import mappings
 
 LIMIT = 30 * 60.0  # seconds for the whole rehearsal
+# Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
+NOWHERE = SimpleNamespace(url="http://127.0.0.1:9", token_url="", refusals=[])
 
 
 def rehearse(
@@ -57,9 +60,12 @@ def rehearse(
         stand_ins = mappings(repository, workflow)
         selected = stage.selected(workflow["jobs"], stages, only)
         issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
-        show("preparing the accounts")
-        with Cloud(issuer) as cloud:
-            bootstrap(repository, spec)
+        accounts = any(stage.may_ask_for_tokens(workflow, workflow["jobs"][job]) for job in selected)
+        if accounts:
+            show("preparing the accounts")
+        with Cloud(issuer) if accounts else nullcontext(NOWHERE) as cloud:
+            if accounts:
+                bootstrap(repository, spec)
             text = (repository / stage.WORKFLOW).read_text(encoding="utf-8")
             text = dialect.edited(text, lambda copy: stage.prepare(copy, selected, issuer, cloud.token_url, work))
             (work / "pipeline.yml").write_text(text, encoding="utf-8")
@@ -70,7 +76,7 @@ def rehearse(
             arguments = act.command(work, stage.runner_labels(workflow), stand_ins, spec.repository)
             env = act.environment(work, cloud.url, offline)
             code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
-            deployed = deployments(spec)
+            deployed = deployments(spec) if accounts else []
         evidence = tuple(
             json.loads(line)
             for path in sorted((work / "artifacts").glob("evidence-*/evidence.jsonl"))
@@ -101,18 +107,20 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
     """What GitHub and AWS do and this run only played, or left out."""
     found = [f"the push of this working tree to {spec.trunk}; this machine instead of {label}"
              for label in stage.runner_labels(workflow)]  # fmt: skip
-    environments = dict.fromkeys(filter(None, (stage.environment(workflow["jobs"][job]) for job in selected)))
-    names = ", ".join(environments)
     found += [
-        f"branch policy of the environments ({names}): {spec.trunk} only",
-        f"reviewers and wait timers of the environments ({names}): passed at once, as if approved",
         "actions/checkout: the whole commit with its history, whatever fetch-depth and sparse-checkout ask for",
         "concurrency: one run, so no queue",
         "permissions of GITHUB_TOKEN other than id-token",
-        "permission policies of CloudFormation's and the functions' roles: those of the pipeline's roles are evaluated",
-        "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
-        "functions run as processes of this machine",
     ]
+    environments = dict.fromkeys(filter(None, (stage.environment(workflow["jobs"][job]) for job in selected)))
+    if names := ", ".join(environments):
+        found += [
+            f"branch policy of the environments ({names}): {spec.trunk} only",
+            f"reviewers and wait timers of the environments ({names}): passed at once, as if approved",
+            "permission policies of CloudFormation's and the functions' roles: those of the pipeline's are evaluated",
+            "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
+            "functions run as processes of this machine",
+        ]
     for job in selected:
         if services := workflow["jobs"][job].get("services"):
             found.append(f"services of {job} ({', '.join(services)}): not started; this machine's own are used")

@@ -1,0 +1,309 @@
+"""dpra generate against its peers, in one run; writes what it measured into README.md beside this file.
+
+Whole processes: wall time and peak memory, by turns (A B C, A B C, …), so that a busy moment hits all alike. Each
+contender's work is checked once before it is measured: it really writes a pipeline with the jobs named.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+SPEC = (ROOT / "tests/specs/minimal.yml").read_text("utf-8")
+PIPELINE = ".github/workflows/pipeline.yml"
+# What `dpra generate` takes from others, as it takes it; the floor that its own code stands on.
+FLOOR = """
+import collections.abc, dataclasses, difflib, functools, hashlib, importlib.util, json, os, pathlib, re, subprocess
+import click, jinja2, ruamel.yaml
+"""
+
+
+# As a user has it: with bytecode from the run before.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+ENVIRONMENT |= {"PROJEN_DISABLE_POST": "true"}
+
+
+@dataclass(frozen=True)
+class Contender:
+    """`command` runs in a fresh folder that `prepare` filled; `made` is a file that it must have written."""
+
+    name: str
+    command: list[str]
+    prepare: Callable[[Path], None]
+    made: str = ""
+    holds: tuple[str, ...] = ()
+
+
+def git(folder: Path) -> None:
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+
+
+def spec_alone(folder: Path) -> None:
+    git(folder)
+    (folder / "dpra.yml").write_text(SPEC, "utf-8")
+
+
+def first(folder: Path) -> None:
+    shutil.rmtree(folder.parent.parent / "none", ignore_errors=True)
+    spec_alone(folder)
+
+
+def generated(folder: Path) -> None:
+    spec_alone(folder)
+    command = [sys.executable, "-m", "dpra", "generate"]
+    subprocess.run(command, cwd=folder, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+
+
+def steps_of_the_pipeline(folder: Path) -> dict[str, list[str]]:
+    """job -> names of its steps, in the pipeline that dpra generates from the spec."""
+    from ruamel.yaml import YAML
+
+    generated(folder)
+    jobs = YAML(typ="safe", pure=True).load(folder / PIPELINE)["jobs"]
+    return {job: [step["name"] for step in of["steps"]] for job, of in jobs.items()}
+
+
+def contenders(scratch: Path) -> list[Contender]:
+    jobs = steps_of_the_pipeline(_folder(scratch / "steps"))
+    (scratch / "jobs.json").write_text(json.dumps(jobs), "utf-8")
+    template = scratch / "template"  # without its hook, which calls dpra
+    shutil.copytree(ROOT / "cookiecutter-dpra", template, ignore=shutil.ignore_patterns("hooks"))
+    dpra = [sys.executable, "-m", "dpra", "generate"]
+    stages = ("beta", "gamma", "prod")
+    return [
+        Contender("dpra generate, nothing there yet", dpra, spec_alone, PIPELINE, tuple(jobs)),
+        Contender(
+            "dpra generate, the first on a machine",
+            ["env", f"XDG_CACHE_HOME={scratch / 'none'}", *dpra],
+            first,
+            PIPELINE,
+        ),
+        Contender("dpra generate, all current", dpra, generated, PIPELINE, tuple(jobs)),
+        Contender(
+            "projen",
+            ["node", str(HERE / "projen.cjs"), str(scratch / "jobs.json"), "."],
+            git,
+            PIPELINE,
+            tuple(jobs),
+        ),
+        Contender("cdk-pipelines-github", ["node", str(HERE / "cdk_pipelines_github.cjs")], git, PIPELINE, stages),
+        Contender(
+            "cookiecutter",
+            [sys.executable, "-m", "cookiecutter", "--no-input", str(template), "name=shop"],
+            git,
+            "shop/dpra.yml",
+            ("name: shop",),
+        ),
+        Contender("bare imports", [sys.executable, "-c", FLOOR], git),
+        Contender("bare Python", [sys.executable, "-c", "pass"], git),
+    ]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
+def run(one: Contender, folder: Path) -> tuple[float, float]:
+    """Seconds and peak MiB of one run."""
+    one.prepare(folder)
+    with (folder.parent / "out").open("w") as out:
+        start = time.perf_counter()
+        process = subprocess.Popen(one.command, cwd=folder, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT)
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{one.name}: exit code {process.returncode}\n{(folder.parent / 'out').read_text()[-2000:]}")
+    return seconds, used.ru_maxrss / (1024 if sys.platform == "linux" else 1024 * 1024)
+
+
+def measure(all_: list[Contender], rounds: int, scratch: Path) -> dict[str, list[tuple[float, float]]]:
+    found: dict[str, list[tuple[float, float]]] = {one.name: [] for one in all_}
+    for number in range(rounds + 1):
+        print(f"round {number} of {rounds}{' (warm-up, not counted)' if not number else ''}", file=sys.stderr)
+        for index, one in enumerate(all_):
+            folder = _folder(scratch / f"{number}-{index}" / "work")
+            seconds = run(one, folder)
+            if number:
+                found[one.name].append(seconds)
+            elif one.made:
+                text = (folder / one.made).read_text("utf-8")
+                if missing := [word for word in one.holds if word not in text]:
+                    sys.exit(f"{one.name}: {one.made} lacks {', '.join(missing)}")
+            shutil.rmtree(folder.parent)
+    return found
+
+
+PHASES = """
+import sys, time
+marks = [("", time.perf_counter())]
+def mark(name): marks.append((name, time.perf_counter()))
+import click; mark("import click")
+import ruamel.yaml; mark("import ruamel.yaml")
+import json, subprocess, hashlib, difflib, importlib.util; mark("import the standard library's")
+from dpra import cli, catalogue, plan; from dpra.spec import reader; mark("import dpra's modules up to the plan")
+from pathlib import Path; root = Path("."); data = reader.read_bytes(root / "dpra.yml", root); mark("read the file")
+words = catalogue.words(); mark("load the catalogue and the table of languages")
+spec = reader.read(data, words); mark("read the spec")
+made = plan.make(spec); mark("plan")
+import jinja2; mark("import jinja2")
+from dpra import render, tree; mark("import dpra's renderer")
+files = render.files(made); mark("compile and render the templates, read the pack")
+changes = tree.compare(root, files); mark("compare")
+tree.write(root, changes, files, data); mark("write 40 files, each with fsync")
+tree.ignored(root, files); mark("ask git what it ignores")
+for (_, before), (name, after) in zip(marks, marks[1:]): print(name, after - before, sep="\\t")
+"""
+
+
+def phases(scratch: Path, rounds: int) -> dict[str, float]:
+    """phase -> median seconds."""
+    found: dict[str, list[float]] = {}
+    for number in range(rounds):
+        folder = _folder(scratch / f"phases-{number}")
+        spec_alone(folder)
+        command = [sys.executable, "-c", PHASES]
+        done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=True)
+        for line in done.stdout.splitlines():
+            name, seconds = line.split("\t")
+            found.setdefault(name, []).append(float(seconds))
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def growth(seconds: Callable[[int], float], sizes: list[int]) -> tuple[list[float], float, float]:
+    """Seconds at each size, the slope of the line through them, and the largest deviation from it as a share."""
+    seconds(sizes[0])  # warm
+    times = [min(seconds(size) for _ in range(3)) for size in sizes]
+    slope, intercept = statistics.linear_regression(sizes, times)
+    deviation = max(abs(t - (intercept + slope * size)) / t for size, t in zip(sizes, times, strict=True))
+    return times, slope, deviation
+
+
+def specs_in_one_process(count: int) -> float:
+    from dpra import catalogue, plan, render
+    from dpra.spec import reader
+
+    words = catalogue.words()
+    start = time.perf_counter()
+    for number in range(count):
+        text = SPEC.replace("name: shop", f"name: shop{number}", 1)
+        render.files(plan.make(reader.read(text.encode(), words)))
+    return time.perf_counter() - start
+
+
+def regions_of_prod(count: int) -> float:
+    from dpra import catalogue, plan, render
+    from dpra.spec import models, reader
+
+    words = catalogue.words()
+    text = SPEC.replace("regions: [eu-west-1]", f"regions: [{', '.join(models.REGIONS[:count])}]", 1)
+    assert count == 1 or models.REGIONS[count - 1] in text
+    start = time.perf_counter()
+    for _ in range(20):
+        render.files(plan.make(reader.read(text.encode(), words)))
+    return (time.perf_counter() - start) / 20
+
+
+def report(found: dict[str, list[tuple[float, float]]], parts: dict[str, float], grown: dict[str, Any]) -> str:
+    median = {name: statistics.median(s for s, _ in runs) for name, runs in found.items()}
+    memory = {name: statistics.median(m for _, m in runs) for name, runs in found.items()}
+    ours, floor = median["dpra generate, nothing there yet"], median["bare imports"]
+    versions = {
+        name: json.loads((HERE / "node_modules" / name / "package.json").read_text("utf-8"))["version"]
+        for name in ("projen", "cdk-pipelines-github", "aws-cdk-lib")
+    }
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    lines = [
+        "# Benchmarks\n",
+        "Written by `make bench`; do not edit. Whole processes, medians of "
+        f"{len(next(iter(found.values())))} rounds by turns, on {date.today()}: {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, Node.js {node}, "
+        + ", ".join(f"{name} {version}" for name, version in versions.items())
+        + ".\n",
+        "| | wall time | of dpra's (nothing there yet) | peak memory |",
+        "| --- | ---: | ---: | ---: |",
+        *(
+            f"| {name} | {median[name] * 1000:,.0f} ms | {median[name] / ours:.2f} | {memory[name]:,.0f} MiB |"
+            for name in found
+        ),
+        "",
+        "The first on a machine compiles dpra's templates, the next ones take them from `~/.cache/dpra`. "
+        "projen writes the same jobs and steps with GithubWorkflow, started by node itself: `npx projen` takes longer. "
+        "cdk-pipelines-github synthesises beta, gamma and prod with one stack each and two test steps.\n",
+        "| aim | measured | met |",
+        "| --- | --- | --- |",
+        _aim("half of projen's time", ours / median["projen"], 0.5),
+        _aim("a tenth of cdk-pipelines-github's", ours / median["cdk-pipelines-github"], 0.1),
+        _aim("twice the floor of bare imports", ours / floor, 2.0),
+        "",
+        "## Where the time goes\n",
+        "`dpra generate` in an empty repository, phase by phase (medians):\n",
+        "| phase | ms |",
+        "| --- | ---: |",
+        f"| start Python | {median['bare Python'] * 1000:.0f} |",
+        *(f"| {name} | {seconds * 1000:.1f} |" for name, seconds in parts.items()),
+        f"| sum | {(median['bare Python'] + sum(parts.values())) * 1000:.0f} |",
+        f"| the whole process, as above | {ours * 1000:.0f} |",
+        "",
+        "## How it grows\n",
+        "read, plan and render, nothing written; the deviation is the largest one from a straight line.\n",
+        "| | sizes | seconds | each | deviation |",
+        "| --- | --- | --- | ---: | ---: |",
+    ]
+    for name, (sizes, times, slope, deviation) in grown.items():
+        seconds = ", ".join(f"{t:.3f}" for t in times)
+        lines.append(f"| {name} | {', '.join(map(str, sizes))} | {seconds} | {slope * 1000:.2f} ms | {deviation:.0%} |")
+    return "\n".join(lines) + "\n"
+
+
+def _aim(what: str, ratio: float, aim: float) -> str:
+    return f"| {what} ({aim:g}) | {ratio:.2f} | {'yes' if ratio <= aim else 'no'} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15, help="counted rounds (15)")
+    parser.add_argument("--json", action="store_true", help="print the measurements; leave README.md alone")
+    options = parser.parse_args()
+    if not shutil.which("npm"):
+        print("npm is not installed: the peers come from it", file=sys.stderr)
+        sys.exit(3)
+    print("installing the peers with npm ci", file=sys.stderr)
+    done = subprocess.run(
+        ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=HERE, check=False
+    )
+    if done.returncode:
+        print("npm ci failed: the peers cannot be had", file=sys.stderr)
+        sys.exit(3)
+    with tempfile.TemporaryDirectory(prefix="dpra-bench-") as place:
+        scratch = Path(place)
+        found = measure(contenders(scratch), options.rounds, scratch)
+        parts = phases(scratch, options.rounds)
+    print("growth", file=sys.stderr)
+    sizes = {"specs in one process": [10, 100, 1000], "regions of prod": [1, 5, 10, 15, 20]}
+    of = {"specs in one process": specs_in_one_process, "regions of prod": regions_of_prod}
+    grown = {name: (sizes[name], *growth(of[name], sizes[name])) for name in sizes}
+    if options.json:
+        print(json.dumps({"runs": found, "phases": parts, "growth": grown}))
+        return
+    text = report(found, parts, grown)
+    (HERE / "README.md").write_text(text, "utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
