@@ -49,7 +49,7 @@ def files(plan: Plan) -> dict[str, File]:
         found[target] = File(_with_header(target, text).encode())
     if plan.spec.owners:
         found[".github/CODEOWNERS"] = File(_code_owners(plan).encode(), block=True)
-    found[SCHEMA] = File((json.dumps(schema(catalogue.words()[plan.spec.pipeline]), indent=2) + "\n").encode())
+    found[SCHEMA] = File(_schema(plan.spec.pipeline))
     used = {name for file in found.values() for name in re.findall(rf"{VENDORED}/([a-z-]+)", file.content.decode())}
     for name in sorted(used | {"_lib"}):
         folder = resources.PACK / name
@@ -60,6 +60,11 @@ def files(plan: Plan) -> dict[str, File]:
     if strange := [path for path in plan.spec.unmanaged if path not in found]:
         raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
+
+
+@cache
+def _schema(pipeline: str) -> bytes:
+    return (json.dumps(schema(catalogue.words()[pipeline]), indent=2) + "\n").encode()
 
 
 def _templates(plan: Plan) -> Iterator[tuple[str, str]]:

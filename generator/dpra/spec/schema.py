@@ -11,18 +11,20 @@ Words = Mapping[str, Mapping[str, Any]]
 
 def schema(words: Words) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a spec whose pipeline type has these words."""
+    models: dict[str, Any] = {}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "dpra.yml",
-        **_model(Spec, words),
+        **_model(Spec, words, models),
+        "$defs": models,
     }
 
 
-def _model(model: type, words: Words) -> dict[str, Any]:
+def _model(model: type, words: Words, models: dict[str, Any]) -> dict[str, Any]:
     properties, required = {}, []
     for field_ in fields(model):
         name = name_of(field_)
-        properties[name] = {"description": field_.metadata["doc"], **_kind(field_.metadata["kind"], words)}
+        properties[name] = {"description": field_.metadata["doc"], **_kind(field_.metadata["kind"], words, models)}
         if field_.default is not MISSING and isinstance(field_.default, str) and field_.default:
             properties[name]["default"] = field_.default
         if field_.default is MISSING and field_.default_factory is MISSING:
@@ -31,7 +33,7 @@ def _model(model: type, words: Words) -> dict[str, Any]:
     return found | ({"required": required} if required else {})
 
 
-def _kind(kind: Any, words: Words) -> dict[str, Any]:
+def _kind(kind: Any, words: Words, models: dict[str, Any]) -> dict[str, Any]:
     match kind:
         case Text(_, pattern, longest):
             return {"type": "string", "pattern": f"^(?:{pattern})$", "maxLength": longest}
@@ -44,20 +46,23 @@ def _kind(kind: Any, words: Words) -> dict[str, Any]:
         case Word(name):
             return {"enum": list(words[name])}
         case ListOf(item, least, or_one):
-            one = _kind(item, words)
+            one = _kind(item, words, models)
             found = {"type": "array", "items": one, "uniqueItems": True, "minItems": least}
             return {"anyOf": [one, found]} if or_one else found
         case Model(model):
-            return _model(model, words)
+            name = model.__name__
+            if name not in models:
+                models[name] = _model(model, words, models)
+            return {"$ref": f"#/$defs/{name}"}
         case MapOf(Text(_, pattern, longest), item):
             names = {"pattern": f"^(?:{pattern})$", "maxLength": longest}
-            return {"type": "object", "propertyNames": names, "additionalProperties": _kind(item, words)}
+            return {"type": "object", "propertyNames": names, "additionalProperties": _kind(item, words, models)}
         case MapOf(str() as keys, item, all_required):
             there = list(words[keys])
             found = {
                 "type": "object",
                 "additionalProperties": False,
-                "properties": {word: _kind(item, words) for word in there},
+                "properties": {word: _kind(item, words, models) for word in there},
             }
             return found | ({"required": there} if all_required else {})
     raise TypeError(kind)
