@@ -152,6 +152,34 @@ def test_check_speaks_json(dpra, repository) -> None:
     assert json.loads(done.stdout)["files"][".github/zizmor.yml"] == "missing"
 
 
+def test_files_that_git_ignores_are_named_and_do_not_hold(dpra, repository) -> None:
+    (repository / ".gitignore").write_text("build\n.vscode/\n*.yml\n!dpra.yml\n")
+    for command, code in (("generate", 0), ("check", 1)):
+        done = dpra(command, cwd=repository)
+        assert done.returncode == code
+        assert ".vscode/extensions.json: git ignores it (.gitignore:2:.vscode/); git add --force it" in done.stderr
+        assert ".github/workflows/pipeline.yml: git ignores it (.gitignore:3:*.yml)" in done.stderr
+        assert "actions/dpra" not in done.stderr  # the pack's own .gitignore keeps it
+
+
+def test_a_file_that_git_already_has_is_not_called_ignored(dpra, repository) -> None:
+    subprocess.run(["git", "add", "--all"], cwd=repository, check=True)
+    (repository / ".gitignore").write_text(".vscode/\n")
+    assert dpra("check", cwd=repository).returncode == 0
+
+
+def test_the_pack_is_committed_where_a_folder_named_build_is_ignored(repository) -> None:
+    (repository / ".gitignore").write_text("build\n*.sh\n_lib/\n")
+    pack = repository / ".github/actions/dpra"
+    subprocess.run(["git", "add", "--all"], cwd=repository, check=True)
+    added = subprocess.run(
+        ["git", "ls-files", ".github/actions/dpra"], cwd=repository, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert sorted(added) == sorted(
+        path.relative_to(repository).as_posix() for path in pack.rglob("*") if path.is_file()
+    )
+
+
 def test_rehearse_without_its_extra_says_what_to_install(dpra, repository, tmp_path) -> None:
     (tmp_path / "moto").mkdir()
     (tmp_path / "moto/__init__.py").write_text("raise ImportError('not here')\n")

@@ -68,6 +68,19 @@ def test_a_hand_edit_is_named_refused_and_taken_back_by_force(dpra, repository, 
     assert (repository / PIPELINE).read_bytes() == original
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("runs-on: ubuntu-24.04", "runs-on: self-hosted", "runs-on or jobs.<job>.runs-on"),
+        ("python-version-file: '.python-version'", "python-version-file: setup.cfg", "setup.version-file"),
+        ("region: [eu-west-1]", "region: [eu-west-2]", "regions or environments.<environment>.regions"),
+    ],
+)
+def test_the_key_of_the_spec_that_says_an_edited_line_is_named(dpra, repository, old: str, new: str, key: str) -> None:
+    replace(repository / PIPELINE, old, new)
+    assert f"edited by hand; dpra.yml says it with {key}\n" in dpra("check", cwd=repository).stderr
+
+
 def test_an_edited_action_of_the_pack_is_found_too(dpra, repository) -> None:
     gate = repository / ".github/actions/dpra/_lib/gate.py"
     gate.write_text(gate.read_text() + "raise SystemExit(0)\n")

@@ -71,6 +71,37 @@ def test_a_full_disk_is_told_and_whole_files_stay(dpra, tmp_path, snapshot) -> N
         subprocess.run(["umount", disk], check=True)
 
 
+def test_what_is_kept_for_the_next_run_may_be_damaged_foreign_or_impossible(
+    dpra, repository, snapshot, tmp_path
+) -> None:
+    made, kept = snapshot(repository), tmp_path / "cache/dpra/generate"
+
+    def generated_the_same() -> None:
+        for name in made:
+            (repository / name).unlink() if name != "dpra.yml" else None
+        done = dpra("generate", cwd=repository, XDG_CACHE_HOME=str(tmp_path / "cache"))
+        assert done.returncode == 0, done.stderr
+        assert snapshot(repository) == made
+
+    generated_the_same()
+    names = sorted(path.name for path in kept.iterdir())
+    assert len(names) > 10
+    assert kept.stat().st_mode & 0o777 == 0o700
+    for damage in (b"", b"{}", b"\0" * 100, None):
+        for path in kept.iterdir():  # None: half of it
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if damage is None else damage)
+        generated_the_same()
+        assert sorted(path.name for path in kept.iterdir()) == names
+    kept.chmod(0o777)  # others could put code there
+    for path in kept.iterdir():
+        path.write_bytes(b"theirs")
+    generated_the_same()
+    assert all(path.read_bytes() == b"theirs" for path in kept.iterdir())
+    shutil.rmtree(tmp_path / "cache")
+    (tmp_path / "cache").write_text("a file")
+    generated_the_same()
+
+
 def test_a_folder_without_git_is_as_good(dpra, tmp_path) -> None:
     (tmp_path / "dpra.yml").write_text(SPEC)
     assert dpra("generate", cwd=tmp_path).returncode == 0

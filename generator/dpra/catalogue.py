@@ -45,6 +45,7 @@ class Catalogue:
     stages: tuple[Stage, ...]
     steps: Mapping[str, tuple[str, ...]]  # job id -> the ids of its steps that are DPRA actions
     by_region: frozenset[str]  # the jobs that run once in each region of their stage
+    needs: Mapping[str, tuple[str, ...]]  # job id -> the jobs of DPRA's stages that it waits for
 
     @property
     def actions(self) -> tuple[Action, ...]:
@@ -105,7 +106,12 @@ def load(pipeline: str) -> Catalogue:
         job: tuple(step for step in re.findall(r"^ +- id: (\S+)$", text, re.MULTILINE) if step in ids)
         for job, text in texts.items()
     }
-    return Catalogue(pipeline, stages, steps, frozenset(job for job, text in texts.items() if "matrix:" in text))
+    needs = {}
+    for job, text in texts.items():
+        match = re.search(r"^  needs: \[(.*)\]$", text, re.MULTILINE)
+        needs[job] = tuple(need for need in match[1].split(", ") if need in texts) if match else ()
+    by_region = frozenset(job for job, text in texts.items() if "matrix:" in text)
+    return Catalogue(pipeline, stages, steps, by_region, needs)
 
 
 @cache

@@ -1,5 +1,10 @@
-"""The command. One short function for each subcommand; what it needs is imported inside, so that it starts at once."""
+"""The command. One short function for each subcommand.
 
+What it needs is imported inside, behind the reading of the spec, so that it starts at once and a wrong spec is told at
+once; tests/test_imports.py holds that.
+"""
+
+import io
 import json
 import sys
 from pathlib import Path
@@ -47,10 +52,11 @@ def _with_positions(error: "PlanError", data: bytes) -> str:
 
 
 def _compare(root: Path) -> "tuple[list[Change], dict[str, Any], bytes]":
+    plan, data = _plan(root)
+
     from dpra import plan as planning
     from dpra import render, tree
 
-    plan, data = _plan(root)
     try:
         files = render.files(plan)
     except planning.PlanError as error:
@@ -89,6 +95,9 @@ def main(context: click.Context, directory: Path) -> None:
     Exit codes: 0 done or holds, 1 does not hold (drift, a failed gate), 2 wrong input, 3 the outside world failed.
     """
     context.obj = directory
+    for stream in (sys.stdout, sys.stderr):  # a console that cannot show a character shows its number
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @main.command()
@@ -102,9 +111,10 @@ def generate(root: Path, show_diff: bool, force: bool) -> None:
     dpra generate --diff     what would change
     dpra generate            change it
     """
+    changes, files, data = _compare(root)
+
     from dpra import tree
 
-    changes, files, data = _compare(root)
     refused = [] if force else [change for change in changes if change.refused]
     for change in changes if show_diff else refused:
         _show_diff(change)
@@ -183,9 +193,10 @@ def plan(root: Path, form: str) -> None:
     dpra plan                     a table
     dpra plan --format mermaid    the job graph, for a README
     """
+    made, _ = _plan(root)
+
     from dpra import plan as planning
 
-    made, _ = _plan(root)
     if form == "json":
         click.echo(json.dumps(planning.as_json(made), indent=2))
     elif form == "mermaid":
@@ -321,9 +332,12 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None) -> No
     dpra rehearse --only build,security --offline
     dpra rehearse --offline --json result.json
     """
+    if sys.platform == "win32":
+        _fail("A rehearsal runs on Linux, macOS and WSL: its steps are bash, as the runner's are.", OUTSIDE_WORLD)
+    made, _ = _plan(root)
+
     from dpra import rehearsal, tables
 
-    made, _ = _plan(root)
     known = {*made.stage_of, *made.stage_of.values()}
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := sorted(set(wanted) - known):

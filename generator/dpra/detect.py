@@ -131,7 +131,9 @@ def _listed(root: Path) -> Iterator[str]:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        ran = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
+        ran = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
+        )
     except (OSError, UnicodeDecodeError):
         return ""
     return ran.stdout.strip() if ran.returncode == 0 else ""

@@ -1,6 +1,5 @@
 """From a Spec and its catalogue to a Plan: which DPRA action runs where, with what, and why. Pure."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -274,15 +273,6 @@ def mermaid(plan: Plan) -> str:
             steps = "<br/>".join(step for step in plan.catalogue.steps[job] if (job, step) in done)
             lines.append(f'    {job}["<b>{job}</b>{"<br/>" if steps else ""}{steps}"]')
         lines.append("  end")
-    for job, needs in _needs(plan).items():
+    for job, needs in plan.catalogue.needs.items():
         lines += [f"  {need} --> {job}" for need in needs]
     return "\n".join(lines) + "\n"
-
-
-def _needs(plan: Plan) -> dict[str, list[str]]:
-    found = {}
-    for job in plan.stage_of:
-        path = resources.TEMPLATES / plan.spec.pipeline / "jobs" / f"{job}.yml"
-        match = re.search(r"^  needs: \[(.*)\]$", path.read_text(encoding="utf-8"), re.MULTILINE)
-        found[job] = [need for need in match[1].split(", ") if need in plan.stage_of] if match else []
-    return found

@@ -52,10 +52,11 @@ def _keeping() -> Path | None:
 
 
 def kept(name: str) -> bytes:
-    """What `keep` wrote, by this run or an earlier one; empty if there is none."""
+    """What `keep` wrote, by this run or an earlier one; empty if there is none, or a damaged one."""
     with suppress(OSError):
         if folder := _keeping():
-            return (folder / name).read_bytes()
+            digest, content = (found := (folder / name).read_bytes())[:32], found[32:]
+            return content if hashlib.sha256(content).digest() == digest else b""
     return b""
 
 
@@ -65,7 +66,7 @@ def keep(name: str, content: bytes) -> None:
         if folder := _keeping():
             temporary = folder / f"{name}.{os.getpid()}"
             try:
-                temporary.write_bytes(content)
+                temporary.write_bytes(hashlib.sha256(content).digest() + content)
                 temporary.replace(folder / name)
             finally:
                 temporary.unlink(missing_ok=True)

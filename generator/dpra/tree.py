@@ -5,6 +5,8 @@ import json
 import os
 import re
 import subprocess
+import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +23,22 @@ _TEMPORARY = ".dpra-tmp-"
 SPEC_KEYS = {
     "account": "environments.<environment>.account",
     "branches": "trunk",
+    "cache": "setup.cache",
     "command": "actions.<action>.command",
-    "python-version-file": "language",
+    "cron": "schedules",
+    "options": "jobs.<job>.services",
+    "paths": "paths",
     "region": "regions or environments.<environment>.regions",
+    "reports": "actions.<action>.reports",
+    "runs-on": "runs-on or jobs.<job>.runs-on",
+    "services": "jobs.<job>.services",
     "stack": "deploy.stack",
     "template": "deploy.template",
+    "timezone": "schedules",
     "tool": "actions.<action>.tool",
+    "version": "setup.version",  # of the language: node-version
+    "version-file": "setup.version-file",
+    "working-directory": "working-directory or actions.<action>.working-directory",
 }
 
 
@@ -129,8 +141,12 @@ def _locked(root: Path) -> dict[str, Any]:
 
 
 def _place(root: Path, path: str) -> Path:
-    place = root / path
-    if not place.resolve().is_relative_to(root.resolve()):
+    """Where the file really lies: a symbolic link inside the repository stays one."""
+    try:
+        place = (root / path).resolve()
+    except (OSError, RuntimeError):
+        raise TreeError(f"{path}: a loop of symbolic links") from None
+    if not place.is_relative_to(root.resolve()):
         raise TreeError(f"{path}: leads out of the repository by a symbolic link or a '..'")
     return place
 
@@ -158,7 +174,8 @@ def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec
     """
     for change in changes:
         if change.new is None:
-            _place(root, change.path).unlink(missing_ok=True)
+            _place(root, change.path)
+            (root / change.path).unlink(missing_ok=True)
         elif change.new != change.old:
             _replace(root, change.path, change.new)
     lock = {
@@ -170,7 +187,7 @@ def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec
         },
     }
     content = (json.dumps(lock, indent=1) + "\n").encode()
-    if read(root, LOCK) != content:
+    if (read(root, LOCK) or b"").replace(b"\r\n", b"\n") != content:
         _replace(root, LOCK, content)
 
 
@@ -189,14 +206,11 @@ def _replace(root: Path, path: str, content: bytes) -> None:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         for leftover in place.parent.glob(f"{_TEMPORARY}*"):
-            if not _alive(leftover.name.removeprefix(_TEMPORARY).partition("-")[0]):  # of a run that was killed
+            if not _in_use(leftover):  # of a run that was killed
                 leftover.unlink(missing_ok=True)
         temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{place.name}")
         try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            temporary.write_bytes(content)
             if place.exists():
                 temporary.chmod(place.stat().st_mode & 0o777)
             temporary.replace(place)
@@ -206,10 +220,12 @@ def _replace(root: Path, path: str, content: bytes) -> None:
         raise TreeError(f"{path}: {error.strerror or error}") from None
 
 
-def _alive(process: str) -> bool:
-    """Does the run with this process id go on? A number that another program has by now only delays the tidying."""
+def _in_use(temporary: Path) -> bool:
+    """Does the run that writes it go on? A process id that another program has by now only delays the tidying."""
+    if sys.platform == "win32":  # there, signal 0 is Ctrl+C
+        return time.time() - temporary.stat().st_mtime < 600
     try:
-        os.kill(int(process), 0)
+        os.kill(int(temporary.name.removeprefix(_TEMPORARY).partition("-")[0]), 0)
     except (ProcessLookupError, ValueError, OverflowError):
         return False
     except OSError:  # not ours to signal, so it is there
@@ -226,7 +242,7 @@ def diff(change: Change) -> list[str]:
 
 def spec_keys(change: Change) -> list[str]:
     """The keys of the spec that would make a hand edit, as far as the edited lines tell."""
-    edited = {m[1] for line in diff(change) if (m := re.match(r"[-+] +(?:- )?([\w-]+):", line))}
+    edited = {m[1] for line in diff(change) if (m := re.match(r"[-+] +(?:- )?(?:[a-z]+-(?=version))?([\w-]+):", line))}
     return sorted({SPEC_KEYS[name] for name in edited if name in SPEC_KEYS})
 
 
@@ -235,7 +251,7 @@ def ignored(root: Path, paths: Iterable[str]) -> dict[str, str]:
     given = "".join(f"{path}\0" for path in paths)
     command = ["git", "check-ignore", "--stdin", "-z", "--verbose"]
     try:
-        ran = subprocess.run(command, cwd=root, input=given, capture_output=True, text=True, check=False)
+        ran = subprocess.run(command, cwd=root, input=given, capture_output=True, encoding="utf-8", check=False)
     except OSError:
         return {}  # without git nothing is ignored
     found = zip(*[iter(ran.stdout.split("\0"))] * 4, strict=False)  # file, line, pattern, path

@@ -1,0 +1,68 @@
+"""What is imported before the spec is read: the command starts at once, and a wrong spec is told at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MINIMAL = (Path(__file__).parent / "specs/minimal.yml").read_text("utf-8")
+# What each part of the work brings; nothing of it is there before that part begins.
+LATER = {
+    "boto3",
+    "botocore",
+    "cookiecutter",
+    "dpra.bootstrap",
+    "dpra.detect",
+    "dpra.initial",
+    "dpra.rehearsal",
+    "dpra.render",
+    "dpra.tables",
+    "dpra.tree",
+    "http.server",
+    "jinja2",
+    "moto",
+    "requests",
+    "rich",
+    "ssl",
+}
+# Prints the modules that were there when the reader was called, or at the end if it was not.
+WATCH = """
+import sys
+def say():
+    print("modules:", *sys.modules, file=sys.stderr)
+    sys.stderr.flush()
+sys.argv = ["dpra", *sys.argv[1:]]
+from dpra.cli import main
+def trace(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == "read" and frame.f_code.co_filename.endswith("reader.py"):
+        sys.setprofile(None); say(); raise SystemExit(9)
+sys.setprofile(trace)
+try: main()
+finally: sys.setprofile(None)
+"""
+
+
+def modules(folder: Path, *arguments: str, code: str = WATCH) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 9, done.stdout + done.stderr
+    return set(done.stderr.rpartition("modules:")[2].split())
+
+
+@pytest.mark.parametrize("command", ["generate", "check", "plan", "rehearse"])
+def test_before_the_spec_is_read_nothing_is_imported_that_only_later_parts_need(tmp_path, command: str) -> None:
+    (tmp_path / "dpra.yml").write_text(MINIMAL, "utf-8")
+    assert modules(tmp_path, command) & LATER == set()
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["generate", "--help"], ["completion", "bash"]])
+def test_help_and_version_import_the_command_line_only(tmp_path, arguments: list[str]) -> None:
+    code = (
+        "import atexit, os, sys\nsys.argv = ['dpra', *sys.argv[1:]]\nfrom dpra.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('modules:', *sys.modules, file=sys.stderr)\nsys.exit(9)"
+    )
+    ours = {name for name in modules(tmp_path, *arguments, code=code) if name.startswith("dpra")}
+    assert ours == {"dpra", "dpra.cli"}
