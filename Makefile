@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint golden requirements
+.PHONY: demo test lint golden bench thorough requirements
 
 # Only what the lock files' hashes admit; dpra itself from this checkout. Where uv cannot reach the index, pip may.
 .venv/ready: requirements/uv.txt requirements/test.txt pyproject.toml
@@ -25,9 +25,17 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/shellcheck generator/*.sh tests/*.sh .ci/run $$(git ls-files '.github/actions/*.sh' 'generator/dpra/*.sh')
 
-# After a change of templates: look at the difference in tests/golden before you commit it.
+# After a change of templates: look at the difference in tests/golden and the documents before you commit it.
 golden: .venv/ready
-	DPRA_GOLDEN=write $(BIN)/python -m pytest --quiet tests/test_golden.py -k tree
+	DPRA_GOLDEN=write $(BIN)/python -m pytest --quiet tests/test_golden.py tests/test_documents.py -k tree
+
+# Against projen and cdk-pipelines-github, from npm; writes tests/benchmarks/README.md.
+bench: .venv/ready
+	$(BIN)/python tests/benchmarks/bench.py
+
+# 10,000 random specs instead of 100, some 20 minutes.
+thorough: .venv/ready
+	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --quiet --numprocesses 2 --hypothesis-show-statistics tests/test_hostile.py -k refused
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 requirements: .venv/ready

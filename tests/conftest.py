@@ -8,11 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 # The tools of this environment, whether or not it is activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 collect_ignore = ["benchmarks", "languages"]  # the samples have tests of their own
+
+settings.register_profile("default", max_examples=100)
+settings.register_profile("thorough", max_examples=10_000)  # make thorough
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 SPECS = Path(__file__).parent / "specs"
 

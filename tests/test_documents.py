@@ -1,20 +1,27 @@
-"""README and CONTRIBUTING: every command is run, every recipe performed, every table made from what it tells of."""
+"""README, docs and CONTRIBUTING: commands are run, recipes performed, tables made from what they tell of."""
 
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dpra import resources
+from dpra import catalogue, resources
+from dpra import plan as planning
+from dpra.spec import reader
+from dpra.spec.reference import reference
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+TUTORIAL = (ROOT / "docs/tutorial.md").read_text("utf-8")
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -28,23 +35,118 @@ def recipe(title: str, language: str) -> list[str]:
     return blocks(section, language)
 
 
-def test_the_readme_lists_the_actions_as_their_files_describe_them() -> None:
-    made = actions_table()
-    pattern = re.compile(r"(<!-- actions: .*? -->\n).*(<!-- /actions -->)", re.DOTALL)
-    if os.environ.get("DPRA_GOLDEN") == "write":
-        (ROOT / "README.md").write_text(pattern.sub(lambda m: f"{m[1]}{made}{m[2]}", README), "utf-8")
-    text = (ROOT / "README.md").read_text("utf-8")
-    assert pattern.sub(lambda m: f"{m[1]}{made}{m[2]}", text) == text
+# ---- What `make golden` writes into the documents
+
+
+def minimal() -> planning.Plan:
+    data = (ROOT / "tests/specs/minimal.yml").read_bytes()
+    return planning.make(reader.read(data, catalogue.words()))
+
+
+def table(*rows: tuple[str, ...]) -> str:
+    head, *others = rows
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ("---",) * len(head), *others))
+
+
+def picture() -> str:
+    return f"```mermaid\n{planning.mermaid(minimal())}```\n"
+
+
+def stages_table() -> str:
+    """The stages; of DPRA's actions those that block, bold where it requires them, and those that are left out."""
+    rows = [("stage", "within", "what must pass", "met outside the pipeline", "left out so far")]
+    plan = minimal()
+    for stage in plan.catalogue.stages:
+        cells = [stage.name, f"{stage.limit} min" if stage.limit else ""]
+        for status in ("blocks", "outside-pipeline", "left-out"):
+            actions = [action for action in plan.actions if action.stage == stage.id and action.status == status]
+            cells.append(", ".join(f"**{a.action}**" if a.level == "required" else a.action for a in actions))
+        rows.append(tuple(cells))
+    return table(*rows) + "\nBold: DPRA requires it; the others it recommends.\n"
 
 
 def actions_table() -> str:
-    lines = ["| action | what it does | inputs (`*` required) | outputs |", "| --- | --- | --- | --- |"]
+    rows = [("action", "what it does", "inputs (`*` required)", "outputs")]
     for path in sorted(resources.PACK.glob("*/action.yml")):
         action = YAML(typ="safe", pure=True).load(path)
         inputs = ", ".join(f"`{n}`{'*' if i.get('required') else ''}" for n, i in action["inputs"].items())
         outputs = ", ".join(f"`{name}`" for name in action.get("outputs", {}))
-        lines.append(f"| `{path.parent.name}` | {action['description'].strip()} | {inputs} | {outputs} |")
-    return "\n".join(lines) + "\n"
+        rows.append((f"`{path.parent.name}`", action["description"].strip(), inputs, outputs))
+    return table(*rows)
+
+
+LANGUAGES = resources.data("languages.yml")
+# Package manager -> the test that runs its commands in the generated build job; the rest is unproven.
+EXECUTED = {
+    "pip": "test_main_job",
+    "npm": "test_new",
+    "maven": "test_new",
+    **dict.fromkeys(("uv", "pnpm", "yarn", "gradle", "go"), "test_languages"),
+    "docker": "test_languages",
+}
+
+
+def languages_table() -> str:
+    rows = [("`language`", "`setup.package-manager`", "version from", "executed", "`dpra new`")]
+    new = json.loads((resources.BOOTSTRAP / "cookiecutter.json").read_text("utf-8"))["language"]
+    for language, row in LANGUAGES.items():
+        for manager in row["package-managers"]:
+            test = EXECUTED.get(manager)
+            executed = f"[{test}](tests/{test}.py)" if test else "**unproven**: no toolchain could be had"
+            first = manager == next(iter(row["package-managers"]))
+            version = f"`{row['version-file']}`" if "version-file" in row else "the Dockerfile"
+            rows.append((language, manager, version, executed, "yes" if language in new and first else ""))
+    return table(*rows)
+
+
+def commands_table(language: str) -> str:
+    row = LANGUAGES[language]
+    rows = [("", *(f"`{name}`" for name in row["package-managers"]))]
+    columns = []
+    for manager in row["package-managers"].values():
+        said = {key: str(manager[key]) for key in ("lock-file", "install", "reports") if key in manager}
+        columns.append({**said, **row.get("commands", {}), **manager.get("commands", {})})
+    for name in dict.fromkeys(name for column in columns for name in column):
+        rows.append((f"`{name}`", *(code(column.get(name, "")) for column in columns)))
+    return table(*rows)
+
+
+def code(command: str) -> str:
+    lines = [line.replace("|", "\\|") for line in command.splitlines()]
+    return "<br>".join(f"`{line}`" for line in lines)
+
+
+MADE: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"picture": picture, "stages": stages_table, "languages": languages_table},
+    "docs/actions.md": {"actions": actions_table},
+    "docs/languages.md": {name: functools.partial(commands_table, name) for name in LANGUAGES},
+    "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
+}
+
+
+@pytest.mark.parametrize("document", MADE)
+def test_a_section_that_tells_of_data_is_made_from_it_tree(document: str) -> None:
+    path = ROOT / document
+    text = path.read_text("utf-8")
+    for name, make in MADE[document].items():
+        found = re.search(rf"<!-- {name}: made from .*? -->\n(.*?)<!-- /{name} -->\n", text, re.DOTALL)
+        assert found, name
+        text = text[: found.start(1)] + make() + text[found.end(1) :]
+    if os.environ.get("DPRA_GOLDEN") == "write":
+        path.write_text(text, "utf-8")
+    assert path.read_text("utf-8") == text
+
+
+def test_the_test_that_the_readme_names_for_a_package_manager_runs_it() -> None:
+    managers = {name for row in LANGUAGES.values() for name in row["package-managers"]}
+    assert managers - {"dotnet"} == set(EXECUTED)
+    for manager, test in EXECUTED.items():
+        text = (ROOT / f"tests/{test}.py").read_text("utf-8")
+        word = {"pip": "python", "npm": "node", "maven": "java", "docker": "container"}.get(manager, manager)
+        assert f'"{word}"' in text or (manager, test) == ("pip", "test_main_job"), manager
+
+
+# ---- Commands
 
 
 def run(command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -59,8 +161,9 @@ def run(command: str, cwd: Path, **environment: str) -> subprocess.CompletedProc
 
 
 # The commands of the README in their order, and the test that runs each.
+INSTALL = "pip install '.[rehearse]'"
 HERE = [
-    "pip install '.[rehearse]'",
+    INSTALL,
     "dpra new --no-input name=shop",
     "cd shop",
     "dpra plan",
@@ -72,11 +175,7 @@ HERE = [
 ELSEWHERE = {
     "make demo": ".ci/run: make demo, and test_the_demo_is_the_main_job",
     "make test": ".ci/run",
-    "aws cloudformation deploy --stack-name dpra-shop-beta --template-file infrastructure/dpra/beta.yml "
-    "--capabilities CAPABILITY_NAMED_IAM": "test_the_bootstrap_commands_of_the_readme",
-    "aws cloudformation deploy --stack-name dpra-shop-store --template-file infrastructure/dpra/store.yml":
-        "test_the_bootstrap_commands_of_the_readme",
-}  # fmt: skip
+}
 
 
 def test_every_command_of_the_readme_is_run_by_a_test() -> None:
@@ -105,8 +204,33 @@ def test_the_commands_of_the_readme_work_in_their_order(tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_the_bootstrap_commands_of_the_readme(repository, tmp_path) -> None:
-    """The trust and the store, deployed by the README's own commands into moto."""
+def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
+    """Those for an AWS account have a test of their own; the first one is the README's."""
+    library = tmp_path / "library"
+    (library / "tests").mkdir(parents=True)
+    (library / "library.py").write_text("def lend():\n    return 21\n")
+    (library / "tests/test_library.py").write_text("import library\ndef test_it_lends(): assert library.lend() == 21\n")
+    (library / "setup.cfg").write_text("[metadata]\nname = library\nversion = 1\n[options]\npy_modules = library\n")
+    (library / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n')
+    assert run("git init --quiet", library).returncode == 0
+    lines = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines()]
+    assert lines[0] == INSTALL
+    script = "\n".join(line for line in lines[1:] if not line.startswith("aws "))
+    done = run(script, tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert done.stdout.count("The pipeline succeeded") == 2
+    assert done.stdout.count("The pipeline stopped at: build: unit-tests\n") == 1
+    assert "blocked\n" in done.stdout
+    assert "+    - cron: 0 4 * * 1-5" in done.stdout
+    assert "environments.beta.account: must be an AWS account id" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_bootstrap_commands_of_the_tutorial(repository, tmp_path) -> None:
+    """The trust and the store, deployed by the tutorial's own commands into moto."""
+    aws = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines() if line.startswith("aws ")]
+    assert len(aws) == 2
+
     from dpra.rehearsal import mends
     from moto.server import ThreadedMotoServer
 
@@ -123,7 +247,7 @@ def test_the_bootstrap_commands_of_the_readme(repository, tmp_path) -> None:
             "AWS_DEFAULT_REGION": "eu-west-1",
         }
         for _ in range(2):  # a second time changes nothing
-            for command in [command for command in ELSEWHERE if command.startswith("aws")]:
+            for command in aws:
                 done = run(command + " --no-fail-on-empty-changeset", repository, **environment)
                 assert done.returncode == 0, done.stdout + done.stderr
         done = run("aws iam get-role --role-name dpra-shop-beta && aws s3api list-buckets", repository, **environment)
@@ -139,10 +263,30 @@ def test_the_spec_in_the_readme_is_a_spec(dpra, tmp_path) -> None:
     assert dpra("check", cwd=tmp_path).returncode == 0
 
 
-def test_local_links_lead_somewhere() -> None:
-    for text in (README, CONTRIBUTING):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", text):
-            assert (ROOT / target).exists(), target
+SNIPPETS = blocks((ROOT / "docs/languages.md").read_text("utf-8"), "yaml")
+
+
+@pytest.mark.parametrize("number", range(len(SNIPPETS)))
+def test_a_snippet_of_the_languages_is_a_part_of_a_spec(dpra, tmp_path, number: int) -> None:
+    (tmp_path / "dpra.yml").write_text((ROOT / "tests/specs/minimal.yml").read_text("utf-8") + SNIPPETS[number])
+    done = dpra("generate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub gives a heading."""
+    return re.sub(r"[^\w -]", "", heading.strip().lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_local_links_lead_somewhere(document: str) -> None:
+    path = ROOT / document
+    for target in re.findall(r"\]\((?!https?:)([^)]+)", path.read_text("utf-8")):
+        name, _, anchor = target.partition("#")
+        there = path.parent / name if name else path
+        assert there.exists(), target
+        headings = re.findall(r"^#+ (.+)$", there.read_text("utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in map(slug, headings), target
 
 
 # ---- CONTRIBUTING: what touches one file

@@ -258,7 +258,7 @@ def _python(tree: _Tree, folder: str) -> Language | None:
             setup["version-file"] = "pyproject.toml"
             because["setup.version-file"] = "requires-python in pyproject.toml"
         else:
-            setup["version"] = "3.13"
+            setup["version"], because["setup.version"] = "3.13", "nothing says it: a guess"
     run = "python -m"
     if "uv.lock" in names:
         setup["package-manager"], run = "uv", "uv run --no-sync python -m"
@@ -340,7 +340,8 @@ def _pip_install(
         and (TESTS.search(name) or re.search(r"^pytest\b", tree.text(_join(folder, name)), re.MULTILINE))
     )
     files.sort(key=lambda name: "test" not in name.lower())  # a developer's may hold much more
-    words, lines, why = [], [], "pyproject.toml" if project else "setup.py"
+    words, lines = [], []
+    why = next((n for n in ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt") if n in names), "")
     if packaged:
         words.append(f"--editable '.{'[' + ','.join(extras) + ']' if extras else ''}'")
     elif "requirements.txt" in names:
@@ -408,7 +409,7 @@ def _node(tree: _Tree, folder: str) -> Language | None:
             setup["version-file"] = "package.json"
             because["setup.version-file"] = "engines in package.json"
         else:
-            setup["version"] = "24"
+            setup["version"], because["setup.version"] = "24", "nothing says it: a guess"
     if not lock:
         setup["install"] = f"{manager} install"
         setup["cache"] = False
