@@ -215,11 +215,12 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
     assert run("git init --quiet", library).returncode == 0
     lines = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines()]
     assert lines[0] == INSTALL
-    script = "\n".join(line for line in lines[1:] if not line.startswith("aws "))
+    whole = "dpra rehearse --offline"  # takes its time in the README's test, after the same command
+    script = "\n".join(line for line in lines[1:] if line != whole and not line.startswith("aws "))
     done = run(script, tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-    assert done.stdout.count("The pipeline succeeded") == 2
-    assert done.stdout.count("The pipeline stopped at: build: unit-tests\n") == 1
+    assert done.stdout.count("The pipeline succeeded") == 1
+    assert done.stdout.count("The pipeline stopped at: build / unit-tests\n") == 1
     assert "blocked\n" in done.stdout
     assert "+    - cron: 0 4 * * 1-5" in done.stdout
     assert "environments.beta.account: must be an AWS account id" in done.stderr

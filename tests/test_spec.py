@@ -82,6 +82,13 @@ CASES = {
         GOOD + '  staging: {account: "444444444444"}\n',
         ["dpra.yml:8:3: environments.staging: unknown environment"],
     ),
+    "path that GitHub does not take as a filter": (
+        GOOD + "paths: [src/**, ., a/../b, ' c']\n",
+        [
+            f"dpra.yml:8:{column}: paths[{number}]: must be a path with * and **, without . and .. as a part, not '{path}'"
+            for number, column, path in ((1, 17, "."), (2, 20, "a/../b"), (3, 28, " c"))
+        ],
+    ),
     "empty file": ("", ["dpra.yml:1:1: empty; the README shows a minimal spec"]),
     "only a comment": ("# nothing\n", ["dpra.yml:1:1: empty; the README shows a minimal spec"]),
     "not YAML": ("name: [\n", ["dpra.yml:2:1: not YAML: expected the node content, but found '<stream end>'"]),

@@ -100,7 +100,10 @@ ENV_NAME = Text(
     r"(?!(?:GITHUB|RUNNER|INPUT|DPRA|ACTIONS)_|CI$|PATH$|BASH_ENV$|LD_)[A-Z_][A-Z0-9_]*",
 )
 EXPRESSION = Text("text; GitHub evaluates ${{ }} in it", r"[\s\S]*", longest=4_000, expression=True)
-GLOB = Text("a path with * and **", r"(?!/|!)[A-Za-z0-9_.*/ @=,-]+")
+GLOB = Text(
+    "a path with * and **, without . and .. as a part",
+    r"(?![/! ])(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9_.*/ @=,-]*[A-Za-z0-9_.*/@=,-]",
+)
 IMAGE = Text("an image by digest: name@sha256:…", r"[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}")
 INPUT = Text("the name of an input", r"[A-Za-z_][\w-]*")
 LABEL = Text("a runner's label", r"[A-Za-z0-9][\w. -]*")
