@@ -99,27 +99,30 @@ def languages_table() -> str:
     return table(*rows)
 
 
-def commands_table(language: str) -> str:
+def commands(language: str) -> str:
+    """What a language's row says: what all package managers do, then each of them."""
     row = LANGUAGES[language]
-    rows = [("", *(f"`{name}`" for name in row["package-managers"]))]
-    columns = []
-    for manager in row["package-managers"].values():
-        said = {key: str(manager[key]) for key in ("lock-file", "install", "reports") if key in manager}
-        columns.append({**said, **row.get("commands", {}), **manager.get("commands", {})})
-    for name in dict.fromkeys(name for column in columns for name in column):
-        rows.append((f"`{name}`", *(code(column.get(name, "")) for column in columns)))
-    return table(*rows)
+    text = ""
+    if "commands" in row:
+        text += "Each package manager:\n\n" + listing(row["commands"])
+    for name, manager in row["package-managers"].items():
+        said = {key: manager[key] for key in ("lock-file", "install", "reports") if key in manager}
+        text += f"`{name}`:\n\n" + listing({**said, **manager.get("commands", {})})
+    return text
 
 
-def code(command: str) -> str:
-    lines = [line.replace("|", "\\|") for line in command.splitlines()]
-    return "<br>".join(f"`{line}`" for line in lines)
+def listing(values: dict[str, str]) -> str:
+    lines = []
+    for key, value in values.items():
+        first, *others = value.rstrip("\n").split("\n")
+        lines += [f"{key}: |", f"  {first}", *(f"  {line}" for line in others)] if others else [f"{key}: {first}"]
+    return "".join(f"{line}\n" for line in ["```text", *lines, "```", ""])
 
 
 MADE: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"picture": picture, "stages": stages_table, "languages": languages_table},
     "docs/actions.md": {"actions": actions_table},
-    "docs/languages.md": {name: functools.partial(commands_table, name) for name in LANGUAGES},
+    "docs/languages.md": {name: functools.partial(commands, name) for name in LANGUAGES},
     "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
 }
 
@@ -222,7 +225,7 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
     assert done.stdout.count("The pipeline succeeded") == 1
     assert done.stdout.count("The pipeline stopped at: build / unit-tests\n") == 1
     assert "blocked\n" in done.stdout
-    assert "+    - cron: 0 4 * * 1-5" in done.stdout
+    assert "- cron: '0 4 * * 1-5'" in done.stdout
     assert "environments.beta.account: must be an AWS account id" in done.stderr
 
 

@@ -85,7 +85,8 @@ CASES = {
     "path that GitHub does not take as a filter": (
         GOOD + "paths: [src/**, ., a/../b, ' c']\n",
         [
-            f"dpra.yml:8:{column}: paths[{number}]: must be a path with * and **, without . and .. as a part, not '{path}'"
+            f"dpra.yml:8:{column}: paths[{number}]: must be a path with * and **, without . and .. as a part, "
+            f"not '{path}'"
             for number, column, path in ((1, 17, "."), (2, 20, "a/../b"), (3, 28, " c"))
         ],
     ),
