@@ -2,11 +2,9 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -230,43 +228,86 @@ def test_a_broken_lock_is_an_error_and_not_a_reason_to_write(dpra, repository, s
     assert snapshot(repository) == before
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_a_killed_run_leaves_whole_files_and_the_next_one_finishes(dpra, repository, snapshot, seed: int) -> None:
-    old = snapshot(repository)
-    replace(repository / "dpra.yml", "name: shop", "name: store")
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_WRITES],
-        cwd=repository,
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    for _ in range(random.Random(seed).randint(1, 14)):  # noqa: S311
-        process.stdout.readline()
-    time.sleep(random.Random(seed).random() / 50)  # noqa: S311
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    killed = snapshot(repository)
-    finished = dpra("generate", cwd=repository)
-    assert finished.returncode == 0, finished.stderr
-    new = snapshot(repository)
-    assert dpra("check", cwd=repository).returncode == 0
-    assert not [name for name in new if ".dpra-tmp" in name]
-    for name, content in killed.items():
-        assert ".dpra-tmp" in name or content in (old[name], new[name]), name
-
-
-# The command itself, which stops for a moment before and after each rename.
-SLOW_WRITES = """
-import pathlib, sys, time
-replace = pathlib.Path.replace
-def slow(self, target):
-    print(target, flush=True); time.sleep(0.01); replace(self, target); time.sleep(0.01)
-pathlib.Path.replace = slow
-sys.argv = ["dpra", "generate"]
+# The command itself, which kills itself at the nth write: half written, before or after it gets its name.
+KILLED = """
+import os, pathlib, signal, sys
+left, moment, *arguments = int(sys.argv[1]), sys.argv[2], *sys.argv[3:]
+write, replace = pathlib.Path.write_bytes, pathlib.Path.replace
+def due():
+    global left
+    left -= 1
+    return left == 0
+def die(): os.kill(os.getpid(), signal.SIGKILL)
+def half(self, content):
+    if moment == "half" and due(): write(self, content[:len(content) // 2]); die()
+    return write(self, content)
+def renamed(self, target):
+    last = moment != "half" and due()
+    if last and moment == "before": die()
+    replace(self, target)
+    if last: die()
+pathlib.Path.write_bytes, pathlib.Path.replace = half, renamed
+sys.argv = ["dpra", *arguments]
 from dpra.cli import main
 main()
 """
+
+
+def killed(repository: Path, number: int, moment: str, **environment: str) -> bool:
+    command = [sys.executable, "-c", KILLED, str(number), moment, "generate"]
+    done = subprocess.run(command, cwd=repository, env={**os.environ, **environment}, capture_output=True, check=False)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return done.returncode != 0
+
+
+@pytest.mark.parametrize("moment", ["half", "before", "after"])
+@pytest.mark.slow
+def test_a_run_killed_at_any_write_leaves_whole_files_and_the_next_one_finishes(
+    dpra, repository, snapshot, moment: str
+) -> None:
+    old = snapshot(repository)
+    replace(repository / "dpra.yml", "name: shop", "name: store")
+    old["dpra.yml"] = (repository / "dpra.yml").read_bytes()
+    assert dpra("generate", cwd=repository).returncode == 0
+    new = snapshot(repository)
+    changed = sum(old[name] != new[name] for name in old)
+    assert changed > 5
+    for number in range(1, changed + 2):
+        for name, content in old.items():
+            (repository / name).write_bytes(content)
+        assert killed(repository, number, moment) == (number <= changed)
+        left = snapshot(repository)
+        whole = {name: content for name, content in left.items() if ".dpra-tmp-" not in name}
+        assert whole.keys() == old.keys()
+        assert sum(content != old[name] for name, content in whole.items()) == min(
+            changed, number if moment == "after" else number - 1
+        )
+        assert all(content in (old[name], new[name]) for name, content in whole.items())
+        assert dpra("generate", cwd=repository).returncode == 0
+        assert snapshot(repository) == new
+
+
+@pytest.mark.slow
+def test_a_run_killed_after_every_single_write_comes_to_its_end(repository, snapshot, tmp_path) -> None:
+    """From nothing, and with nothing kept from earlier runs either: what is kept is written like all else."""
+    made = snapshot(repository)
+    for name in made.keys() - {"dpra.yml"}:
+        (repository / name).unlink()
+    runs = 1
+    while killed(repository, 1, "after", XDG_CACHE_HOME=str(tmp_path / "cache")):
+        runs += 1
+    assert runs > len(made) + 5
+    assert snapshot(repository) == made
+
+
+def test_a_first_spec_is_written_whole_or_not_at_all(tmp_path, snapshot) -> None:
+    """dpra init, killed at each of its writes."""
+    for number, there in ((1, []), (2, ["dpra.yml"])):
+        root = tmp_path / str(number)
+        root.mkdir()
+        command = [sys.executable, "-c", KILLED, str(number), "half", "init", "--no-input"]
+        assert subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == -signal.SIGKILL
+        assert [name for name in snapshot(root) if ".dpra-tmp-" not in name] == there
 
 
 def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snapshot) -> None:
