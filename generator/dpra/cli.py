@@ -62,7 +62,7 @@ def _compare(root: Path) -> "tuple[list[Change], dict[str, Any], bytes]":
     except planning.PlanError as error:
         _fail(_with_positions(error, data), WRONG_INPUT)
     try:
-        return tree.compare(root, files), files, data
+        return tree.compare(root, files, plan.spec.unmanaged), files, data
     except tree.TreeError as error:
         _fail(str(error), WRONG_INPUT)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from dpra import catalogue, resources
 from dpra.catalogue import Catalogue
-from dpra.spec.models import Action, Job, Spec
+from dpra.spec.models import READ_ONLY, Action, Job, Spec, Step
 
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out")
 UNTOUCHED = ("security",)  # jobs that run no code of the repository
@@ -98,6 +98,10 @@ class Plan:
         """The environment variables of an action's command."""
         return {**self.spec.env, **self.action(action).env}
 
+    def env_of(self, step: Step) -> Mapping[str, str]:
+        """The environment variables of a step of the component's own: a command has the component's, too."""
+        return {**self.spec.env, **step.env} if step.run else step.env
+
     def working_directory(self, action: str) -> str:
         """Where an action's command runs; empty for the repository's root."""
         return self.action(action).working_directory or self.spec.working_directory
@@ -150,7 +154,7 @@ def make(spec: Spec) -> Plan:
 
 
 def _outlets(plan: Plan) -> dict[str, str]:
-    """What is wrong with steps of the component's own."""
+    """What is wrong with the component's own steps, services and permissions."""
     problems = {}
     trusted = {step for job in UNTOUCHED for step in plan.catalogue.steps.get(job, ())}
     for action, said in plan.spec.actions.items():
@@ -171,6 +175,9 @@ def _outlets(plan: Plan) -> dict[str, str]:
     for job, given in plan.spec.jobs.items():
         if given.services and not set(plan.catalogue.steps[job]) & set(plan.commands):
             problems[f"jobs.{job}.services"] = "no command of yours runs in this job"
+        for scope in READ_ONLY:
+            if scope in given.permissions and given.permissions[scope].access == "write":
+                problems[f"jobs.{job}.permissions.{scope}.access"] = "GitHub gives read only"
     return problems
 
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,8 @@ class Change:
         return self.state in ("edited", "foreign", "edited-orphan")
 
 
-def compare(root: Path, files: Mapping[str, File]) -> list[Change]:
-    """Every generated file and every orphan, as it stands in `root`.
+def compare(root: Path, files: Mapping[str, File], unmanaged: Collection[str] = ()) -> list[Change]:
+    """Every generated file and every orphan, as it stands in `root`; what the user took over is no orphan.
 
     Raises:
         TreeError: a path leads out of the repository, or the lock is not dpra's.
@@ -74,7 +74,7 @@ def compare(root: Path, files: Mapping[str, File]) -> list[Change]:
     locked = _locked(root)
     changes = [_compare_one(root, path, file, locked.get(path)) for path, file in files.items()]
     for path, entry in locked.items():
-        if path not in files and (old := read(root, path)) is not None:
+        if path not in files and path not in unmanaged and (old := read(root, path)) is not None:
             part = _check.block(old) if entry.get("block") else old
             untouched = part is not None and _check.digest(part) == entry["sha256"]
             new = _with_block(old, None) if entry.get("block") else None

@@ -126,6 +126,7 @@ SCOPES = tuple(  # of GITHUB_TOKEN, but for those that dpra gives itself: conten
     "actions artifact-metadata attestations checks code-quality deployments discussions issues models packages pages "
     "pull-requests repository-projects security-events statuses vulnerability-alerts".split()
 )
+READ_ONLY = ("models", "vulnerability-alerts")  # of the scopes: GitHub refuses a workflow that asks to write them
 
 
 def key(kind: Any, doc: str, *, default: Any = MISSING, example: str = "") -> Any:
@@ -327,7 +328,7 @@ class Spec:
     )
     env: Mapping[str, str] = key(
         MapOf(ENV_NAME, EXPRESSION),
-        "Environment variables of every command. GitHub evaluates `${{ }}` in them.",
+        "Environment variables of every command, those of your own steps too. GitHub evaluates `${{ }}` in them.",
         default=dict,
         example="{NODE_ENV: test}",
     )
