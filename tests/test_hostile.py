@@ -194,8 +194,7 @@ def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(spec: dict) -
             text = files[path].content.decode()
             paths.append(Path(folder) / Path(path).name)
             paths[-1].write_text(text, encoding="utf-8")
-            for name, action in made.actions.items():
-                assert not action.command or commands(text).get(name, action.command) == action.command
+            says_what_the_spec_says(made, text)
         done = subprocess.run(LINT + paths, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
 
@@ -204,15 +203,29 @@ def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(spec: dict) -
 LINT: list[str | Path] = ["actionlint", "-shellcheck=", "-ignore", "could not read", "-ignore", 'label ".+" is unknown']
 
 
-def commands(workflow: str) -> dict[str, str]:
-    """Action -> command, as GitHub would hand it over."""
-    jobs = YAML(typ="safe", pure=True).load(workflow)["jobs"].values()
-    return {
-        step["id"]: step["with"]["command"].replace("${{ '${{' }}", "${{")
-        for job in jobs
-        for step in job["steps"]
-        if "command" in step.get("with", {})
-    }
+def says_what_the_spec_says(spec: models.Spec, workflow: str) -> None:
+    """Every text of the spec, as GitHub would hand it over: to a command, a variable, an input or a step's name."""
+    for job in YAML(typ="safe", pure=True).load(workflow)["jobs"].values():
+        for index, step in enumerate(job["steps"]):
+            action = spec.actions.get(step.get("id", ""), models.Action())
+            if action.command:
+                assert arrives(step["with"]["command"]) == action.command
+                assert step.get("env", {}) == {**spec.env, **action.env}
+            own = [*zip(job["steps"][index - len(action.before) : index], action.before, strict=True)]
+            own += zip(job["steps"][index + 1 : index + 1 + len(action.after)], action.after, strict=True)
+            for made, said in own:
+                env = made.get("env", {})
+                assert arrives(made["name"]) == said.name
+                assert arrives(env.pop("DPRA_COMMAND", "")) == said.run
+                assert env == ({**spec.env, **said.env} if said.run else said.env)
+                assert made.get("with", {}) == said.with_
+                assert made.get("if", "") == said.if_
+                assert arrives(made.get("working-directory", "")) == said.working_directory
+
+
+def arrives(text: str) -> str:
+    """A text without expressions, as it is after GitHub evaluated those that stand for its own `${{`."""
+    return text.replace("${{ '${{' }}", "${{")
 
 
 @given(junk | good_specs.flatmap(lambda spec: junk.map(lambda value: {**spec, "deploy": value})))
