@@ -12,6 +12,7 @@ LATER = {
     "boto3",
     "botocore",
     "cookiecutter",
+    "difflib",
     "dpra.bootstrap",
     "dpra.detect",
     "dpra.initial",

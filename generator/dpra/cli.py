@@ -4,6 +4,8 @@ What it needs is imported inside, behind the reading of the spec, so that it sta
 once; tests/test_imports.py holds that.
 """
 
+import atexit
+import gc
 import io
 import json
 import sys
@@ -95,6 +97,7 @@ def main(context: click.Context, directory: Path) -> None:
     Exit codes: 0 done or holds, 1 does not hold (drift, a failed gate), 2 wrong input, 3 the outside world failed.
     """
     context.obj = directory
+    atexit.register(gc.freeze)  # no search for cycles in what ends with the process anyway: an eighth of a short run
     for stream in (sys.stdout, sys.stderr):  # a console that cannot show a character shows its number
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,6 +1,5 @@
 """Generated files against the repository: what is current, stale, edited, foreign or orphaned; and atomic writes."""
 
-import difflib
 import json
 import os
 import re
@@ -8,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,9 +144,10 @@ def _place(root: Path, path: str) -> Path:
     """Where the file really lies: a symbolic link inside the repository stays one."""
     try:
         place = (root / path).resolve()
+        inside = place.is_relative_to(root.resolve())
     except (OSError, RuntimeError):
         raise TreeError(f"{path}: a loop of symbolic links") from None
-    if not place.is_relative_to(root.resolve()):
+    if not inside:
         raise TreeError(f"{path}: leads out of the repository by a symbolic link or a '..'")
     return place
 
@@ -172,12 +173,12 @@ def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec
     Raises:
         TreeError: a file cannot be written.
     """
+    changes = list(changes)
     for change in changes:
         if change.new is None:
             _place(root, change.path)
             (root / change.path).unlink(missing_ok=True)
-        elif change.new != change.old:
-            _replace(root, change.path, change.new)
+    put(root, {change.path: change.new for change in changes if change.new is not None and change.new != change.old})
     lock = {
         "dpra": __version__,
         "spec": _check.digest(spec),
@@ -188,36 +189,45 @@ def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec
     }
     content = (json.dumps(lock, indent=1) + "\n").encode()
     if (read(root, LOCK) or b"").replace(b"\r\n", b"\n") != content:
-        _replace(root, LOCK, content)
+        put(root, {LOCK: content})
 
 
 def put(root: Path, files: Mapping[str, bytes]) -> None:
-    """Writes files that are not dpra's afterwards, each as a whole.
+    """Writes files, in their order, each as a whole.
 
     Raises:
         TreeError: a file cannot be written.
     """
+    ready: set[Path] = set()
     for path, content in files.items():
-        _replace(root, path, content)
-
-
-def _replace(root: Path, path: str, content: bytes) -> None:
-    place = _place(root, path)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in place.parent.glob(f"{_TEMPORARY}*"):
-            if not _in_use(leftover):  # of a run that was killed
-                leftover.unlink(missing_ok=True)
-        temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{place.name}")
+        place = _place(root, path)
         try:
-            temporary.write_bytes(content)
-            if place.exists():
-                temporary.chmod(place.stat().st_mode & 0o777)
-            temporary.replace(place)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise TreeError(f"{path}: {error.strerror or error}") from None
+            if place.parent not in ready:
+                _make_ready(place.parent)
+                ready.add(place.parent)
+            _replace(place, content)
+        except OSError as error:
+            raise TreeError(f"{path}: {error.strerror or error}") from None
+
+
+def _make_ready(folder: Path) -> None:
+    """The folder is there, and without what a killed run left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in os.listdir(folder):  # noqa: PTH208 the names are all that is needed
+        if name.startswith(_TEMPORARY) and not _in_use(folder / name):
+            (folder / name).unlink(missing_ok=True)
+
+
+def _replace(place: Path, content: bytes) -> None:
+    temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{place.name}")
+    try:
+        temporary.write_bytes(content)
+        with suppress(FileNotFoundError):
+            temporary.chmod(place.stat().st_mode & 0o777)
+        temporary.replace(place)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _in_use(temporary: Path) -> bool:
@@ -235,6 +245,8 @@ def _in_use(temporary: Path) -> bool:
 
 def diff(change: Change) -> list[str]:
     """The unified diff from what is there to what would be generated, a line each."""
+    import difflib  # not before something differs
+
     old, new = (((side or b"").decode("utf-8", "replace")).splitlines() for side in (change.old, change.new))
     names = (f"a/{change.path}" if change.old is not None else "/dev/null", f"b/{change.path}")
     return list(difflib.unified_diff(old, new, *names, lineterm=""))

@@ -4,7 +4,6 @@ It reads ruamel.yaml's nodes, not its Python values: only nodes know positions, 
 an account id.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -339,6 +338,8 @@ def _shown_node(node: Node) -> str:
 
 
 def _close(word: str, known: Iterable[str]) -> list[str]:
+    import difflib  # not before something is wrong
+
     known = list(known)
     begun = [name for name in known if len(word) > 2 and name.startswith(word)]
     return begun[:1] or difflib.get_close_matches(word[:100], known, n=1, cutoff=0.6)
