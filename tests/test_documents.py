@@ -332,7 +332,7 @@ def test_the_recipe_for_a_tool_touches_one_file_and_its_gate_blocks(dpra, checko
     (root / "src/bad.py").write_text("def run(text):\n    return eval(text)\n")
     done = dpra("rehearse", "--offline", "--only", "security", cwd=root, **path)
     assert done.returncode == 1
-    assert "src/bad.py:2" in done.stdout
+    assert "src/bad.py:2" in done.stdout, done.stdout
 
 
 C_PROJECT = {

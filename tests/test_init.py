@@ -24,7 +24,16 @@ docker-library/hello-world a1942f2745e7     container                         ri
 hadolint/hadolint 8f936c5e975d              none (Haskell)                    wrong: its docker/Dockerfile makes it a
                                                                               container image
 
-17 of 18; the miss is a language that dpra does not have.
+17 of 18; the miss is a language that dpra does not have. Six more, once the rules stood:
+
+pypa/packaging 053c884615f2                 python, pip, pytest               right
+fastify/fastify-cors 2a47537e6deb           node, npm, node --test            right
+FasterXML/jackson-core b367da1c30a2         java, maven                       right
+labstack/echo 05489dc17301                  go, go test                       right
+aws-samples/aws-lambda-java-workshop 90458137e090
+                                            java, maven, sam                  right: one of many; the two notes about
+                                                                              the others came of it
+vitejs/vite-plugin-react e2a649cbaa73       node, pnpm, vitest                in part: one of its three runs
 """
 
 import json
@@ -234,7 +243,7 @@ def test_existing_workflows_are_named_with_what_they_do(tmp_path) -> None:
     assert any(
         note.startswith(".github/workflows/pipeline.yml exists; dpra generate will refuse") for note in one.notes
     )
-    assert "unmanaged: # there already; dpra leaves them to you\n  - .github/dependabot.yml\n" in one.text
+    assert "unmanaged: # dpra leaves them to you\n  - .github/dependabot.yml # yours\n" in one.text
 
 
 def test_what_it_assumed_and_could_not_know_is_said_and_check_names_it(dpra, tmp_path) -> None:
@@ -284,6 +293,42 @@ TWO: dict[str, str | bytes] = {"go.mod": "", "main.go": "", "b.go": "", "package
 def test_of_several_answers_it_takes_the_first_and_says_so(dpra, tmp_path) -> None:
     done = dpra("init", "--no-input", cwd=write(tmp_path, TWO))
     assert "Which one is the component? go (go.mod), the first of: go (go.mod), node (package.json)" in done.stdout
+
+
+def test_the_infrastructure_of_the_component_is_told_before_that_of_its_neighbours(tmp_path) -> None:
+    sam = "Transform: AWS::Serverless-2016-10-31\n"
+    files = {f"{folder}/template.yaml": sam for folder in ("a/x", "b", "labs/one")}
+    found = made(write(tmp_path, {**files, "labs/one/go.mod": "module a\n", "labs/one/main.go": "package main\n"}))
+    assert [note for note in found.notes if "sam" in note] == [
+        "labs/one/template.yaml: sam is found, and not yet deployed by dpra"
+    ]
+
+
+def test_what_git_ignores_is_left_out_so_that_check_holds_where_it_is_checked_out(dpra, tmp_path) -> None:
+    write(tmp_path, {".gitignore": ".vscode/\n", "go.mod": "module a\n", "main.go": "package main\n"})
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    done = dpra("init", "--no-input", cwd=tmp_path)
+    assert ".vscode/extensions.json is ignored by git: what dpra would write there is left out" in done.stdout
+    (tmp_path / "dpra.yml").write_bytes(filled((tmp_path / "dpra.yml").read_text()))
+    generated = dpra("generate", cwd=tmp_path)
+    assert (generated.returncode, generated.stderr) == (0, "")
+    assert dpra("check", cwd=tmp_path).returncode == 0
+    assert not (tmp_path / ".vscode").exists()
+
+
+def test_components_that_lie_deeper_than_the_one_it_takes_are_told(tmp_path) -> None:
+    go = {"go.mod": "module a\n", "main.go": "package main\n"}
+    deep = {
+        f"{folder}/{name}": text
+        for folder in ("labs/one", "labs/more/two", "labs/one/sub/x")
+        for name, text in go.items()
+    }
+    found = made(write(tmp_path, deep))
+    assert "working-directory: labs/one" in found.text
+    [note] = [note for note in found.notes if "deeper" in note]
+    assert (
+        note == "1 more go.mod lie deeper, such as labs/more/two/go.mod: say working-directory if one of those is meant"
+    )
 
 
 def test_of_several_answers_a_terminal_is_asked(tmp_path) -> None:

@@ -579,8 +579,8 @@ def _infrastructure(tree: _Tree) -> tuple[Infrastructure, ...]:
                 found.append(Infrastructure("cloudformation", name))
     first = {one.tool: one for one in reversed(found)}  # the nearest to the root of each tool
     rank = sorted(first.values(), key=lambda one: (one.path.count("/"), one.tool != "cdk"))
-    others = [one for one in found if one.tool == "cloudformation" and one not in rank]
-    return (*rank, *others[:5])
+    others = [one for one in found if one not in rank]
+    return (*rank, *others[:30])
 
 
 # What a workflow does, by the words of its commands.

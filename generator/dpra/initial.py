@@ -1,6 +1,6 @@
 """`dpra init`: from what `detect` found to the text of a first dpra.yml, and to what it assumed and could not know."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,13 +31,14 @@ class Initial:
     starter: bytes  # of infrastructure/template.yml; empty where there is a template already
 
 
-def make(found: Found, region: str, choose: Choose) -> Initial:
+def make(found: Found, region: str, choose: Choose, ignored: Collection[str] = ()) -> Initial:
     """The first dpra.yml of a repository.
 
     Args:
         found: what `detect.detect` found.
         region: the AWS region to assume; empty for dpra's.
         choose: is given a question and at least two answers, and says the number of one.
+        ignored: those of the `FIXED` paths that git would not commit.
     """
     assumed: list[tuple[str, str, str]] = []
     unknown = ["the AWS accounts of beta, gamma and prod: write them in place of the words in environments"]
@@ -78,11 +79,12 @@ def make(found: Found, region: str, choose: Choose) -> Initial:
             f"deploy: {{template: {_value(template)}}}"
             + assume("deploy.template", template, "a CloudFormation template")
         )
-    taken = [path for path in FIXED if path in found.files]
-    if taken:
-        lines.append("unmanaged: # there already; dpra leaves them to you")
-        lines += [f"  - {path}" for path in taken]
-        notes += [f"{path} is yours and stays: what dpra would write there is left out" for path in taken]
+    left = {path: "yours" for path in FIXED if path in found.files}
+    left |= {path: "ignored by git" for path in FIXED if path in ignored}
+    if left:
+        lines.append("unmanaged: # dpra leaves them to you")
+        lines += [f"  - {path} # {why}" for path, why in left.items()]
+        notes += [f"{path} is {why}: what dpra would write there is left out" for path, why in left.items()]
     notes += [
         f"{path} exists; dpra generate will refuse to replace it: rename it first"
         for path in WORKFLOWS
@@ -111,14 +113,24 @@ def _language(found: Found, choose: Choose, notes: list[str]) -> Language | None
     if len(found.languages) > 1:
         answers = [f"{one.language} ({one.folder + '/' if one.folder else ''}{one.why})" for one in found.languages]
         number = choose("Which one is the component?", answers)
-    return found.languages[number]
+    chosen = found.languages[number]
+    depth = f"{chosen.folder}/".count("/")
+    others = sorted(n for n in found.files if n.rpartition("/")[2] == chosen.why and n.count("/") > depth)
+    if chosen.folder and (others := [name for name in others if not name.startswith(f"{chosen.folder}/")]):
+        count = f"{len(others)} more {chosen.why} lie deeper"
+        notes.append(f"{count}, such as {others[0]}: say working-directory if one of those is meant")
+    return chosen
 
 
 def _template(found: Found, folder: str, choose: Choose, notes: list[str]) -> tuple[str, bytes]:
     """The CloudFormation template to deploy, and the starter's bytes where there is none."""
-    templates = [one.path for one in found.infrastructure if one.tool == "cloudformation"]
+    near = sorted(found.infrastructure, key=lambda one: not (folder and one.path.startswith(f"{folder}/")))
+    templates = [one.path for one in near if one.tool == "cloudformation"][:6]
     templates = [path for path in templates if folder and path.startswith(f"{folder}/")] or templates
-    others: list[Infrastructure] = [one for one in found.infrastructure if one.tool != "cloudformation"]
+    first: dict[str, Infrastructure] = {}  # of each tool
+    for one in near:
+        first.setdefault(one.tool, one)
+    others = [one for tool, one in first.items() if tool != "cloudformation"]
     for one in others:
         notes.append(f"{one.path}: {one.tool} is found, and not yet deployed by dpra")
     if templates and not (others and others[0].path.count("/") < templates[0].count("/")):

@@ -1,6 +1,7 @@
 """A pipeline, executed from build to report: what runs, what is refused, and what stays behind."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dpra.rehearsal import RehearsalError
+from dpra.rehearsal import RehearsalError, act
 
 CREDENTIALS = "aws-actions/configure-aws-credentials@e6de054238d6b7531b4efff3b6587d9aade6a06c"
 UPLOAD = "actions/upload-artifact@043fb46d1a93c77aae656e7c1c64a875d1fc6a0a"
@@ -75,6 +76,15 @@ def test_a_failure_stops_what_needs_it_and_names_the_step(rehearse, repository):
     }
     assert result.stopped_at == "build / unit-tests"
     assert "build: a.py:3: no good" in result.annotations
+
+
+def test_a_failing_step_leaves_act_the_time_to_hear_its_last_words(rehearse):
+    """act does not read the terminal of a command that failed to its end (exec in its host_environment.go)."""
+    nested = "for i in 1 2 3 4 5 6 7 8 9; do bash -c 'exit 1' || echo \"::error::word $i\"; done; exit 7"
+    result = rehearse(one_job(f"{{id: fails, shell: bash, run: {json.dumps(nested)}}}"))
+    assert [line for line in result.annotations if "word" in line] == [f"beta: word {i}" for i in range(1, 10)]
+    assert act.PAUSE <= result.jobs[0].steps[0].seconds < 5 * act.PAUSE  # once, not for each bash inside
+    assert result.stopped_at == "beta / fails"
 
 
 def test_a_forgiven_step_fails_and_the_job_does_not(rehearse):

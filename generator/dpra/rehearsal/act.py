@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,27 @@ def find(tool: str = "act") -> str:
     return found
 
 
+PAUSE = 0.3  # seconds
+# act does not read the terminal of a command that failed to its end: a step's shell leaves it the time to.
+SHELL = """#!{bash}
+[ -z "${{{mark}_STEP-}}" ] || exec {bash} "$@" # inside a step
+{mark}_STEP=1 {bash} "$@"
+code=$?
+[ "$code" = 0 ] || sleep {pause}
+exit "$code"
+"""
+
+
+def shell(work: Path) -> Path:
+    """A folder for PATH with the bash of the steps in it."""
+    folder = work / "shell"
+    folder.mkdir(exist_ok=True)
+    wrapper = folder / "bash"
+    wrapper.write_text(SHELL.format(bash=shlex.quote(find("bash")), mark=MARK, pause=PAUSE), encoding="utf-8")
+    wrapper.chmod(0o755)
+    return folder
+
+
 def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
     """The whole environment of act and of the jobs: nothing of the user's but PATH, and what pip needs to fetch."""
     own = {
@@ -54,7 +76,7 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
         "DOCKER_HOST": "unix:///nonexistent",
         "HOME": str(work),
         "LANG": "C.UTF-8",
-        "PATH": tools(),
+        "PATH": f"{shell(work)}{os.pathsep}{tools()}",
         "TMPDIR": str(work),
     }
     if offline:
