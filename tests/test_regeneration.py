@@ -1,5 +1,6 @@
 """Regeneration: what is stale, edited by hand, bumped by Dependabot, orphaned, foreign; and writes that die midway."""
 
+import hashlib
 import json
 import os
 import signal
@@ -134,8 +135,6 @@ def with_lock(repository: Path, change: Callable[[dict], None]) -> None:
 
 
 def test_an_orphan_is_removed_if_untouched_and_kept_if_edited(dpra, repository) -> None:
-    import hashlib
-
     for name in ("untouched.yml", "edited.yml"):
         (repository / name).write_text("a: b\n")
     sha256 = hashlib.sha256(b"a: b\n").hexdigest()
@@ -321,6 +320,24 @@ def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snaps
     assert before.keys() == after.keys()
     assert dpra("generate", cwd=repository).returncode == 0
     assert dpra("check", cwd=repository).returncode == 0
+
+
+def test_an_orphan_that_cannot_be_removed_is_told(dpra, repository, tmp_path) -> None:
+    with_lock(repository, lambda lock: lock["files"].update({"gone.yml": {"sha256": hashlib.sha256(b"").hexdigest()}}))
+    (repository / "gone.yml").write_bytes(b"")
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        f"import errno, pathlib, sys\nsys.path.append({str(Path(__file__).parent.parent / 'generator')!r})\n"
+        "unlink = pathlib.Path.unlink\n"
+        "def refused(self, missing_ok=False):\n"
+        "    if self.name == 'gone.yml': raise OSError(errno.EROFS, 'Read-only file system')\n"
+        "    unlink(self, missing_ok)\n"
+        "pathlib.Path.unlink = refused\n"
+    )
+    done = dpra("generate", cwd=repository, PYTHONPATH=str(folder))
+    assert done.returncode == 3
+    assert done.stderr.startswith("gone.yml: Read-only file system; run dpra generate again")
 
 
 def fails_after(repository: Path, writes: int) -> Path:

@@ -177,7 +177,10 @@ def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec
     for change in changes:
         if change.new is None:
             _place(root, change.path)
-            (root / change.path).unlink(missing_ok=True)
+            try:
+                (root / change.path).unlink(missing_ok=True)
+            except OSError as error:
+                raise TreeError(f"{change.path}: {error.strerror or error}") from None
     put(root, {change.path: change.new for change in changes if change.new is not None and change.new != change.old})
     lock = {
         "dpra": __version__,
@@ -219,6 +222,7 @@ def _make_ready(folder: Path) -> None:
 
 
 def _replace(place: Path, content: bytes) -> None:
+    """Whole or not at all, should the run be killed. Not synchronised: what a power cut takes, git has."""
     temporary = place.with_name(f"{_TEMPORARY}{os.getpid()}-{place.name}")
     try:
         temporary.write_bytes(content)
