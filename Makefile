@@ -33,7 +33,7 @@ golden: .venv/ready
 bench: .venv/ready
 	$(BIN)/python tests/benchmarks/bench.py
 
-# 10,000 random specs instead of 100, some 10 minutes.
+# 10,000 random specs instead of 200, some 10 minutes.
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --quiet --numprocesses 2 --hypothesis-show-statistics tests/test_hostile.py -k refused
 

@@ -15,7 +15,7 @@ os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.envir
 
 collect_ignore = ["benchmarks", "languages"]  # the samples have tests of their own
 
-settings.register_profile("default", max_examples=100)
+settings.register_profile("default", max_examples=200)
 settings.register_profile("thorough", max_examples=10_000)  # make thorough
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
@@ -88,6 +88,38 @@ def new_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = _dpra("new", "--no-input", "-o", folder, "name=shop", cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "shop"
+
+
+@pytest.fixture
+def copy(new_repository: Path, tmp_path: Path) -> Path:
+    """What `dpra new` makes, to be changed."""
+    return Path(shutil.copytree(new_repository, tmp_path / "shop"))
+
+
+GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always")
+
+
+def _git(*arguments: str | Path, cwd: Path) -> str:
+    return subprocess.run([*GIT, *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="session")
+def git() -> Callable[..., str]:
+    """`git …` as somebody; what it printed."""
+    return _git
+
+
+def _own_check(repository: Path) -> subprocess.CompletedProcess[str]:
+    script = repository / ".github/actions/dpra/_lib/check.py"
+    return subprocess.run(
+        [sys.executable, "-I", "-B", script], cwd=repository, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="session")
+def own_check() -> Callable[[Path], subprocess.CompletedProcess[str]]:
+    """The pull request's check: standard library only."""
+    return _own_check
 
 
 def files_of(root: Path) -> dict[str, bytes]:

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import shutil
 import string
 import subprocess
 from dataclasses import dataclass
@@ -36,11 +35,6 @@ def rehearse(dpra, root: Path, *arguments: str) -> Rehearsal:
     out = root.parent / f"{root.name}.json"
     done = dpra("rehearse", "--offline", "--json", out, *arguments, cwd=root)
     return Rehearsal(done.returncode, done.stdout + done.stderr, json.loads(out.read_text()))
-
-
-@pytest.fixture
-def copy(new_repository: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(new_repository, tmp_path / "shop"))
 
 
 def commit(root: Path) -> None:

@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,6 @@ from ruamel.yaml import YAML
 
 PIPELINE = ".github/workflows/pipeline.yml"
 SHA = "0123456789abcdef0123456789abcdef01234567"
-
-
-@pytest.fixture
-def copy(new_repository: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(new_repository, tmp_path / "shop"))
 
 
 def say(root: Path, text: str) -> None:
@@ -148,15 +142,13 @@ runs:
 def test_steps_of_ones_own_run_around_their_action_with_their_words_as_data(dpra, copy) -> None:
     (copy / ".github/actions/greet").mkdir(parents=True)
     (copy / ".github/actions/greet/action.yml").write_text(GREET)
-    tests = (copy / "tests/unit/test_own.py").open("w")
-    tests.write(
+    (copy / "tests/unit/test_own.py").write_text(
         "import os\nfrom pathlib import Path\n"
         "def test_what_ran_before() -> None:\n"
         "    assert Path('src/note.txt').read_text() == 'main: it is ${{ github.token }}\\n'\n"
         "    assert Path('whom.txt').read_text() == 'main & $(id)\\n'\n"
         "    assert (os.environ['SIZE'], os.environ['COLOUR']) == ('large', 'main green')\n"
     )
-    tests.close()
     say(copy, OWN)
     code, jobs, text = rehearsed(dpra, copy, "--only", "build")
     assert code == 0, text
@@ -204,15 +196,14 @@ def test_a_component_in_a_folder_runs_there_on_runners_with_labels(dpra, new_rep
     assert "this machine instead of self-hosted" in text
 
 
-def test_an_unmanaged_file_is_neither_written_nor_compared(dpra, repository) -> None:
+def test_an_unmanaged_file_is_neither_written_nor_compared(dpra, own_check, repository) -> None:
     extensions = repository / ".vscode/extensions.json"
     extensions.write_text('{"recommendations": ["mine"]}\n')
     assert dpra("check", cwd=repository).returncode == 1
     say(repository, "unmanaged: [.vscode/extensions.json]\n")
     assert dpra("generate", cwd=repository).returncode == 0
     assert extensions.read_text() == '{"recommendations": ["mine"]}\n'
-    own = [sys.executable, "-I", "-B", ".github/actions/dpra/_lib/check.py"]
-    assert subprocess.run(own, cwd=repository, check=False).returncode == 0
+    assert own_check(repository).returncode == 0
     extensions.unlink()
     assert dpra("check", cwd=repository).returncode == 0
     assert "unmanaged: .vscode/extensions.json" in dpra("plan", cwd=repository).stdout

@@ -13,16 +13,11 @@ import pytest
 from dpra import tree
 
 ROOT = Path(__file__).parent.parent
-GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "init.defaultBranch=main")
 PACK = ".github/actions/dpra"
 
 
-def git(*arguments: str | Path, cwd: Path) -> str:
-    return subprocess.run([*GIT, *arguments], cwd=cwd, check=True, capture_output=True, text=True).stdout
-
-
 @pytest.fixture
-def windows_checkout(repository: Path, tmp_path: Path) -> Path:
+def windows_checkout(git, repository: Path, tmp_path: Path) -> Path:
     """The repository as Git for Windows checks it out."""
     git("add", "--all", cwd=repository)
     git("commit", "--quiet", "--message", "x", cwd=repository)
@@ -30,15 +25,14 @@ def windows_checkout(repository: Path, tmp_path: Path) -> Path:
     return tmp_path / "windows"
 
 
-def test_a_checkout_with_autocrlf_holds_and_commits_nothing(dpra, windows_checkout, snapshot) -> None:
+def test_a_checkout_with_autocrlf_holds_and_commits_nothing(dpra, own_check, windows_checkout, snapshot) -> None:
     assert b"\r\n" in (windows_checkout / "dpra.yml").read_bytes()
     assert b"\r\n" in (windows_checkout / ".github/workflows/pipeline.yml").read_bytes()
     before = snapshot(windows_checkout)
     assert dpra("check", cwd=windows_checkout).returncode == 0
     assert dpra("generate", cwd=windows_checkout).stdout.endswith("; 0 changed.\n")
     assert snapshot(windows_checkout) == before
-    own = [sys.executable, "-I", "-B", f"{PACK}/_lib/check.py"]
-    assert subprocess.run(own, cwd=windows_checkout, capture_output=True, check=False).returncode == 0
+    assert own_check(windows_checkout).returncode == 0
 
 
 def test_the_scripts_of_the_pack_keep_their_line_ends_in_a_checkout_with_autocrlf(windows_checkout) -> None:
@@ -48,7 +42,7 @@ def test_the_scripts_of_the_pack_keep_their_line_ends_in_a_checkout_with_autocrl
     assert not [path for path in scripts if b"\r" in path.read_bytes()]
 
 
-def test_what_is_generated_on_windows_is_what_is_generated_elsewhere(dpra, windows_checkout, repository) -> None:
+def test_what_is_generated_on_windows_is_what_is_generated_elsewhere(dpra, git, windows_checkout, repository) -> None:
     """A spec with CRLF, edited and generated: git has the same to commit as on Linux."""
     for root, end in ((windows_checkout, b"\r\n"), (repository, b"\n")):
         text = (root / "dpra.yml").read_bytes()
@@ -63,7 +57,7 @@ def test_what_is_generated_on_windows_is_what_is_generated_elsewhere(dpra, windo
     assert b"make one\r\n" not in git("show", ":.github/workflows/pipeline.yml", cwd=windows_checkout).encode()
 
 
-def test_our_own_checkout_with_autocrlf_generates_the_same(repository, snapshot, tmp_path) -> None:
+def test_our_own_checkout_with_autocrlf_generates_the_same(git, repository, snapshot, tmp_path) -> None:
     """Templates and pack come from this repository, whose .gitattributes keeps them too."""
     git("clone", "--quiet", "-c", "core.autocrlf=true", "--no-hardlinks", ROOT, tmp_path / "dpra", cwd=tmp_path)
     changed = git("ls-files", "--modified", "--others", "--exclude-standard", cwd=ROOT).split()

@@ -20,15 +20,7 @@ def replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def own_check(repository: Path) -> subprocess.CompletedProcess[str]:
-    """The pull request's check: standard library only."""
-    script = repository / ".github/actions/dpra/_lib/check.py"
-    return subprocess.run(
-        [sys.executable, "-I", "-B", script], cwd=repository, capture_output=True, text=True, check=False
-    )
-
-
-def test_generated_files_hold(dpra, repository, snapshot) -> None:
+def test_generated_files_hold(dpra, own_check, repository, snapshot) -> None:
     before = snapshot(repository)
     assert dpra("check", cwd=repository).returncode == 0
     assert own_check(repository).returncode == 0
@@ -36,7 +28,7 @@ def test_generated_files_hold(dpra, repository, snapshot) -> None:
     assert snapshot(repository) == before
 
 
-def test_a_changed_trunk_changes_only_lines_that_name_it(dpra, repository) -> None:
+def test_a_changed_trunk_changes_only_lines_that_name_it(dpra, own_check, repository) -> None:
     with (repository / "dpra.yml").open("a") as file:
         file.write("trunk: release\n")
     done = dpra("check", cwd=repository)
@@ -50,7 +42,7 @@ def test_a_changed_trunk_changes_only_lines_that_name_it(dpra, repository) -> No
     assert own_check(repository).returncode == 0
 
 
-def test_a_hand_edit_is_named_refused_and_taken_back_by_force(dpra, repository, snapshot) -> None:
+def test_a_hand_edit_is_named_refused_and_taken_back_by_force(dpra, own_check, repository, snapshot) -> None:
     original = (repository / PIPELINE).read_bytes()
     replace(repository / PIPELINE, "command: python -m compileall -q src", "command: make")
     before = snapshot(repository)
@@ -80,7 +72,7 @@ def test_the_key_of_the_spec_that_says_an_edited_line_is_named(dpra, repository,
     assert f"edited by hand; dpra.yml says it with {key}\n" in dpra("check", cwd=repository).stderr
 
 
-def test_an_edited_action_of_the_pack_is_found_too(dpra, repository) -> None:
+def test_an_edited_action_of_the_pack_is_found_too(dpra, own_check, repository) -> None:
     gate = repository / ".github/actions/dpra/_lib/gate.py"
     gate.write_text(gate.read_text() + "raise SystemExit(0)\n")
     assert dpra("check", cwd=repository).returncode == 1
@@ -99,7 +91,7 @@ def test_diff_shows_and_writes_nothing(dpra, repository, snapshot) -> None:
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
-def test_a_newer_pin_belongs_to_the_user(dpra, repository) -> None:
+def test_a_newer_pin_belongs_to_the_user(dpra, own_check, repository) -> None:
     old = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
     new = f"actions/checkout@{SHA} # v7.10.0"
     replace(repository / PIPELINE, old, new)
@@ -121,7 +113,7 @@ def test_an_older_pin_is_brought_up_to_date(dpra, repository, pin: str) -> None:
 
 
 @pytest.mark.parametrize("ref", ["main", "v8", f"{SHA}", f"{SHA[:7]} # v8.0.0"])
-def test_a_pin_without_commit_and_tag_is_a_hand_edit(dpra, repository, ref: str) -> None:
+def test_a_pin_without_commit_and_tag_is_a_hand_edit(dpra, own_check, repository, ref: str) -> None:
     replace(repository / PIPELINE, "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", f"@{ref}")
     assert dpra("check", cwd=repository).returncode == 1
     assert own_check(repository).returncode == 1
@@ -208,7 +200,7 @@ def test_a_folder_that_leads_out_of_the_repository_is_not_written_through(dpra, 
     assert list(outside.iterdir()) == []
 
 
-def test_a_checkout_with_windows_line_ends_holds(dpra, repository, snapshot) -> None:
+def test_a_checkout_with_windows_line_ends_holds(dpra, own_check, repository, snapshot) -> None:
     for path in [repository / name for name in snapshot(repository)]:
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     before = snapshot(repository)
@@ -219,7 +211,7 @@ def test_a_checkout_with_windows_line_ends_holds(dpra, repository, snapshot) -> 
     assert before.items() <= snapshot(repository).items()
 
 
-def test_a_broken_lock_is_an_error_and_not_a_reason_to_write(dpra, repository, snapshot) -> None:
+def test_a_broken_lock_is_an_error_and_not_a_reason_to_write(dpra, own_check, repository, snapshot) -> None:
     (repository / ".github/dpra.lock").write_text("<<<<<<< HEAD\n")
     before = snapshot(repository)
     assert dpra("generate", cwd=repository).returncode == 2
@@ -309,10 +301,10 @@ def test_a_first_spec_is_written_whole_or_not_at_all(tmp_path, snapshot) -> None
         assert [name for name in snapshot(root) if ".dpra-tmp-" not in name] == there
 
 
-def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snapshot) -> None:
+def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snapshot, tmp_path) -> None:
     replace(repository / "dpra.yml", "name: shop", "name: store")
     before = snapshot(repository)
-    done = dpra("generate", cwd=repository, PYTHONPATH=str(fails_after(repository, 3)))
+    done = dpra("generate", cwd=repository, PYTHONPATH=str(fails_after(tmp_path, 3)))
     assert done.returncode == 3
     assert "No space left on device; run dpra generate again when that is mended" in done.stderr
     after = snapshot(repository)
@@ -325,31 +317,34 @@ def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snaps
 def test_an_orphan_that_cannot_be_removed_is_told(dpra, repository, tmp_path) -> None:
     with_lock(repository, lambda lock: lock["files"].update({"gone.yml": {"sha256": hashlib.sha256(b"").hexdigest()}}))
     (repository / "gone.yml").write_bytes(b"")
-    folder = tmp_path / "read-only"
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(
-        f"import errno, pathlib, sys\nsys.path.append({str(Path(__file__).parent.parent / 'generator')!r})\n"
+    folder = broken(
+        tmp_path,
         "unlink = pathlib.Path.unlink\n"
         "def refused(self, missing_ok=False):\n"
         "    if self.name == 'gone.yml': raise OSError(errno.EROFS, 'Read-only file system')\n"
         "    unlink(self, missing_ok)\n"
-        "pathlib.Path.unlink = refused\n"
+        "pathlib.Path.unlink = refused\n",
     )
     done = dpra("generate", cwd=repository, PYTHONPATH=str(folder))
     assert done.returncode == 3
     assert done.stderr.startswith("gone.yml: Read-only file system; run dpra generate again")
 
 
-def fails_after(repository: Path, writes: int) -> Path:
-    """A folder whose sitecustomize makes a later rename fail, as a full disk does."""
-    folder = repository.parent / "full-disk"
-    folder.mkdir()
-    generator = Path(__file__).parent.parent / "generator"
-    (folder / "sitecustomize.py").write_text(
-        f"import errno, pathlib, sys\nsys.path.append({str(generator)!r})\nleft = {writes}\n"
-        "replace = pathlib.Path.replace\n"
+def fails_after(folder: Path, writes: int) -> Path:
+    """A later rename fails, as on a full disk."""
+    return broken(
+        folder,
+        f"left = {writes}\nreplace = pathlib.Path.replace\n"
         "def full(self, target):\n    global left\n    left -= 1\n"
         "    if left < 0: raise OSError(errno.ENOSPC, 'No space left on device')\n    replace(self, target)\n"
-        "pathlib.Path.replace = full\n"
+        "pathlib.Path.replace = full\n",
     )
+
+
+def broken(parent: Path, code: str) -> Path:
+    """A folder for PYTHONPATH whose sitecustomize makes something fail."""
+    folder = parent / "broken"
+    folder.mkdir()
+    generator = Path(__file__).parent.parent / "generator"
+    (folder / "sitecustomize.py").write_text(f"import errno, pathlib, sys\nsys.path.append({str(generator)!r})\n{code}")
     return folder

@@ -4,16 +4,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 SPEC = (Path(__file__).parent / "specs/minimal.yml").read_text()
-GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always")
-
-
-def git(*arguments: str | Path, cwd: Path) -> None:
-    subprocess.run([*GIT, *arguments], cwd=cwd, check=True, capture_output=True)
 
 
 def test_two_runs_at_once_leave_one_whole_tree(dpra, repository) -> None:
@@ -108,7 +104,7 @@ def test_a_folder_without_git_is_as_good(dpra, tmp_path) -> None:
     assert dpra("check", cwd=tmp_path).returncode == 0
 
 
-def odd_repository(kind: str, repository: Path, tmp_path: Path) -> Path:
+def odd_repository(kind: str, repository: Path, tmp_path: Path, git: Callable[..., str]) -> Path:
     git("add", "--all", cwd=repository)
     git("commit", "--quiet", "--message", "x", cwd=repository)
     if kind == "worktree":
@@ -127,8 +123,8 @@ def odd_repository(kind: str, repository: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("kind", ["worktree", "submodule", "not UTF-8"])
 @pytest.mark.slow
-def test_an_odd_repository_is_generated_and_rehearsed(dpra, new_repository, tmp_path, kind: str) -> None:
-    root = odd_repository(kind, Path(shutil.copytree(new_repository, tmp_path / "shop")), tmp_path)
+def test_an_odd_repository_is_generated_and_rehearsed(dpra, git, copy, tmp_path, kind: str) -> None:
+    root = odd_repository(kind, copy, tmp_path, git)
     assert dpra("generate", cwd=root).returncode == 0
     assert dpra("check", cwd=root).returncode == 0
     done = dpra("rehearse", "--offline", "--only", "build,security", cwd=root)

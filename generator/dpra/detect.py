@@ -555,8 +555,9 @@ def _dotnet(tree: _Tree, folder: str) -> Language | None:
 
 
 def _infrastructure(tree: _Tree) -> tuple[Infrastructure, ...]:
+    """All there is, the nearest to the root first."""
     found = []
-    for name in sorted(tree.files, key=lambda name: (name.count("/"), name)):
+    for name in sorted(tree.files):
         path = PurePosixPath(name)
         if path.name == "cdk.json":
             found.append(Infrastructure("cdk", name))
@@ -577,10 +578,7 @@ def _infrastructure(tree: _Tree) -> tuple[Infrastructure, ...]:
                 and re.search(r"Type[\"']?: *[\"']?AWS::\w+::", text)
             ):
                 found.append(Infrastructure("cloudformation", name))
-    first = {one.tool: one for one in reversed(found)}  # the nearest to the root of each tool
-    rank = sorted(first.values(), key=lambda one: (one.path.count("/"), one.tool != "cdk"))
-    others = [one for one in found if one not in rank]
-    return (*rank, *others[:30])
+    return tuple(sorted(found, key=lambda one: (one.path.count("/"), one.tool != "cdk")))
 
 
 # What a workflow does, by the words of its commands.

@@ -1,6 +1,6 @@
 """`dpra init`: from what `detect` found to the text of a first dpra.yml, and to what it assumed and could not know."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,11 +124,10 @@ def _language(found: Found, choose: Choose, notes: list[str]) -> Language | None
 
 def _template(found: Found, folder: str, choose: Choose, notes: list[str]) -> tuple[str, bytes]:
     """The CloudFormation template to deploy, and the starter's bytes where there is none."""
-    near = sorted(found.infrastructure, key=lambda one: not (folder and one.path.startswith(f"{folder}/")))
-    templates = [one.path for one in near if one.tool == "cloudformation"][:6]
-    templates = [path for path in templates if folder and path.startswith(f"{folder}/")] or templates
+    own = [one for one in found.infrastructure if folder and one.path.startswith(f"{folder}/")]
+    templates = _cloudformation(own) or _cloudformation(found.infrastructure)
     first: dict[str, Infrastructure] = {}  # of each tool
-    for one in near:
+    for one in (*own, *found.infrastructure):
         first.setdefault(one.tool, one)
     others = [one for tool, one in first.items() if tool != "cloudformation"]
     for one in others:
@@ -140,6 +139,10 @@ def _template(found: Found, folder: str, choose: Choose, notes: list[str]) -> tu
         return STARTER, b""
     notes.append(f"no CloudFormation template to deploy: {STARTER} is a starter")
     return STARTER, (resources.TEMPLATES / "infrastructure" / "starter.yml").read_bytes()
+
+
+def _cloudformation(some: Iterable[Infrastructure]) -> list[str]:
+    return [one.path for one in some if one.tool == "cloudformation"][:6]
 
 
 def _language_lines(one: Language, assume: Callable[[str, Any, str], str]) -> list[str]:

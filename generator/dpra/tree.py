@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,13 +167,12 @@ def read(root: Path, path: str) -> bytes | None:
         raise TreeError(f"{path}: {error.strerror}") from None
 
 
-def write(root: Path, changes: Iterable[Change], files: Mapping[str, File], spec: bytes) -> None:
+def write(root: Path, changes: Sequence[Change], files: Mapping[str, File], spec: bytes) -> None:
     """Writes what differs, then the lock. Killed at any point it leaves whole files, and the next run finishes.
 
     Raises:
         TreeError: a file cannot be written.
     """
-    changes = list(changes)
     for change in changes:
         if change.new is None:
             _place(root, change.path)
