@@ -21,6 +21,10 @@ class Action:
     outside: str  # how it is met outside the pipeline
     left_out: str  # why no step does it
     tool: str
+    of: str  # what a check looks at: language, infrastructure, both; empty for what is no check
+    fail_on: str  # the lowest severity that blocks
+    optional: bool  # runs only where the spec names it
+    security: bool  # DPRA's metric of automated security controls counts it
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,13 @@ class Tool:
     """A tool of the pack's check action, as the head of `check/tools/<name>.sh` describes it."""
 
     name: str
-    action: str
-    languages: tuple[str, ...]
-    version: str
-    default: bool
+    serves: Mapping[str, tuple[str, ...]]  # DPRA action -> languages; `any` for all
+    default_for: Mapping[str, tuple[str, ...]]  # the same, where it is the default
+    head: Mapping[str, str]
+
+    def fits(self, action: str, language: str, *, default: bool = False) -> bool:
+        """Whether it does the action for the language; with `default`, without being asked for."""
+        return bool({"any", language} & set((self.default_for if default else self.serves).get(action, ())))
 
 
 @cache
@@ -92,6 +99,10 @@ def load(pipeline: str) -> Catalogue:
                     outside=action.get("outside", ""),
                     left_out=action.get("left-out", ""),
                     tool=action.get("tool", ""),
+                    of=action.get("of", ""),
+                    fail_on=action.get("fail-on", ""),
+                    optional=action.get("optional", False),
+                    security=action.get("security", False),
                 )
                 for action in stage["actions"]
             ),
@@ -119,16 +130,12 @@ def tools() -> tuple[Tool, ...]:
     """The tools of the pack: each file of `check/tools` says what it is in its head."""
     found = []
     for path in sorted((resources.PACK / "check" / "tools").glob("*.sh")):
-        head = dict(re.findall(r"^# ([a-z-]+): (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
-        found.append(
-            Tool(
-                name=path.stem,
-                action=head["action"],
-                languages=tuple(head.get("languages", "any").split()),
-                version=head["version"],
-                default=head.get("default") == "yes",
-            )
-        )
+        head = dict(re.findall(r"^# ([a-z][a-z0-9 -]*): +(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
+        said = [(*key.rpartition(" "), tuple(value.split())) for key, value in head.items()]
+        default = {action: languages for kind, _, action, languages in said if kind == "default for"}
+        serves = {action: languages for kind, _, action, languages in said if kind == "serves"}
+        both = {name: serves.get(name, ()) + default.get(name, ()) for name in {**default, **serves}}
+        found.append(Tool(path.stem, both, default, head))
     return tuple(found)
 
 
@@ -148,5 +155,6 @@ def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
             "languages": dict.fromkeys(resources.data("languages.yml")),
             "scopes": dict.fromkeys(SCOPES),
             "actions": takes,
+            "checks": dict.fromkeys(action.id for action in catalogue.actions if action.of),
         }
     return found

@@ -1,13 +1,15 @@
 """From a Spec and its catalogue to a Plan: which DPRA action runs where, with what, and why. Pure."""
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dpra import catalogue, resources
 from dpra.catalogue import Catalogue
-from dpra.spec.models import READ_ONLY, Action, Job, Spec, Step
+from dpra.spec.models import READ_ONLY, Action, Job, Spec, Step, Waiver
 
+Known = catalogue.Action  # what the catalogue knows of a DPRA action; spec.models.Action is what the spec says of it
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out")
 UNTOUCHED = ("security",)  # jobs that run no code of the repository
 MOST_REGIONS = 20  # of an environment; keeps the job graph far from GitHub's silent limits (256 matrix jobs a run)
@@ -42,7 +44,7 @@ class Plan:
     spec: Spec
     catalogue: Catalogue
     actions: tuple[PlannedAction, ...]
-    tools: Mapping[str, str]  # DPRA action -> tool of the check action
+    tools: Mapping[str, tuple[str, ...]]  # DPRA action -> tools of the check action; none: it is left out
     commands: Mapping[str, str]  # DPRA action -> shell command
     package_manager: str
     manager: Mapping[str, Any]  # its defaults: a row of languages.yml
@@ -102,6 +104,31 @@ class Plan:
         """The environment variables of a step of the component's own: a command has the component's, too."""
         return {**self.spec.env, **step.env} if step.run else step.env
 
+    def languages(self, action: Known) -> tuple[str, ...]:
+        """What a check looks at: the component's language, its infrastructure, or both."""
+        return _languages(self.spec, action)
+
+    def check(self, name: str) -> Known:
+        """A check, by its DPRA action."""
+        return next(action for action in self.catalogue.actions if action.id == name)
+
+    def fail_on(self, action: str) -> str:
+        """The lowest severity that fails a check."""
+        return self.action(action).fail_on or self.check(action).fail_on
+
+    def file(self, action: str) -> str:
+        """What a check's tool looks at: the spec's, or else the template that is deployed."""
+        own = self.action(action).file
+        return own or (self.spec.deploy.template if self.check(action).of in ("infrastructure", "both") else "")
+
+    def waivers(self, check: str) -> tuple[Waiver, ...]:
+        """What may pass a check for some time."""
+        return tuple(waiver for waiver in self.spec.waivers if waiver.check == check)
+
+    def runs(self, action: str) -> bool:
+        """Whether a step does the action; the catalogue's optional ones run where the spec names them."""
+        return any(one.action == action and one.status in ("blocks", "advisory") for one in self.actions)
+
     def working_directory(self, action: str) -> str:
         """Where an action's command runs; empty for the repository's root."""
         return self.action(action).working_directory or self.spec.working_directory
@@ -139,9 +166,9 @@ def make(spec: Spec) -> Plan:
     manager = managers.get(name, {})
     commands = {**language.get("commands", {}), **manager.get("commands", {})}
     commands |= {name: action.command for name, action in spec.actions.items() if action.command}
-    tools = {action.id: _tool(spec, action.id, problems) for action in types.actions if "tool" in action.takes}
+    tools = {action.id: _tools(spec, action, problems) for action in types.actions if action.of}
     plan = Plan(spec, types, (), tools, commands, name, manager)
-    problems |= _outlets(plan)
+    problems |= _outlets(plan) | _exceptions(plan)
     accounts: dict[str, str] = {}
     for environment in types.environments:
         if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
@@ -181,20 +208,57 @@ def _outlets(plan: Plan) -> dict[str, str]:
     return problems
 
 
-def _tool(spec: Spec, action: str, problems: dict[str, str]) -> str:
-    fitting = [t for t in catalogue.tools() if t.action == action and {"any", spec.language} & set(t.languages)]
-    if not fitting:
-        return ""  # the action is left out for this language
-    asked = spec.actions[action].tool if action in spec.actions else ""
-    for tool in fitting:
-        if tool.name == asked or (not asked and tool.default):
-            return tool.name
-    there = ", ".join(tool.name for tool in fitting)
-    problems[f"actions.{action}.tool"] = f"no tool '{asked}' for {spec.language}; there is {there}"
-    return ""
+def _exceptions(plan: Plan) -> dict[str, str]:
+    """What is wrong with what may pass."""
+    problems = {}
+    for name, action in plan.spec.actions.items():
+        if action.advisory and not action.reason:
+            problems[f"actions.{name}.advisory"] = "needs a reason"
+        if action.reason and not action.advisory:
+            problems[f"actions.{name}.reason"] = "goes together with advisory: true"
+        known = plan.check(name)
+        if known.optional and not known.of and name not in plan.commands:
+            problems[f"actions.{name}"] = "needs a command"
+    for number, waiver in enumerate(plan.spec.waivers):
+        key = f"waivers[{number}]"
+        if not plan.tools.get(waiver.check):
+            problems[f"{key}.check"] = f"{waiver.check} is left out: there is no tool for it"
+        if waiver.check == "secrets-detection" and not waiver.path:
+            problems[f"{key}.path"] = "is missing; without it this kind of secret could pass anywhere"
+        try:
+            datetime.date.fromisoformat(waiver.until)
+        except ValueError:
+            problems[f"{key}.until"] = f"there is no day {waiver.until}"
+    return problems
 
 
-def _planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
+def _languages(spec: Spec, action: Known) -> tuple[str, ...]:
+    """What the check looks at."""
+    of = {"language": (spec.language,), "infrastructure": (spec.deploy.by,), "both": (spec.language, spec.deploy.by)}
+    return of[action.of]
+
+
+def _tools(spec: Spec, action: Known, problems: dict[str, str]) -> tuple[str, ...]:
+    """The tools of a check: for each language the one that was asked for, else the default one."""
+    if action.optional and action.id not in spec.actions:
+        return ()
+    asked = spec.actions[action.id].tool if action.id in spec.actions else ()
+    there = [tool for tool in catalogue.tools() if action.id in tool.serves]
+    chosen: dict[str, None] = {}
+    for language in _languages(spec, action):
+        fitting = [tool for tool in there if tool.fits(action.id, language)]
+        own = [tool.name for tool in fitting if tool.name in asked]
+        default = [tool.name for tool in fitting if tool.fits(action.id, language, default=True)]
+        chosen |= dict.fromkeys(own or default)
+    for name in asked:
+        if name not in chosen:
+            names = ", ".join(t.name for t in there if any(t.fits(action.id, x) for x in _languages(spec, action)))
+            of = " and ".join(_languages(spec, action))
+            problems[f"actions.{action.id}.tool"] = f"no tool '{name}' for {of}; there is {names or 'none'}"
+    return tuple(chosen)
+
+
+def _planned(plan: Plan, action: Known) -> PlannedAction:
     def made(status: str, reason: str, job: str = "", step: str = "", tool: str = "") -> PlannedAction:
         return PlannedAction(action.stage, action.id, action.level, job, step, tool, status, reason)
 
@@ -207,16 +271,31 @@ def _planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
     if action.by:
         return made("blocks", f"done by {action.by}: infrastructure and software are one stack", job, step)
     tool, reason = action.tool, "DPRA's gate: a failure stops the pipeline here"
+    if action.optional and action.id not in plan.spec.actions:
+        return made("left-out", f"on demand: actions: {{{action.id}: …}}")
     if step in plan.tools:
-        tool = plan.tools[step]
+        tool = ", ".join(plan.tools[step])
+        languages = plan.languages(action)
+        bare = [language for language in languages if not _served(step, language)]
         if not tool:
-            return made("left-out", f"no tool for {plan.spec.language} yet")
-        reason = f"the gate fails on findings, on an error of {tool} and on a missing report"
+            return made("left-out", f"no tool for {' or '.join(bare)}")
+        reason = f"fails on {_and_worse(plan.fail_on(step))} findings, on an error of the tool and on a missing report"
+        reason += f"; no tool for {bare[0]}" if bare else ""
     elif "command" in action.takes:
         tool = plan.commands[step].strip()
         default = f"the default command for {plan.spec.language} ({plan.package_manager})"
         reason = "your command" if plan.action(step).command else default
+    if plan.action(step).advisory:
+        return made("advisory", f"only warns: {plan.action(step).reason}", job, step, tool)
     return made("blocks", reason, job, step, tool)
+
+
+def _and_worse(severity: str) -> str:
+    return severity if severity in ("any", "critical") else f"{severity} and worse"
+
+
+def _served(action: str, language: str) -> bool:
+    return any(tool.fits(action, language) for tool in catalogue.tools())
 
 
 # ---- Names in GitHub and AWS: each is made here and nowhere else

@@ -21,7 +21,7 @@ import jinja2
 from dpra import catalogue, resources, scalar
 from dpra import plan as planning
 from dpra.plan import Plan, PlanError
-from dpra.spec.models import Expression, Permission
+from dpra.spec.models import Expression, Permission, Waiver
 from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
@@ -54,12 +54,20 @@ def files(plan: Plan) -> dict[str, File]:
     for name in sorted(used | {"_lib"}):
         folder = resources.PACK / name
         for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and "__pycache__" not in path.parts and _needed(plan, path):
                 target = f"{VENDORED}/{path.relative_to(resources.PACK).as_posix()}"
                 found[target] = File(path.read_bytes())
     if strange := [path for path in plan.spec.unmanaged if path not in found]:
         raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
+
+
+def _needed(plan: Plan, path: Path) -> bool:
+    """Of the checks' tools and their locks only those that this plan uses."""
+    parts = path.relative_to(resources.PACK).parts
+    if parts[:2] not in (("check", "tools"), ("check", "locks")):
+        return True
+    return parts[2].partition(".")[0] in {tool for tools in plan.tools.values() for tool in tools}
 
 
 @cache
@@ -89,7 +97,9 @@ def _with_header(path: str, text: str) -> str:
 
 def _code_owners(plan: Plan) -> str:
     owners = " ".join(plan.spec.owners)
-    deciding = ("/dpra.yml", "/.github/", "/.gitleaksignore", "/infrastructure/dpra/")
+    deciding = ["/dpra.yml", "/.github/", "/infrastructure/dpra/"]
+    if plan.spec.baseline and not plan.spec.baseline.startswith(".github/"):
+        deciding.append(f"/{plan.spec.baseline.replace(' ', chr(92) + ' ')}")
     return "# What decides is not editable by what it judges.\n" + "".join(f"{path} {owners}\n" for path in deciding)
 
 
@@ -255,17 +265,30 @@ def _render(plan: Plan, template: str) -> str:
         "subjects": lambda environment: planning.subjects(plan.spec, environment),
         "expected": _expected(plan),
         "json": json.dumps,
+        "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
         "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
         "mermaid": _Hole(planning.mermaid(plan)),
     }
     return _lines(environment.get_template(name).render(values))
 
 
+def _waiver(waiver: Waiver) -> dict[str, str]:
+    said = {"rule": waiver.rule, "path": waiver.path, "reason": waiver.reason, "owner": waiver.owner}
+    return {key: value for key, value in said.items() if value} | {"until": waiver.until}
+
+
 def _expected(plan: Plan) -> str:
-    """What the report expects, a line each: job, action, level and, where it runs once in each region, region."""
+    """What the report expects of each action that a step does or should do, as `_lib/merge.py` reads it."""
     lines = []
+    known = {action.id: action for action in plan.catalogue.actions}
     for action in plan.actions:
-        if action.status == "blocks" and action.step == action.action:
-            regions = plan.regions(action.stage) if action.job in plan.catalogue.by_region else ("",)
-            lines += [f"{action.job} {action.action} {action.level} {region}".rstrip() for region in regions]
+        if action.status == "outside-pipeline" or action.step not in ("", action.action):
+            continue
+        if action.status == "left-out" and action.level != "required":
+            continue
+        by_region = action.job in plan.catalogue.by_region
+        said: dict[str, Any] = {"job": action.job or "-", "action": action.action, "level": action.level}
+        said |= {"status": action.status} | ({"security": True} if known[action.action].security else {})
+        for region in plan.regions(action.stage) if by_region else ("",):
+            lines.append(json.dumps({**said, "region": region} if region else said))
     return "".join(f"{line}\n" for line in lines)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -75,6 +76,8 @@ def keep(name: str, content: bytes) -> None:
 @cache
 def lib(name: str) -> ModuleType:
     """A module of the pack's `_lib`: what dpra and the actions both do is written there, once."""
+    if str(PACK / "_lib") not in sys.path:
+        sys.path.append(str(PACK / "_lib"))  # where they find each other
     spec = importlib.util.spec_from_file_location(f"dpra_lib_{name}", PACK / "_lib" / f"{name}.py")
     if spec is None or spec.loader is None:
         raise FileNotFoundError(PACK / "_lib" / f"{name}.py")

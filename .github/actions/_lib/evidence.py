@@ -35,7 +35,12 @@ def append(
     findings: dict[str, int] | None = None,
     seconds: float = 0.0,
     where: str = "",
+    advisory: str = "",
+    waivers: list[dict[str, Any]] | None = None,
+    baseline: int = 0,
+    coverage: float | None = None,
 ) -> None:
+    """One record; docs/evidence.schema.json describes it. `advisory` is the reason why the action does not block."""
     record = {
         "schema": 1,
         "action": action,
@@ -43,9 +48,13 @@ def append(
         "region": region,
         "tool": tool,
         "version": version,
-        "gate": "blocks",
+        "gate": "advisory" if advisory else "blocks",
+        "reason": advisory,
         "result": result,
         "findings": findings or {},
+        "waivers": waivers or [],
+        "baseline": baseline,
+        **({} if coverage is None else {"coverage": coverage}),
         "seconds": round(seconds, 2),
         "commit": os.environ.get("GITHUB_SHA", ""),
         "run": os.environ.get("GITHUB_RUN_ID", ""),
@@ -60,7 +69,10 @@ def append(
 def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
     """Do an action inside: it is timed and recorded however it ends; `runner.Failed` becomes an error and exit code 1.
 
-    The block may add to the facts it is given (`tool`, `findings`, ...)."""
+    The block may add to the facts it is given (`tool`, `findings`, ...). Where the input `advisory` gives a reason, the
+    record says the same, but it warns and does not fail."""
+    advisory = runner.given("ADVISORY")
+    say = runner.warning if advisory else runner.error
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", action):
         runner.error(f"'{action}' is not the id of a DPRA action")  # it becomes part of file names
         sys.exit(1)
@@ -72,13 +84,15 @@ def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
     except runner.Failed as failed:
         result = failed.result
         if str(failed):  # else it has been said
-            runner.error(str(failed), title=action)
-        sys.exit(1)
+            say(str(failed), title=action)
+        if not advisory:
+            sys.exit(1)
     except OSError as problem:
-        runner.error(f"{problem.strerror}: {problem.filename}", title=action)
-        sys.exit(1)
+        say(f"{problem.strerror}: {problem.filename}", title=action)
+        if not advisory:
+            sys.exit(1)
     finally:
-        append(action, result, seconds=time.monotonic() - started, **facts)
+        append(action, result, seconds=time.monotonic() - started, advisory=advisory, **facts)
 
 
 if __name__ == "__main__":

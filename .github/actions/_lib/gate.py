@@ -32,6 +32,8 @@ class Finding:
     file: str = ""
     line: int = 0
     blocks: bool = True
+    secret: bool = False  # neither its text nor its line may be repeated
+    excuse: str = ""  # why it does not block though it is at the threshold: waived, baseline
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,14 @@ def sarif(
         {severity: count[severity] for severity in SEVERITIES},
         (*errors, *found),
     )
+
+
+def with_more(verdict: Verdict, found: list[Finding]) -> Verdict:
+    """The verdict with findings that its report does not have."""
+    counts = Counter(verdict.counts) + Counter(finding.severity for finding in found)
+    blocked = any(finding.blocks for finding in found) and verdict.result == "pass"
+    counted = {severity: counts[severity] for severity in SEVERITIES}
+    return Verdict("fail" if blocked else verdict.result, counted, (*verdict.findings, *found))
 
 
 def junit(report: Path, exit_code: int) -> Verdict:
@@ -115,11 +125,11 @@ def junit(report: Path, exit_code: int) -> Verdict:
     )
 
 
-def publish(action: str, tool: str, verdict: Verdict) -> None:
-    """Annotations for what blocks, and the summary's tables."""
+def publish(action: str, tool: str, verdict: Verdict, advisory: bool = False) -> None:
+    """Annotations for what blocks, and the summary's tables. An advisory check warns of what would."""
     blocking = [finding for finding in verdict.findings if finding.blocks]
     for finding in blocking[:SHOWN]:
-        runner.error(
+        (runner.warning if advisory else runner.error)(
             f"{finding.rule}: {finding.text}" if finding.rule else finding.text,
             finding.file,
             finding.line,
@@ -139,7 +149,7 @@ def publish(action: str, tool: str, verdict: Verdict) -> None:
             [
                 (
                     finding.severity,
-                    "yes" if finding.blocks else "no",
+                    finding.excuse or ("advisory" if advisory else "yes" if finding.blocks else "no"),
                     runner.code(finding.rule),
                     runner.code(f"{finding.file}:{finding.line}" if finding.line else finding.file),
                     runner.code(finding.text),
@@ -184,7 +194,7 @@ def _results(run: dict[str, Any], fail_on: str, secrets: bool) -> Iterator[Findi
             severity, text = "critical", f"a secret{_commit(result)}: revoke it, then remove it"
         else:
             severity, text = _severity(result, rule), str(result["message"].get("text", ""))
-        yield Finding(severity, name, text, file, line, _at_least(severity, fail_on))
+        yield Finding(severity, name, text, file, line, _at_least(severity, fail_on), secrets)
 
 
 def _severity(result: dict[str, Any], rule: dict[str, Any]) -> str:
@@ -212,7 +222,9 @@ def _place(located: dict[str, Any]) -> tuple[str, int]:
         place = location.get("physicalLocation") or {}
         uri = str((place.get("artifactLocation") or {}).get("uri", ""))
         path = urllib.parse.unquote(uri.removeprefix("file://"))
-        return path.removeprefix(f"{Path.cwd()}/"), int((place.get("region") or {}).get("startLine", 0))
+        return path.removeprefix(f"{Path.cwd()}/").removeprefix("./"), int(
+            (place.get("region") or {}).get("startLine", 0)
+        )
     return "", 0
 
 

@@ -1,7 +1,9 @@
 """A tool's header -> a directory for PATH, or nothing where a compatible version is on PATH already.
 
-A tool is one file, check/tools/<tool>.sh; the comments at its top are its data: version, sources with their checksums,
-or hash-locked Python distributions. Nothing that is downloaded is unpacked or run before its checksum is right.
+A tool is one file, check/tools/<tool>.sh; the comments at its top are its data: what it serves, its version, and where
+it comes from: `source <platform>: URL sha256: SUM`, or `pip:` or `npm:` requirements, which check/locks/ locks by hash
+where the line does not. Nothing that is downloaded is unpacked or run before its checksum is right; downloads are kept,
+and verified each time, since a cache is not to be trusted.
 """
 
 import hashlib
@@ -18,12 +20,20 @@ import tarfile
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import runner
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 Header = dict[str, list[str]]
 PAUSES = (1, 3, 0)  # seconds after each try
+ARCHIVES = (".tar.gz", ".tgz", ".tar.xz")
 
 
 def header(script: Path) -> Header:
@@ -37,23 +47,52 @@ def header(script: Path) -> Header:
     return data
 
 
-def ensure(tool: str, data: Header) -> tuple[Path | None, str]:
+def served(data: Header) -> dict[str, tuple[list[str], list[str]]]:
+    """DPRA action -> the languages that the tool serves in it, and those for which it is the default."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    for key, values in data.items():
+        kind, _, action = key.rpartition(" ")
+        if kind in ("serves", "default for"):
+            languages, default = found.setdefault(action, ([], []))
+            languages += values[0].split()
+            default += values[0].split() if kind == "default for" else []
+    return found
+
+
+def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
     """The directory to put first on PATH (None: it is there already) and the version that will run."""
-    [wanted] = data["version"]
+    tool, wanted = script.stem, data["version"][0]
     present = _version_on_path(data["version-command"][0])
     if compatible(present, wanted):
         return None, present
-    home = _cache() / "dpra" / tool / wanted
+    if "on-path" in data:
+        raise runner.Failed(f"{tool} {wanted} must be there, found {present or 'none'}: {data['on-path'][0]}", "error")
+    locked = hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:8]
+    home = _cache() / "dpra" / tool / f"{wanted}-{locked}"
     complete = home / ".complete"  # written last: a half-made directory is made again
-    if not complete.exists():
-        shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(parents=True)
-        if "pip" in data:
-            _install_distributions(home, data["pip"])
-        else:
-            _install_archive(home / "bin", tool, data)
-        complete.touch()
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(home.with_name(f"{home.name}.lock")):
+        if not complete.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir()
+            locks = script.parent.parent / "locks"
+            if "pip" in data:
+                _install_distributions(home, data["pip"], locks / f"{tool}.txt")
+            elif "npm" in data:
+                _install_packages(home, locks / tool)
+            else:
+                _install_archive(home / "bin", tool, data)
+            complete.touch()
     return home / "bin", wanted
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One at a time: two jobs of a machine, or two hooks, may want the same tool."""
+    with open(path, "w", encoding="utf-8") as file:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def compatible(present: str, wanted: str) -> bool:
@@ -72,7 +111,8 @@ def _version_on_path(command: str) -> str:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("RUNNER_TOOL_CACHE") or os.environ["RUNNER_TEMP"])
+    """Where tools are kept: a developer's own cache, or the machine's, or this job's."""
+    return Path(os.environ.get("DPRA_TOOLS") or os.environ.get("RUNNER_TOOL_CACHE") or os.environ["RUNNER_TEMP"])
 
 
 def _install_archive(bin_directory: Path, tool: str, data: Header) -> None:
@@ -81,28 +121,46 @@ def _install_archive(bin_directory: Path, tool: str, data: Header) -> None:
     if here not in sources:
         raise runner.Failed(f"{tool} has no download for {here}, only for {', '.join(sources)}", "error")
     url, _, wanted = sources[here].split()
-    archive = download(url, wanted)
-    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        member = next((file for file in files if file.isfile() and Path(file.name).name == tool), None)
-        binary = files.extractfile(member) if member else None
-        if not binary:
-            raise runner.Failed(f"{url} has no file {tool} in it", "error")
-        bin_directory.mkdir()
-        target = bin_directory / tool
-        target.write_bytes(binary.read())
-        target.chmod(0o755)
+    content = download(url, wanted)
+    if "unpack" in data:  # the tool needs all that comes with it
+        with tarfile.open(fileobj=io.BytesIO(content)) as files:
+            files.extractall(bin_directory.parent, filter="data")
+        return
+    if url.endswith(ARCHIVES):
+        with tarfile.open(fileobj=io.BytesIO(content)) as files:
+            member = next((file for file in files if file.isfile() and Path(file.name).name == tool), None)
+            binary = files.extractfile(member) if member else None
+            if not binary:
+                raise runner.Failed(f"{url} has no file {tool} in it", "error")
+            content = binary.read()
+    bin_directory.mkdir()
+    target = bin_directory / tool
+    target.write_bytes(content)
+    target.chmod(0o755)
 
 
 def download(url: str, wanted: str) -> bytes:
-    """What the URL gives, if its SHA-256 is the wanted one."""
+    """What the URL gives, or gave before, if its SHA-256 is the wanted one."""
     place = urllib.parse.urlsplit(url)
     if place.scheme != "https" and (place.scheme, place.hostname) != ("http", "127.0.0.1"):
         raise runner.Failed(f"{url}: downloads are made by https only", "error")
+    kept = _downloads() / wanted
+    if kept.is_file() and hashlib.sha256(content := kept.read_bytes()).hexdigest() == wanted:
+        return content
     content = _fetch(url)
     got = hashlib.sha256(content).hexdigest()
     if got != wanted:
         raise runner.Failed(f"{url}: the SHA-256 should be {wanted} but is {got}; nothing was unpacked", "error")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(f".{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(kept)
     return content
+
+
+def _downloads() -> Path:
+    """What a workflow may cache: each thing in it is verified before it is used."""
+    return _cache() / "dpra-downloads"
 
 
 def _fetch(url: str) -> bytes:
@@ -122,18 +180,34 @@ def _platform() -> str:
     return f"{platform.system()}-{machine.get(platform.machine().lower(), platform.machine())}".lower()
 
 
-def _install_distributions(home: Path, locked: list[str]) -> None:
-    requirements = home / "requirements.txt"
-    requirements.write_text("\n".join(locked) + "\n", encoding="utf-8")
+def _install_distributions(home: Path, lines: list[str], lock: Path) -> None:
+    requirements = lock
+    if all("--hash=" in line for line in lines):  # the one file of the tool says it all
+        requirements = home / "requirements.txt"
+        requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
     # The pip that is there installs into the new environment; to give it one of its own takes seconds.
     _run(sys.executable, "-m", "venv", "--without-pip", str(home))
     _run(
         *(sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "--disable-pip-version-check"),
         *("install", "--quiet", "--no-input", "--require-hashes", "--no-deps", "--only-binary", ":all:"),
-        *("--requirement", str(requirements)),
+        *("--cache-dir", str(_downloads() / "pip"), "--requirement", str(requirements)),
     )
 
 
+def _install_packages(home: Path, lock: Path) -> None:
+    for name in ("package.json", "package-lock.json"):
+        shutil.copyfile(lock / name, home / name)
+    _run(
+        *("npm", "ci", "--prefix", str(home), "--cache", str(_downloads() / "npm"), "--ignore-scripts"),
+        *("--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel", "error"),
+    )
+    (home / "bin").symlink_to(Path("node_modules") / ".bin")
+
+
 def _run(*command: str) -> None:
-    if subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode:
+    try:
+        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+    except OSError as problem:
+        raise runner.Failed(f"{command[0]} cannot be run: {problem.strerror}", "error") from problem
+    if code:
         raise runner.Failed(f"the installation failed: {' '.join(command)}", "error")

@@ -84,8 +84,8 @@ def error(text: str, file: str = "", line: int = 0, title: str = "") -> None:
     _command("error", text, file=file, line=line, title=title)
 
 
-def warning(text: str) -> None:
-    _command("warning", text)
+def warning(text: str, file: str = "", line: int = 0, title: str = "") -> None:
+    _command("warning", text, file=file, line=line, title=title)
 
 
 def say(text: str) -> None:

@@ -1,80 +1,145 @@
-"""Runs the tool that does a DPRA action and lets the gate judge its report."""
+"""Runs the tools that do a DPRA action and lets the one gate judge their reports."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import evidence
 import gate
 import install
+import policy
 import runner
 
 TOOLS = Path(__file__).resolve().parent / "tools"
 
 
-def choose(action: str, tool: str, language: str) -> tuple[Path, install.Header]:
-    """The tool that was asked for, or else the one default tool for the action and the language."""
+def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Path, install.Header]]:
+    """The tools that were asked for, or else the one default tool for the action in each language."""
     headers = {script: install.header(script) for script in sorted(TOOLS.glob("*.sh"))}
-    serving = {script: data for script, data in headers.items() if data["action"] == [action]}
-    if tool:
-        fitting = [script for script in serving if script.stem == tool]
-    else:
-        fitting = [script for script, data in serving.items() if "default" in data and _fits(data, language)]
-    if len(fitting) != 1:
-        names = ", ".join(script.stem for script in serving) or "none"
-        asked = f"tool '{tool}'" if tool else f"one default tool, language '{language}'"
-        raise runner.Failed(f"{asked}: not found for {action}; there are: {names}", "error")
-    return fitting[0], serving[fitting[0]]
+    serving = {script: install.served(data).get(action, ([], [])) for script, data in headers.items()}
+    chosen = []
+    for name in names:
+        chosen += [script for script, (served, _) in serving.items() if script.stem == name and served]
+    if not names:
+        for language in languages or ["any"]:
+            fitting = [
+                script
+                for script, (_, default) in serving.items()
+                if {"any", language} & set(default) or (default and not languages)
+            ]
+            chosen += fitting if len(fitting) == 1 else []
+    if not chosen or len(chosen) != len(names or languages or [""]):
+        there = ", ".join(script.stem for script, (served, _) in serving.items() if served) or "none"
+        asked = f"tool '{' '.join(names)}'" if names else f"one default tool, language '{' '.join(languages)}'"
+        raise runner.Failed(f"{asked}: not found for {action}; there are: {there}", "error")
+    return [(script, headers[script]) for script in dict.fromkeys(chosen)]
 
 
-def _fits(data: install.Header, language: str) -> bool:
-    languages = data["languages"][0].split()
-    return not language or "any" in languages or language in languages
-
-
-def run(script: Path, report: Path, path: Path | None) -> int:
+def run(script: Path, private: Path, path: Path | None, **variables: str) -> int:
     """The tool's exit code. What it prints quotes the repository, so the runner is told to obey none of it."""
-    variables = {**os.environ, "SARIF": str(report)}
+    given = {**os.environ, **variables, "SARIF": str(private / "report.sarif"), "CHECK": str(TOOLS.parent)}
+    given |= {"TMPDIR": str(private)}
     if path:
-        variables["PATH"] = f"{path}{os.pathsep}{os.environ['PATH']}"
+        given |= {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "TOOL_HOME": str(path.parent)}
     token = os.urandom(16).hex()
     print(f"::stop-commands::{token}", flush=True)
     try:
-        return subprocess.run(["bash", str(script)], env=variables, check=False).returncode
+        return subprocess.run(["bash", str(script)], env=given, check=False).returncode
     finally:
         print(f"\n::{token}::", flush=True)
 
 
-def main() -> None:
-    action = runner.given("ACTION")
-    with evidence.recorded(action) as facts:
+def suppressed(words: str, target: Path, fail_on: str) -> list[gate.Finding]:
+    """Comments that would let findings through, where the tool cannot be told to pass over them."""
+    text = f"'{words}' in the code lets nothing through: waive the finding in dpra.yml, with a reason and an end"
+    command = ["grep", "-rnIF", "--exclude-dir=.git", "--exclude-dir=node_modules", "--exclude-dir=.github", words, "."]
+    ran = subprocess.run(command, cwd=target, capture_output=True, text=True, errors="replace", check=False)
+    places = [line.split(":", 2)[:2] for line in ran.stdout.splitlines()]
+    return [
+        gate.Finding("high", "inline-suppression", text, file.removeprefix("./"), int(number), fail_on != "critical")
+        for file, number in (place for place in places if len(place) == 2 and place[1].isdecimal())
+    ]
+
+
+def unpacked(target: str, private: Path) -> str:
+    """Where to look: the content of a release that dpra package made, or else the place itself."""
+    archive = Path(target) / "package.zip"
+    if not archive.is_file():
+        if not Path(target).exists():
+            raise runner.Failed(f"the target '{target}' does not exist", "error")
+        return target
+    content = private / "package"
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(content)
+    return str(content)
+
+
+def scan(action: str, script: Path, data: install.Header, kept: Path, given: list[policy.Waiver]) -> set[policy.Waiver]:
+    """Run one tool and publish its verdict; the waivers that it used."""
+    used: set[policy.Waiver] = set()
+    with evidence.recorded(action, tool=script.stem) as facts:
         fail_on = runner.given("FAIL_ON") or "medium"
         if fail_on not in gate.THRESHOLDS:
             raise runner.Failed(f"fail-on is one of {', '.join(gate.THRESHOLDS)}, not '{fail_on}'", "error")
-        script, data = choose(action, runner.given("TOOL"), runner.given("LANGUAGE"))
-        facts["tool"] = script.stem
-        path, facts["version"] = install.ensure(script.stem, data)
-        kept = evidence.directory() / f"{action}.sarif"
-        kept.unlink(missing_ok=True)
+        path, facts["version"] = install.ensure(script, data)
+        known = policy.baseline(Path(file), action) if (file := runner.given("BASELINE")) else Counter[str]()
         private = Path(tempfile.mkdtemp(dir=runner.temp()))  # the report as the tool wrote it may quote a secret
-        code = run(script, private / "report.sarif", path)
+        target = unpacked(runner.given("TARGET") or ".", private)
+        outputs = {"TARGET": target, "ACTION": action, "EVIDENCE": str(evidence.directory())}
+        outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
+        outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
+        code = run(script, private, path, **outputs)
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
-        verdict = gate.sarif(
-            private / "report.sarif", code, ok_codes, fail_on, kept, secrets=action == "secrets-detection"
-        )
-        shutil.rmtree(private)
-        facts["findings"] = verdict.counts
+        secrets = action == "secrets-detection"
+        verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets)
+        if "suppressed by" in data:
+            verdict = gate.with_more(verdict, suppressed(data["suppressed by"][0], Path(target), fail_on))
+        shutil.rmtree(private, ignore_errors=True)
+        judged = policy.judge(verdict, given, known)
+        used = set(judged.used)
+        facts |= {"findings": verdict.counts, **policy.facts(judged)}
         if kept.exists():
             facts["where"] = kept.name
             runner.output("report", str(kept))
-        gate.publish(action, f"{script.stem} {facts['version']}", verdict)
-        if verdict.result != "pass":
-            raise runner.Failed(result=verdict.result)
-        runner.say(f"{action}: {script.stem} {facts['version']} found nothing at or above {fail_on}")
+        (kept.with_suffix(".findings.json")).write_text(
+            json.dumps(policy.listed(action, script.stem, judged.verdict), indent=1) + "\n", encoding="utf-8"
+        )
+        gate.publish(action, f"{script.stem} {facts['version']}", judged.verdict, bool(runner.given("ADVISORY")))
+        if judged.verdict.result != "pass":
+            raise runner.Failed(result=judged.verdict.result)
+        runner.say(f"{action}: {script.stem} {facts['version']} found nothing new at or above {fail_on}")
+    return used
+
+
+def main() -> None:
+    action = runner.given("ACTION")
+    try:
+        chosen = choose(action, runner.given("TOOL").split(), runner.given("LANGUAGE").split())
+        given = policy.waivers(runner.given("WAIVERS") or "[]")
+    except runner.Failed as failed:
+        with evidence.recorded(action):
+            raise failed
+    used: set[policy.Waiver] = set()
+    stopped = False
+    for script, data in chosen:
+        name = action if len(chosen) == 1 else f"{action}.{script.stem}"
+        kept = evidence.directory() / f"{name}.sarif"
+        kept.unlink(missing_ok=True)
+        try:
+            used |= scan(action, script, data, kept, given)
+        except SystemExit:
+            stopped = True  # the other tools are heard, too
+    for waiver in given:
+        if not waiver.expired and waiver not in used and not stopped:
+            runner.warning(f"{waiver} covers nothing: take it away", title=action)
+    sys.exit(1 if stopped else 0)
 
 
 main()

@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import coverage
 import evidence
 import gate
 import runner
@@ -37,6 +38,23 @@ def merge(reports: list[Path], report: Path) -> None:
     ElementTree.ElementTree(whole).write(report, encoding="utf-8")
 
 
+def covered(verdict: gate.Verdict, wanted: float, report: Path) -> tuple[gate.Verdict, float]:
+    """The verdict with that on the coverage, and the coverage in percent."""
+    try:
+        found = coverage.percent(report)
+    except runner.Failed as failed:
+        return gate.Verdict(
+            "error", verdict.counts, (*verdict.findings, gate.Finding("error", "coverage", str(failed)))
+        ), 0
+    runner.summary("line coverage", ("covered", "asked for"), [(f"{found:.1f} %", f"{wanted:g} %")])
+    runner.say(f"line coverage: {found:.1f} %")
+    if found >= wanted:
+        return verdict, round(found, 1)
+    low = gate.Finding("failed", "coverage", f"{found:.1f} % of lines are covered, {wanted:g} % are asked for")
+    result = "fail" if verdict.result == "pass" else verdict.result
+    return gate.Verdict(result, verdict.counts, (*verdict.findings, low)), round(found, 1)
+
+
 def main() -> None:
     action, region = runner.given("ACTION"), runner.given("REGION")
     with evidence.recorded(action, region=region, tool="bash") as facts:
@@ -59,7 +77,9 @@ def main() -> None:
         if report.exists():
             facts["where"] = report.name
             runner.output("report", str(report))
-        gate.publish(action, "", verdict)
+        if wanted := runner.given("COVERAGE"):
+            verdict, facts["coverage"] = covered(verdict, float(wanted), Path(variables["COVERAGE_REPORT"]))
+        gate.publish(action, "", verdict, bool(runner.given("ADVISORY")))
         if verdict.result != "pass":
             raise runner.Failed(result=verdict.result)
 

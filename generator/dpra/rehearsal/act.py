@@ -74,6 +74,7 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_MAX_ATTEMPTS": "1",
         "DOCKER_HOST": "unix:///nonexistent",
+        "DPRA_TOOLS": str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")),
         "HOME": str(work),
         "LANG": "C.UTF-8",
         "PATH": f"{shell(work)}{os.pathsep}{tools()}",
@@ -81,6 +82,8 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
     }
     if offline:
         own |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
+        own |= {"TRIVY_CACHE_DIR": str(work / "trivy"), "TRIVY_OFFLINE_SCAN": "true", "TRIVY_SKIP_DB_UPDATE": "true"}
+        own |= {"PIP_NO_INDEX": "1", "NPM_CONFIG_OFFLINE": "true"}
     else:
         own |= {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)}
         if "PIP_CONFIG_FILE" not in own and (mine := Path.home() / ".config" / "pip" / "pip.conf").is_file():

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from . import act, dialect, stage
+from . import act, advisories, dialect, stage
 from .accounts import Spec, bootstrap, deployments
 from .aws import Cloud
 from .oidc import Issuer
@@ -33,6 +33,7 @@ def rehearse(
     *,
     only: Collection[str] = (),
     offline: bool = False,
+    keep: Path | None = None,
     show: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Run the repository's generated pipeline on this machine.
@@ -43,6 +44,7 @@ def rehearse(
         stages: job id -> DPRA stage.
         only: stages or jobs to run, with all that they need; empty for everything.
         offline: fetch nothing; what is installed beside dpra counts as installed.
+        keep: a folder that does not exist yet, for the run's artifacts.
         show: is given progress, a line at a time.
 
     Raises:
@@ -75,8 +77,12 @@ def rehearse(
             record = Record(workflow, show)
             arguments = act.command(work, stage.runner_labels(workflow), stand_ins, spec.repository)
             env = act.environment(work, cloud.url, offline)
+            if offline:
+                advisories.write(work / "trivy")
             code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
             deployed = deployments(spec) if accounts else []
+        if keep:
+            shutil.copytree(work / "artifacts", keep)
         evidence = tuple(
             json.loads(line)
             for path in sorted((work / "artifacts").glob("evidence-*/evidence.jsonl"))
@@ -126,6 +132,7 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
             found.append(f"services of {job} ({', '.join(services)}): not started; this machine's own are used")
     if offline:
         found.append("pip: what is installed beside dpra counts as installed")
+        found.append("trivy's database of vulnerabilities: the few advisories of dpra's own, not today's")
     else:
         found.append("the network is open to the jobs, by the proxy and registry settings of your environment")
     return tuple(found)

@@ -38,9 +38,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Number:
-    """A whole number, at least `least`."""
+    """A whole number, at least `least`, at most `most`."""
 
     least: int
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ USES = Text(
 STACK = Text("a CloudFormation stack name: letters, digits, hyphens", r"[A-Za-z][A-Za-z0-9-]*", 100)
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
 VERSION = Text("a version, such as 3.12 or 22.x, in quotes", r"[0-9A-Za-z][\w.+*-]*")
+DATE = Text("a day, such as 2027-01-31", r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+RULE = Text("the id of a rule or of a vulnerability", r"[A-Za-z0-9][\w./:@()-]*")
 CRON = Text("a cron expression of five fields", r"[0-9*,/-]+ [0-9*,/-]+ [0-9*,/-]+ [0-9A-Z*,/-]+ [0-9A-Z*,/-]+")
 TIMEZONE = Text("a time zone, such as Europe/Berlin", r"UTC|[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_+-]+){1,2}")
 SCOPES = tuple(  # of GITHUB_TOKEN, but for those that dpra gives itself: contents and id-token
@@ -179,7 +182,29 @@ class Action:
         default="",
         example='python -m pytest tests/unit --junitxml "$JUNIT_FILE"',
     )
-    tool: str = key(TOOL, "The tool of a check.", default="", example="bandit")
+    tool: tuple[str, ...] = key(
+        ListOf(TOOL, or_one=True),
+        "The tool of a check; several where it looks at several languages. docs/tools.md lists them.",
+        default=(),
+        example="semgrep",
+    )
+    file: str = key(PATH, "What the tool looks at or runs, where it does not find it by itself.", default="")
+    fail_on: str = key(
+        Choice(("critical", "high", "medium", "low", "any")),
+        "The lowest severity of a finding that fails the check. Left out: as `dpra plan` shows.",
+        default="",
+        example="critical",
+    )
+    advisory: bool = key(
+        Flag(), "It only warns. Needs a reason; the evidence counts it as an exception.", default=False, example="true"
+    )
+    reason: str = key(LINE, "Why it only warns.", default="", example="no parser for our dialect yet")
+    coverage: int = key(
+        Number(0, 100),
+        "The lowest line coverage of the unit tests, in percent; their $COVERAGE_REPORT must be there then.",
+        default=0,
+        example="80",
+    )
     reports: str = key(
         GLOB,
         "Where the test command leaves its JUnit reports, if not in $JUNIT_FILE; seen from its working directory.",
@@ -194,7 +219,18 @@ class Action:
     working_directory: str = key(PATH, "Where the command runs. Left out: the component's.", default="")
     before: tuple[Step, ...] = key(ListOf(Model(Step)), "Steps of your own right before it.", default=())
     after: tuple[Step, ...] = key(ListOf(Model(Step)), "Steps of your own right after it.", default=())
-    later = ("advisory", "baseline", "fail-on", "reason", "waivers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """A finding that may pass for some time. An expired one fails the check, one that covers nothing is warned of."""
+
+    check: str = key(Word("checks"), "The check that finds it.", example="sca")
+    rule: str = key(RULE, "Its rule, or the id of the vulnerability.", example="CVE-2021-44228")
+    path: str = key(GLOB, "Where. Left out: everywhere; a secret's waiver needs it.", default="", example="legacy/**")
+    reason: str = key(LINE, "Why it may pass.", example="not reachable; mended with the next release")
+    owner: str = key(LINE, "Who answers for it.", example="'@acme/payments'")
+    until: str = key(DATE, "The last day on which it may, UTC.", example='"2027-01-31"')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -343,6 +379,16 @@ class Spec:
     actions: Mapping[str, Action] = key(
         MapOf("actions", Model(Action)), "What to do otherwise than by default, by DPRA action.", default=dict
     )
+    waivers: tuple[Waiver, ...] = key(
+        ListOf(Model(Waiver)), "Findings that may pass for some time.", default=(), example="[]"
+    )
+    baseline: str = key(
+        PATH,
+        "Findings that were there when dpra was adopted, a file that `dpra baseline` makes. They do not fail; new ones "
+        "do.",
+        default="",
+        example=".github/dpra-baseline.json",
+    )
     owners: tuple[str, ...] = key(
         ListOf(OWNER),
         "Who must review a change of dpra.yml, the workflows and the vendored actions (CODEOWNERS).",
@@ -352,9 +398,7 @@ class Spec:
     unmanaged: tuple[str, ...] = key(
         ListOf(PATH), "Generated files that dpra leaves to you: it neither writes nor compares them.", default=()
     )
-    later = (
-        "artifact bake channels freeze github metrics notifications profile signing survey waivers windows"
-    ).split()
+    later = ("artifact bake channels freeze github metrics notifications profile signing survey windows").split()
 
 
 def name_of(field_: Any) -> str:

@@ -16,6 +16,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from dpra.spec.models import (
     ACCOUNT,
+    DATE,
     Choice,
     Expression,
     Flag,
@@ -162,9 +163,10 @@ class _Reader:
     def _scalar(self, node: ScalarNode, tag: str, kind: Any, path: str) -> Any:
         value: str = node.value
         match kind:
-            case Number(least):
-                if tag == "int" and node.style is None and re.fullmatch(r"[0-9]{1,18}", value) and int(value) >= least:
-                    return int(value)
+            case Number(least, most):
+                number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else -1
+                if tag == "int" and node.style is None and number >= least and (most is None or number <= most):
+                    return number
                 return self._problem(node, path, f"must be {_says(kind)}, without quotes")
             case Flag():
                 if tag == "bool" and node.style is None and value in ("true", "false"):
@@ -182,7 +184,7 @@ class _Reader:
             case Text(_, pattern, longest, expression):
                 if kind is ACCOUNT:
                     return self._account(node, path)
-                if tag != "str":
+                if tag != "str" and not (tag == "timestamp" and kind is DATE):
                     return self._problem(node, path, f"must be {_says(kind)}; put {_shown(value)} in quotes")
                 if _CONTROL.search(value):
                     return self._problem(node, path, "has a control character")
@@ -317,8 +319,8 @@ def _says(kind: Any) -> str:
     match kind:
         case Text(says):
             return says
-        case Number(least):
-            return f"a whole number of at least {least}"
+        case Number(least, most):
+            return f"a whole number of at least {least}" + (f", at most {most}" if most is not None else "")
         case Flag():
             return "true or false"
         case Word(words):

@@ -42,8 +42,8 @@ def _kind(kind: Any, path: str, words: Words, todo: list[tuple[str, Any]]) -> st
     match kind:
         case Text(says):
             return says
-        case Number(least):
-            return f"a whole number from {least}"
+        case Number(least, most):
+            return f"a whole number from {least}" + (f" to {most}" if most is not None else "")
         case Flag():
             return "`true` or `false`"
         case Choice(of):

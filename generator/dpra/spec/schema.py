@@ -37,8 +37,8 @@ def _kind(kind: Any, words: Words, models: dict[str, Any]) -> dict[str, Any]:
     match kind:
         case Text(_, pattern, longest):
             return {"type": "string", "pattern": f"^(?:{pattern})$", "maxLength": longest}
-        case Number(least):
-            return {"type": "integer", "minimum": least}
+        case Number(least, most):
+            return {"type": "integer", "minimum": least} | ({} if most is None else {"maximum": most})
         case Flag():
             return {"type": "boolean"}
         case Choice(of):

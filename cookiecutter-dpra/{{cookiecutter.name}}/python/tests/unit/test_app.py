@@ -1,7 +1,8 @@
 import json
 
-import app
 import pytest
+
+import app
 
 
 def order(*items: tuple[int, int]) -> dict:

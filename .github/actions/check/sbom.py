@@ -1,0 +1,49 @@
+"""Judges the two SBOMs in $EVIDENCE, and writes what is wrong with them to $SARIF.
+
+They must be CycloneDX and SPDX, and list components where packages lie: an SBOM without any is what a scanner writes
+that saw nothing.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+EVIDENCE = Path(os.environ["EVIDENCE"])
+
+
+def read(name: str) -> Any:
+    return json.loads((EVIDENCE / name).read_bytes())
+
+
+def packages() -> list[Path]:
+    """What tells without any scanner that there are packages."""
+    patterns = ("*.dist-info/METADATA", "node_modules/*/package.json", "*.jar", "*.tar")
+    return sorted(path for pattern in patterns for path in Path().rglob(pattern))
+
+
+def main() -> None:
+    cyclonedx, spdx = read("sbom.cdx.json"), read("sbom.spdx.json")
+    found = []
+    if cyclonedx.get("bomFormat") != "CycloneDX" or not str(spdx.get("spdxVersion", "")).startswith("SPDX-"):
+        sys.exit("the SBOMs are not CycloneDX and SPDX")
+    libraries = [one for one in cyclonedx.get("components") or [] if one.get("type") not in ("file", "application")]
+    there = packages()
+    if there and not libraries:
+        text = f"the SBOM lists not one component, but here is {there[0]}"
+        found.append({"rule": "no-components", "severity": "high", "text": text})
+    if not any(one.get("versionInfo") for one in spdx.get("packages") or []) and libraries:
+        found.append({"rule": "no-packages", "severity": "high", "text": "the SPDX document lists not one package"})
+    for one in libraries:
+        if not one.get("version"):
+            text = f"{one.get('name')}: no version"
+            found.append({"rule": "no-version", "severity": "low", "text": text, "file": ""})
+    print(f"{len(libraries)} components")
+    lines = "".join(json.dumps(one) + "\n" for one in found)
+    helper = Path(__file__).with_name("sarif.py")
+    subprocess.run([sys.executable, str(helper), sys.argv[1]], input=lines, text=True, check=True)
+
+
+main()

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# CloudFormation against the rules of AWS Control Tower, with the severities that AWS gives them; what the input `file`
+# names (a template, or a folder such as cdk.out), else infrastructure/*.yml. A repository's own rules: policies/*.guard.
+# default for policy-as-code: cloudformation cdk
+# version: 3.1.1
+# version-command: none; the rules come along
+# ok-exit-codes: 0
+# suppressed by: SuppressedRules
+# unpack: all
+# source linux-x64: https://registry.npmjs.org/@cdklabs/cdk-validator-cfnguard/-/cdk-validator-cfnguard-0.0.62.tgz sha256: 660c14562d4c79d524d0623d80d494e41797acae9da23ecb10915d7f66ada80c
+# source linux-arm64: https://registry.npmjs.org/@cdklabs/cdk-validator-cfnguard/-/cdk-validator-cfnguard-0.0.62.tgz sha256: 660c14562d4c79d524d0623d80d494e41797acae9da23ecb10915d7f66ada80c
+set -euo pipefail
+cd "$TARGET"
+shopt -s nullglob
+machine=x86_64
+case $(uname -m) in aarch64 | arm64) machine=aarch64 ;; esac
+guard=$TOOL_HOME/package/bin/ubuntu/$machine/cfn-guard
+rules=$TOOL_HOME/package/rules/control-tower
+chmod +x "$guard"
+templates=("${TOOL_FILE:-}")
+[[ -n ${TOOL_FILE:-} ]] || templates=(infrastructure/*.y*ml infrastructure/*.json)
+if [[ -d ${templates[0]:-} ]]; then templates=("${templates[0]}"/*.template.json); fi
+if ((${#templates[@]} == 0)); then
+  echo "There is no template to look at." >&2
+  exit 65
+fi
+own=(policies/*.guard)
+python3 - "$guard" "$rules" "${templates[@]}" -- "${own[@]}" <<'PYTHON'
+import json, os, re, subprocess, sys
+from pathlib import Path
+
+guard, rules, *rest = sys.argv[1:]
+templates, own = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
+severities = {}
+for file in Path(rules, "cfn-guard").glob("*/*.guard"):
+    metadata = Path(rules, "metadata", file.parent.name, f"{file.stem}.metadata.json")
+    severity = json.loads(metadata.read_bytes())["Severity"].lower()
+    severities |= {name.upper(): severity for name in re.findall(r"^rule (\w+) when", file.read_text(), re.MULTILINE)}
+scores = {"critical": "9.5", "high": "8.0", "medium": "5.0", "low": "2.0"}
+runs = []
+# The rules want a literal string: the account's own id is one, though it is known at deployment only.
+own_account = re.compile(r"""!Ref ["']?AWS::AccountId["']?|\{\s*"Ref"\s*:\s*"AWS::AccountId"\s*\}""")
+for template in templates:
+    resolved = Path(os.environ["TMPDIR"], Path(template).name)
+    resolved.write_text(own_account.sub('"111111111111"', Path(template).read_text(encoding="utf-8")), encoding="utf-8")
+    words = [guard, "validate", "--structured", "--output-format", "sarif", "--show-summary", "none"]
+    words += [word for rule in (f"{rules}/cfn-guard", *own) for word in ("--rules", rule)] + ["--data", str(resolved)]
+    ran = subprocess.run(words, capture_output=True, text=True)
+    sys.stderr.write(ran.stderr)
+    if ran.returncode not in (0, 19) or ran.stderr:  # 19: not compliant. What cannot be parsed is said on stderr only
+        sys.exit(70)
+    [run] = json.loads(ran.stdout)["runs"]
+    seen, results = set(), []
+    for result in run["results"]:
+        for location in result["locations"]:
+            location["physicalLocation"]["artifactLocation"]["uri"] = template
+        line = result["locations"][0]["physicalLocation"]["region"]["startLine"]
+        severity = severities.get(result["ruleId"], "high")
+        result["properties"] = {"security-severity": scores[severity]}
+        result["message"]["text"] = result["message"]["text"].split(" Value traversed to ")[0]
+        if (result["ruleId"], line) not in seen:
+            results.append(result)
+        seen.add((result["ruleId"], line))
+    runs.append({**run, "results": results})
+Path(os.environ["SARIF"]).write_text(json.dumps({"version": "2.1.0", "runs": runs}))
+PYTHON

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Secrets in the files that git knows: not in the history, where gitleaks looks.
+# serves secrets-detection: any
+# version: 1.5.0
+# version-command: detect-secrets --version
+# ok-exit-codes: 0
+# pip: detect-secrets==1.5.0
+set -euo pipefail
+git rev-parse --verify HEAD >/dev/null # no repository: nothing would be looked at
+detect-secrets scan --no-verify --disable-filter detect_secrets.filters.allowlist.is_line_allowlisted > "$TMPDIR/found.json"
+python3 -c '
+import json, sys
+for file, found in json.load(open(sys.argv[1], encoding="utf-8"))["results"].items():
+    for one in found:
+        print(json.dumps({"rule": one["type"], "severity": "critical", "text": one["type"], "file": file,
+                          "line": one["line_number"]}))
+' "$TMPDIR/found.json" | python3 "$CHECK/sarif.py" detect-secrets

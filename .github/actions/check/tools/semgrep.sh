@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# Weaknesses by dpra's own rules (check/rules/semgrep), and by those that a repository has in policies/semgrep/. Nothing is
+# fetched. A file that cannot be parsed is a finding; `nosemgrep` lets nothing through: waive it in dpra.yml.
+# default for sast: node java go cdk
+# serves sast: python
+# version: 1.182.0
+# version-command: semgrep --version
+# ok-exit-codes: 0
+# pip: semgrep==1.182.0
+set -euo pipefail
+cd "$TARGET"
+export SEMGREP_SEND_METRICS=off SEMGREP_ENABLE_VERSION_CHECK=0 SEMGREP_SETTINGS_FILE=$TMPDIR/settings.yml
+export SEMGREP_LOG_FILE=$TMPDIR/semgrep.log
+patterns=()
+for language in $DPRA_LANGUAGE; do
+  case $language in
+    python) patterns+=('*.py') ;;
+    node | cdk) patterns+=('*.js' '*.mjs' '*.cjs' '*.jsx' '*.ts' '*.tsx') ;;
+    java) patterns+=('*.java') ;;
+    go) patterns+=('*.go') ;;
+  esac
+done
+((${#patterns[@]} > 0)) || patterns=('*.py' '*.js' '*.mjs' '*.cjs' '*.ts' '*.java' '*.go')
+names=()
+for pattern in "${patterns[@]}"; do names+=(-o -name "$pattern"); done
+mapfile -d '' -t files < <(find . -type f \( "${names[@]:1}" \) -not -path './.github/*' -not -path './.git/*' \
+  -not -path '*/node_modules/*' -not -path '*/.venv/*' -not -path '*/cdk.out/*' -print0)
+if ((${#files[@]} == 0)); then
+  echo "There is no file of ${DPRA_LANGUAGE:-any language} to look at." >&2
+  exit 65
+fi
+rules=(--config "$CHECK/rules/semgrep")
+if [[ -d policies/semgrep ]]; then rules+=(--config policies/semgrep); fi
+# semgrep passes over what it cannot parse and says nothing: so the languages' own parsers look first. Runners have them.
+broken=$TMPDIR/broken
+: > "$broken"
+java=()
+for file in "${files[@]}"; do
+  case $file in
+    *.js | *.mjs | *.cjs) node --check "$file" 2> /dev/null || node --input-type module --check < "$file" 2> /dev/null ;;
+    *.go) "$(command -v gofmt || echo "$(go env GOROOT)/bin/gofmt")" -e "$file" > /dev/null ;;
+    *.py) python3 -c 'import ast, pathlib, sys; ast.parse(pathlib.Path(sys.argv[1]).read_bytes())' "$file" ;;
+    *.java) java+=("$file") ;;
+  esac || printf '%s\n' "$file" >> "$broken"
+done
+if ((${#java[@]} > 0)); then
+  said=$(javac -proc:none -XDshould-stop.ifNoError=PARSE -d "$TMPDIR" "${java[@]}" 2>&1) || {
+    printf '%s\n' "$said" >&2
+    sed -nE 's/^(.+\.java):[0-9]+: error: .*/\1/p' <<< "$said" | sort -u >> "$broken"
+    [[ -s $broken ]] || exit 70
+  }
+fi
+code=0
+# Files by name: neither .semgrepignore nor git's own ignoring hides one.
+printf '%s\0' "${files[@]}" | xargs -0 semgrep scan "${rules[@]}" --metrics off --disable-version-check --disable-nosem \
+  --no-git-ignore --scan-unknown-extensions --max-target-bytes 0 --timeout 60 --quiet --strict --json \
+  --output "$TMPDIR/found.json" || code=$?
+((code <= 3)) && [[ -s $TMPDIR/found.json ]] || exit 70
+python3 - "$TMPDIR/found.json" "$broken" <<'PYTHON' | python3 "$CHECK/sarif.py" semgrep
+import json, sys
+said = json.load(open(sys.argv[1], encoding="utf-8"))
+severities = {"ERROR": "high", "CRITICAL": "critical", "HIGH": "high", "WARNING": "medium", "MEDIUM": "medium"}
+for one in said["results"]:
+    extra = one["extra"]
+    print(json.dumps({"rule": one["check_id"].rsplit(".", 1)[-1], "severity": severities.get(extra["severity"], "low"),
+                      "text": extra["message"], "file": one["path"].removeprefix("./"), "line": one["start"]["line"]}))
+unseen = {str(one.get("path") or ""): str(one.get("message"))[:300] for one in said["errors"]}
+for file in open(sys.argv[2], encoding="utf-8", errors="surrogateescape").read().splitlines():
+    unseen[file] = "it cannot be parsed, so it was not looked at"
+for file, text in unseen.items():
+    print(json.dumps({"rule": "not-parsed", "severity": "high", "text": text, "file": file.removeprefix("./")}))
+if not said["paths"]["scanned"]:
+    sys.exit("semgrep scanned nothing")
+PYTHON

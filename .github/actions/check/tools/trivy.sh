@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Known vulnerabilities and licences of dependencies, SBOMs, vulnerabilities of images, and misconfigured infrastructure.
+# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off.
+# default for sca: any
+# default for sbom: any
+# default for licence-policy: any
+# default for vulnerability-assessment: container
+# default for policy-as-code: terraform
+# serves policy-as-code: cloudformation cdk
+# serves code-quality: container
+# version: 0.75.0
+# version-command: trivy --version
+# ok-exit-codes: 0
+# suppressed by: trivy:ignore
+# source linux-x64: https://github.com/aquasecurity/trivy/releases/download/v0.75.0/trivy_0.75.0_Linux-64bit.tar.gz sha256: c6e65abddb348e25f10549df887045629cf28cc72453cd1c63acb717316b3f3f
+# source linux-arm64: https://github.com/aquasecurity/trivy/releases/download/v0.75.0/trivy_0.75.0_Linux-ARM64.tar.gz sha256: a1ee9f6ffb7d112b64ff726a2a0717c21175c1114361391f4a132956751a13b3
+set -euo pipefail
+cd "$TARGET"
+: > "$TMPDIR/empty.yaml"
+common=(--config "$TMPDIR/empty.yaml" --ignorefile "$TMPDIR/empty.yaml" --disable-telemetry --skip-version-check --quiet)
+common+=(--skip-dirs .github/actions/dpra)
+sarif=(--format sarif --output "$SARIF")
+json=$TMPDIR/found.json
+content=fs # what manifests and lock files name
+[[ $PACKED == no ]] || content=rootfs # what is really there
+
+case $ACTION in
+  sca)
+    # By way of its own JSON: the SARIF does not tell whether there was anything to look at.
+    trivy fs "${common[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
+    python3 "$CHECK/manifests.py" "$json" || exit 65
+    trivy convert --quiet "${sarif[@]}" "$json"
+    ;;
+  licence-policy)
+    trivy "$content" "${common[@]}" --scanners license "${sarif[@]}" .
+    ;;
+  vulnerability-assessment)
+    image=$(find . -name '*.tar' -print -quit)
+    if [[ -z $image ]]; then
+      echo "There is no image (*.tar) to look at." >&2
+      exit 65
+    fi
+    trivy image "${common[@]}" --scanners vuln --ignore-unfixed "${sarif[@]}" --input "$image"
+    ;;
+  policy-as-code | code-quality)
+    what=terraform
+    case " $DPRA_LANGUAGE " in
+      *" container "*) what=dockerfile ;;
+      *" cloudformation "* | *" cdk "*) what=cloudformation ;;
+    esac
+    # A template that cannot be parsed is passed over: cfn-lint, terraform or hadolint says that.
+    trivy config "${common[@]}" --skip-check-update --misconfig-scanners "$what" --format json --output "$json" \
+      "${TOOL_FILE:-.}"
+    python3 -c 'import json, sys
+if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing to look at, or it cannot be parsed.")' "$json" || exit 65
+    trivy convert --quiet "${sarif[@]}" "$json"
+    ;;
+  sbom)
+    image=$(find . -maxdepth 1 -name '*.tar' -print -quit)
+    look=("$content" "${common[@]}" --scanners license .)
+    [[ -z $image || $PACKED == no ]] || look=(image "${common[@]}" --scanners license --input "$image")
+    trivy "${look[@]}" --format cyclonedx --output "$EVIDENCE/sbom.cdx.json"
+    trivy "${look[@]}" --format spdx-json --output "$EVIDENCE/sbom.spdx.json"
+    python3 "$CHECK/sbom.py" trivy
+    ;;
+esac
