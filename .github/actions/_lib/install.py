@@ -63,7 +63,7 @@ def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
     """The directory to put first on PATH (None: it is there already) and the version that will run."""
     tool, wanted = script.stem, data["version"][0]
     present = _version_on_path(data["version-command"][0])
-    if compatible(present, wanted):
+    if compatible(present, wanted, data.get("oldest", [wanted])[0]):
         return None, present
     if "on-path" in data:
         raise runner.Failed(f"{tool} {wanted} must be there, found {present or 'none'}: {data['on-path'][0]}", "error")
@@ -95,10 +95,10 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def compatible(present: str, wanted: str) -> bool:
-    """The same major version, and not older."""
-    have, want = ([int(part) for part in version.split(".") if part] for version in (present, wanted))
-    return bool(have) and have[0] == want[0] and have >= want
+def compatible(present: str, wanted: str, oldest: str) -> bool:
+    """The same major version and not older; or one of those between, back to the oldest that was executed."""
+    have, want, least = ([int(part) for part in version.split(".") if part] for version in (present, wanted, oldest))
+    return bool(have) and ((have[0] == want[0] and have >= want) or least <= have < want)
 
 
 def _version_on_path(command: str) -> str:
@@ -117,7 +117,7 @@ def _cache() -> Path:
 
 def _install_archive(bin_directory: Path, tool: str, data: Header) -> None:
     sources = {key.removeprefix("source "): value[0] for key, value in data.items() if key.startswith("source ")}
-    here = _platform()
+    here = "any" if "any" in sources else _platform()
     if here not in sources:
         raise runner.Failed(f"{tool} has no download for {here}, only for {', '.join(sources)}", "error")
     url, _, wanted = sources[here].split()

@@ -2,6 +2,7 @@
 # SBOMs, as CycloneDX and SPDX.
 # serves sbom: any
 # version: 1.54.0
+# oldest: 1.18.1
 # version-command: syft version
 # ok-exit-codes: 0
 # source linux-x64: https://github.com/anchore/syft/releases/download/v1.54.0/syft_1.54.0_linux_amd64.tar.gz sha256: 54a87372498168b2d033e876fd41fa4e8035b872699e525a57046e1f2f09c860
