@@ -36,7 +36,7 @@ class Stage:
     limit: int
     environment: bool
     most_regions: int | None  # how many of the component's regions it takes by itself; None: all
-    roles: Mapping[str, str]  # GitHub environment -> what its role may do: deploy or observe
+    roles: Mapping[str, str]  # GitHub environment -> what its role may do: store, deploy or observe
     jobs: tuple[str, ...]
     actions: tuple[Action, ...]
 

@@ -41,7 +41,7 @@ def make(found: Found, region: str, choose: Choose, ignored: Collection[str] = (
         ignored: those of the `FIXED` paths that git would not commit.
     """
     assumed: list[tuple[str, str, str]] = []
-    unknown = ["the AWS accounts of beta, gamma and prod: write them in place of the words in environments"]
+    unknown = ["the AWS accounts of build, beta, gamma and prod: write them in place of the words in environments"]
     notes: list[str] = []
 
     def assume(key: str, value: Any, why: str) -> str:
@@ -66,7 +66,10 @@ def make(found: Found, region: str, choose: Choose, ignored: Collection[str] = (
         f"regions: [{region or 'us-east-1'}]"
         + assume("regions", region or "us-east-1", "AWS_REGION" if region else "a guess"),
         "environments: # one AWS account each, as DPRA asks",
-        *(f'  {name}: {{account: "the account id of {name}, 12 digits"}}' for name in ("beta", "gamma", "prod")),
+        *(
+            f'  {name}: {{account: "the account id of {name}, 12 digits"}}'
+            for name in ("build", "beta", "gamma", "prod")
+        ),
     ]
     if found.owners:
         lines.append(f"owners: {_value(found.owners)}" + assume("owners", list(found.owners), "CODEOWNERS"))

@@ -64,6 +64,17 @@ class Plan:
         return self.spec.deploy.stack or self.spec.name
 
     @property
+    def store(self) -> str:
+        """The bucket in which the release is stored, once."""
+        return bucket_name(self, "build", self.regions("build")[0])
+
+    @property
+    def signing_key(self) -> str:
+        """The ARN of the alias of the key that signs the release."""
+        account, region = self.spec.environments["build"].account, self.regions("build")[0]
+        return f"arn:aws:kms:{region}:{account}:{key_alias(self)}"
+
+    @property
     def language(self) -> Mapping[str, Any]:
         """The language's defaults."""
         row: Mapping[str, Any] = resources.data("languages.yml")[self.spec.language]
@@ -314,6 +325,21 @@ def role_arn(plan: Plan, stage: str, environment: str) -> str:
 def bucket_name(plan: Plan, stage: str, region: str) -> str:
     """The bucket from which CloudFormation takes the release in one account and region."""
     return f"dpra-{plan.spec.name}-{plan.spec.environments[stage].account}-{region}"
+
+
+def key_alias(plan: Plan) -> str:
+    """The alias of the key that signs the component's releases."""
+    return f"alias/dpra-{plan.spec.name}"
+
+
+def deploying_roles(plan: Plan) -> list[str]:
+    """The ARNs of the roles that read and verify a release."""
+    return [
+        role_arn(plan, stage.id, environment)
+        for stage in plan.catalogue.stages
+        for environment, duty in stage.roles.items()
+        if duty == "deploy"
+    ]
 
 
 def subjects(spec: Spec, environment: str) -> list[str]:

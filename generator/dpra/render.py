@@ -81,7 +81,8 @@ def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
         yield f"{plan.spec.pipeline}/{name}", f".github/workflows/{name}"
     for stage in plan.catalogue.environments:
         yield f"infrastructure/roles.yml:{stage}", f"infrastructure/dpra/{stage}.yml"
-    yield "infrastructure/store.yml", "infrastructure/dpra/store.yml"
+    for name in ("store", "artifacts"):
+        yield f"infrastructure/{name}.yml", f"infrastructure/dpra/{name}.yml"
     # templates/repository/ lies as the repository does.
     for path in sorted((resources.TEMPLATES / "repository").rglob("*")):
         if path.is_file():
@@ -259,6 +260,9 @@ def _render(plan: Plan, template: str) -> str:
         "role": lambda stage, environment: planning.role_arn(plan, stage, environment),
         "role_name": lambda environment: planning.role_name(plan, environment),
         "execution_role": lambda stage: planning.role_arn(plan, stage, f"{stage}-execution"),
+        "key_alias": planning.key_alias(plan),
+        "deploying_roles": planning.deploying_roles(plan),
+        "deploying_accounts": [role.split(":")[4] for role in dict.fromkeys(planning.deploying_roles(plan))],
         "bucket": lambda stage: scalar.Raw(planning.bucket_name(plan, stage, "${{ matrix.region }}")),
         "logical_id": lambda environment: environment.title().replace("-", "") + "Role",
         "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),

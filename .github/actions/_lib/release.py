@@ -1,17 +1,21 @@
 """A release: a directory with package.zip, template.yml and release.json, which says what the other two are.
 
-The SHA-256 of release.json is the digest by which the release is known from build to production.
+The SHA-256 of release.json is the digest by which the release is known from build to production. Beside it lie its
+SBOMs and, once it is stored, its provenance: a statement of digest, commit and repository id, and its signature.
 """
 
 import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import runner
 
 MANIFEST = "release.json"
 FILES = ("package.zip", "template.yml")
+SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
+PROVENANCE, SIGNATURE = "provenance.json", "provenance.sig"
 
 
 def describe(directory: Path, component: str) -> str:
@@ -29,7 +33,7 @@ def describe(directory: Path, component: str) -> str:
 def verify(directory: Path, digest: str, component: str) -> None:
     """Fail unless this is the release of that digest, built from this commit for this component, and nothing else."""
     names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    if names != sorted((MANIFEST, *FILES)):
+    if set(names) - {*SBOMS, PROVENANCE, SIGNATURE} != {MANIFEST, *FILES}:
         raise runner.Failed(
             f"the release should be {MANIFEST}, {', '.join(FILES)}, but is {', '.join(names) or 'empty'}"
         )
@@ -46,6 +50,77 @@ def verify(directory: Path, digest: str, component: str) -> None:
         raise runner.Failed(f"the release is of commit {manifest['commit']}, this run is of {os.environ['GITHUB_SHA']}")
     if manifest["component"] != component:
         raise runner.Failed(f"the release is of component '{manifest['component']}', not '{component}'")
+
+
+def statement(directory: Path, digest: str) -> dict[str, Any]:
+    """What is signed: an in-toto statement with SLSA provenance (https://slsa.dev/spec/v1.0/provenance)."""
+    server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ["GITHUB_REPOSITORY"]
+    sboms = [
+        {"name": name, "digest": {"sha256": _sha256(directory / name)}} for name in SBOMS if (directory / name).exists()
+    ]
+    source = {"uri": f"git+{server}/{repository}", "digest": {"gitCommit": os.environ["GITHUB_SHA"]}}
+    return {
+        "_type": "https://in-toto.io/Statement/v1",
+        "subject": [{"name": MANIFEST, "digest": {"sha256": digest}}],
+        "predicateType": "https://slsa.dev/provenance/v1",
+        "predicate": {
+            "buildDefinition": {
+                "buildType": "https://actions.github.io/buildtypes/workflow/v1",
+                "externalParameters": {
+                    "workflow": {
+                        "repository": f"{server}/{repository}",
+                        "ref": os.environ.get("GITHUB_REF", ""),
+                        "path": os.environ.get("GITHUB_WORKFLOW_REF", "")
+                        .partition("@")[0]
+                        .removeprefix(f"{repository}/"),
+                    }
+                },
+                "internalParameters": {"github": {"repository_id": os.environ.get("GITHUB_REPOSITORY_ID", "")}},
+                "resolvedDependencies": [source],
+            },
+            "runDetails": {
+                "builder": {"id": f"{server}/actions/runner/{os.environ.get('RUNNER_ENVIRONMENT', '')}"},
+                "metadata": {
+                    "invocationId": f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
+                    f"/attempts/{os.environ['GITHUB_RUN_ATTEMPT']}"
+                },
+                "byproducts": sboms,
+            },
+        },
+    }
+
+
+def verify_statement(directory: Path, digest: str) -> None:
+    """Fail unless the provenance is of this digest, commit and repository, and of the SBOMs beside it.
+
+    Its signature has been verified: what it says is what the signing job said."""
+    try:
+        said = json.loads((directory / PROVENANCE).read_bytes())
+        build = said["predicate"]["buildDefinition"]
+        [subject], [source] = said["subject"], build["resolvedDependencies"]
+        sboms = {one["name"]: one["digest"]["sha256"] for one in said["predicate"]["runDetails"]["byproducts"]}
+        pairs = {
+            "digest": (subject["digest"]["sha256"], digest),
+            "commit": (source["digest"]["gitCommit"], os.environ["GITHUB_SHA"]),
+            "repository": (
+                build["externalParameters"]["workflow"]["repository"].removeprefix(
+                    os.environ.get("GITHUB_SERVER_URL", "") + "/"
+                ),
+                os.environ["GITHUB_REPOSITORY"],
+            ),
+            "repository id": (
+                build["internalParameters"]["github"]["repository_id"],
+                os.environ.get("GITHUB_REPOSITORY_ID", ""),
+            ),
+        }
+    except (OSError, ValueError, LookupError, TypeError) as problem:
+        raise runner.Failed(f"the release's provenance cannot be read ({type(problem).__name__})") from problem
+    for what, (got, wanted) in pairs.items():
+        if got != wanted:
+            raise runner.Failed(f"the release's provenance is of {what} '{got}', not '{wanted}'")
+    for name in SBOMS:
+        if (directory / name).exists() and _sha256(directory / name) != sboms.get(name):
+            raise runner.Failed(f"{name} is not the SBOM that was signed")
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ import evidence
 import gate
 import install
 import policy
+import release
 import runner
 
 TOOLS = Path(__file__).resolve().parent / "tools"
@@ -104,6 +105,9 @@ def scan(action: str, script: Path, data: install.Header, kept: Path, given: lis
         shutil.rmtree(private, ignore_errors=True)
         judged = policy.judge(verdict, given, known)
         used = set(judged.used)
+        if action == "sbom" and outputs["PACKED"] == "yes":
+            for name in release.SBOMS:  # they go with what they describe
+                shutil.copyfile(evidence.directory() / name, Path(runner.given("TARGET")) / name)
         facts |= {"findings": verdict.counts, **policy.facts(judged)}
         if kept.exists():
             facts["where"] = kept.name

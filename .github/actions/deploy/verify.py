@@ -1,22 +1,39 @@
-"""Fails unless the release is the one that was built, before there are any credentials."""
+"""Fails unless the release is what was built from this commit, and signed, before anything is changed in AWS."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import evidence
 import release
 import runner
+import signature
+import store
+
+
+def fetched(digest: str, component: str) -> Path:
+    """The stored release, its signature verified."""
+    directory = Path(tempfile.mkdtemp(dir=runner.temp())) / "release"
+    key = runner.required("SIGNING_KEY")
+    owner = key.split(":")[4]  # the store is in the account of the key
+    store.get(runner.required("STORE_REGION"), runner.given("STORE"), owner, component, digest, directory)
+    signature.verify(directory, key)
+    release.verify_statement(directory, digest)
+    return directory
 
 
 def main() -> None:
     action, region = runner.given("ACTION"), runner.given("REGION")
     try:
-        release.verify(Path(runner.required("RELEASE")), runner.required("DIGEST"), runner.required("COMPONENT"))
+        digest, component = runner.required("DIGEST"), runner.required("COMPONENT")
+        directory = fetched(digest, component) if runner.given("STORE") else Path(runner.required("RELEASE"))
+        release.verify(directory, digest, component)
     except (runner.Failed, OSError) as failed:  # deploy.py records what comes after
         with evidence.recorded(action, region=region, tool="cloudformation"):
             raise failed
-    runner.say(f"release {runner.given('DIGEST')} is what was built")
+    runner.output("release", str(directory))
+    runner.say(f"release {digest} is what was built")
 
 
 main()

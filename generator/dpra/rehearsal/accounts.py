@@ -52,7 +52,8 @@ def bootstrap(root: Path, spec: Spec) -> None:
         for region in places:
             if (account, region) not in stores:
                 stores.add((account, region))
-                create(root, FOLDER / "store.yml", account, region, f"dpra-{spec.name}-store", {})
+                store = "artifacts" if name == "build" else "store"
+                create(root, FOLDER / f"{store}.yml", account, region, f"dpra-{spec.name}-{store}", {})
 
 
 def create(root: Path, path: Path, account: str, region: str, stack: str, parameters: dict[str, str]) -> None:

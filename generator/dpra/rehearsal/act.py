@@ -91,7 +91,9 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
     return own | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}
 
 
-def command(work: Path, labels: list[str], stand_ins: Mapping[str, Path], repository: str) -> list[str]:
+def command(
+    work: Path, labels: list[str], stand_ins: Mapping[str, Path], repository: str, repository_id: int
+) -> list[str]:
     options = [find(), "push", "--directory", str(work / "repository"), "--workflows", str(work / "pipeline.yml")]
     options += ["--eventpath", str(work / "event.json"), "--action-offline-mode", "--pull=false", "--no-cache-server"]
     options += ["--rm", "--json", "--action-cache-path", str(work / "cache")]
@@ -103,6 +105,7 @@ def command(work: Path, labels: list[str], stand_ins: Mapping[str, Path], reposi
     for name in ("env", "secret", "var", "input"):
         options += [f"--{name}-file", os.devnull]
     options += ["--env", f"GITHUB_REPOSITORY={repository}", "--env", "GITHUB_RUN_ID=1", "--env", "GITHUB_RUN_NUMBER=1"]
+    options += ["--env", f"GITHUB_REPOSITORY_ID={repository_id}"]
     return [*options, "--secret", f"GITHUB_TOKEN=ghs_{secrets.token_hex(16)}"]
 
 

@@ -87,6 +87,8 @@ class Cloud:
                 return self.http(environ, http, query)
             signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "") or unquote(query).replace("X-Amz-", ""))
             form = read_form(environ) if path == "/" else {}
+            if signed and signed[3] == "kms":
+                form |= {"KeyId": str(json.loads(read_body(environ) or b"{}").get("KeyId", ""))}
             if form.get("Action") == "AssumeRoleWithWebIdentity":
                 with self.lock:
                     return self.web_identity(form)
@@ -133,6 +135,11 @@ class Cloud:
                 message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
                 self.refusals.append(message)
                 raise Refused("AccessDenied", f"User: {message} because no identity-based policy allows it")
+            about = {**context, "aws:PrincipalArn": role_arn, "aws:SecureTransport": "true"}
+            if permissions.forbids(target, account, action, about):
+                message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
+                self.refusals.append(message)
+                raise Refused("AccessDenied", f"User: {message} because its resource-based policy does not let it")
 
     def forward(self, environ: dict[str, Any]) -> Answer:
         """moto's answer."""

@@ -4,6 +4,7 @@ It knows the resources that a delivery touches: stacks, objects, functions, role
 other resource is allowed only by a statement that names all resources.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -35,7 +36,10 @@ def asked(
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
     action = ACTIONS.get(action, action)
-    yield action, resource(service, region, account, environ["PATH_INFO"], form), {}
+    if service == "kms":
+        yield action, *key(region, account, form)
+    else:
+        yield action, resource(service, region, account, environ["PATH_INFO"], form), {}
     if service == "cloudformation" and form.get("RoleARN"):
         yield "iam:PassRole", form["RoleARN"], {"iam:PassedToService": "cloudformation.amazonaws.com"}
 
@@ -94,6 +98,64 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
     return "*"
 
 
+def key(region: str, account: str, form: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The ARN of the key that a request names, by id or by alias, and the alias as IAM's condition knows it."""
+    from moto.kms.models import kms_backends
+
+    named = form.get("KeyId", "")
+    if named.startswith("arn:"):
+        _, _, _, region, account, named = named.split(":", 5)
+    if not named.startswith("alias/"):
+        return f"arn:aws:kms:{region}:{account}:key/{named.removeprefix('key/')}", {}
+    found = kms_backends[account][region].get_key_id_from_alias(named)
+    return f"arn:aws:kms:{region}:{account}:key/{found}", {"kms:RequestAlias": named}
+
+
+def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The owner of an object or a key, and the policy of its bucket or its own. None for other resources."""
+    from moto.kms.models import kms_backends
+    from moto.s3.models import s3_backends
+
+    _, _, service, region, owner, name = target.split(":", 5) if target.startswith("arn:") else ("",) * 6
+    if service == "s3":
+        buckets = s3_backends
+        for other in list(buckets):
+            if bucket := buckets[other]["aws"].buckets.get(name.partition("/")[0]):
+                return other, policy_of(bucket.policy)
+    elif service == "kms" and (found := kms_backends[owner][region].keys.get(name.removeprefix("key/"))):
+        return owner, policy_of(found.policy)
+    return None
+
+
+def forbids(target: str, account: str, action: str, context: Mapping[str, str]) -> bool:
+    """Does the policy of the resource forbid it? One of another account must allow it, our own must not deny it."""
+    if (found := of_resource(target)) is None:
+        return False
+    owner, policy = found
+    mine = of_account(policy, account)
+    if owner != account:
+        return not allows([mine], action, target, context)
+    denied = [statement for statement in mine["Statement"] if statement["Effect"] == "Deny"]
+    return any(applies(statement, action, target, context) for statement in denied)
+
+
+def policy_of(kept: Any) -> Mapping[str, Any]:
+    found = json.loads(kept) if isinstance(kept, str | bytes) else kept
+    return dict(found or {"Statement": []})
+
+
+def of_account(policy: Mapping[str, Any], account: str) -> Mapping[str, Any]:
+    """The statements of a resource's policy about everybody, or about this account."""
+    principals = ("*", f"arn:aws:iam::{account}:root")
+    statements = []
+    for statement in many(policy["Statement"]):
+        said = statement.get("Principal")
+        named = many(said.get("AWS")) if isinstance(said, Mapping) else many(said)
+        if set(principals) & set(named):
+            statements.append(statement)
+    return {"Statement": statements}
+
+
 def stack_of(account: str, region: str, arn: str) -> str:
     """The name of the stack that a stack's or a change set's ARN belongs to."""
     from moto.cloudformation.models import cloudformation_backends
@@ -120,7 +182,7 @@ def applies(statement: Mapping[str, Any], action: str, target: str, context: Map
         return False
     for operator, conditions in (statement.get("Condition") or {}).items():
         for key, wanted in conditions.items():
-            if operator not in ("StringEquals", "StringLike") or key not in context:
+            if operator not in ("Bool", "StringEquals", "StringLike") or key not in context:
                 return bool(statement["Effect"] == "Deny")  # what is not understood refuses
             if not any(like(value, context[key]) for value in many(wanted)):
                 return False

@@ -75,7 +75,9 @@ def rehearse(
             for name in ("artifacts", "cache"):
                 (work / name).mkdir()
             record = Record(workflow, show)
-            arguments = act.command(work, stage.runner_labels(workflow), stand_ins, spec.repository)
+            arguments = act.command(
+                work, stage.runner_labels(workflow), stand_ins, spec.repository, spec.repository_id or 1
+            )
             env = act.environment(work, cloud.url, offline)
             if offline:
                 advisories.write(work / "trivy")

@@ -5,7 +5,7 @@ from functools import cache
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
-from . import change_sets, resource_types, resources
+from . import change_sets, keys, resource_types, resources
 
 
 @cache
@@ -13,6 +13,7 @@ def mend() -> None:
     """Put the mends in place, once in a process."""
     resource_types.register()
     resources.mend()
+    keys.mend()
     change_sets.mend()
 
 
