@@ -9,6 +9,7 @@ from dpra import catalogue, resources
 from dpra.catalogue import Catalogue
 from dpra.spec.models import READ_ONLY, Action, Job, Spec, Step, Waiver
 
+catalogue_tools = catalogue.tools  # in Plan, `catalogue` is the pipeline type's
 Known = catalogue.Action  # what the catalogue knows of a DPRA action; spec.models.Action is what the spec says of it
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out")
 UNTOUCHED = ("security",)  # jobs that run no code of the repository
@@ -135,6 +136,17 @@ class Plan:
     def waivers(self, check: str) -> tuple[Waiver, ...]:
         """What may pass a check for some time."""
         return tuple(waiver for waiver in self.spec.waivers if waiver.check == check)
+
+    @property
+    def hooks(self) -> list[tuple[str, str, str]]:
+        """The checks that are fast enough for a pre-commit hook: DPRA action, tool, and which files start it."""
+        heads = {tool.name: tool.head for tool in catalogue_tools()}
+        return [
+            (action, tool, heads[tool]["hook"])
+            for action in ("code-quality", "sast")
+            for tool in self.tools.get(action, ())
+            if "hook" in heads[tool]
+        ]
 
     def runs(self, action: str) -> bool:
         """Whether a step does the action; the catalogue's optional ones run where the spec names them."""

@@ -267,7 +267,7 @@ def _render(plan: Plan, template: str) -> str:
         "logical_id": lambda environment: environment.title().replace("-", "") + "Role",
         "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),
         "subjects": lambda environment: planning.subjects(plan.spec, environment),
-        "expected": _expected(plan),
+        "expected": expected(plan),
         "json": json.dumps,
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
         "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
@@ -281,7 +281,7 @@ def _waiver(waiver: Waiver) -> dict[str, str]:
     return {key: value for key, value in said.items() if value} | {"until": waiver.until}
 
 
-def _expected(plan: Plan) -> str:
+def expected(plan: Plan) -> str:
     """What the report expects of each action that a step does or should do, as `_lib/merge.py` reads it."""
     lines = []
     known = {action.id: action for action in plan.catalogue.actions}
@@ -290,9 +290,10 @@ def _expected(plan: Plan) -> str:
             continue
         if action.status == "left-out" and action.level != "required":
             continue
-        by_region = action.job in plan.catalogue.by_region
-        said: dict[str, Any] = {"job": action.job or "-", "action": action.action, "level": action.level}
-        said |= {"status": action.status} | ({"security": True} if known[action.action].security else {})
-        for region in plan.regions(action.stage) if by_region else ("",):
-            lines.append(json.dumps({**said, "region": region} if region else said))
+        stage = plan.catalogue.stage(action.stage)
+        for job in [job for job in stage.jobs if action.action in plan.catalogue.steps[job] and action.job] or ["-"]:
+            said: dict[str, Any] = {"job": job, "action": action.action, "level": action.level}
+            said |= {"status": action.status} | ({"security": True} if known[action.action].security else {})
+            for region in plan.regions(action.stage) if job in plan.catalogue.by_region else ("",):
+                lines.append(json.dumps({**said, "region": region} if region else said))
     return "".join(f"{line}\n" for line in lines)

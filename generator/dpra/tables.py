@@ -1,7 +1,7 @@
 """The tables that people read. Colour only on a terminal; a pipe gets lines wide enough not to be cut."""
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -43,6 +43,43 @@ def show_plan(plan: Plan) -> None:
         tool = a.tool.splitlines()[0] if a.tool else ""
         _row(table, a.status, a.stage, a.action, a.level, a.status, a.job, tool, a.reason)
     console.print(table)
+
+
+def show_evidence(name: str, document: dict[str, Any]) -> None:
+    """What a run proves."""
+    console, figures = _console(), document["figures"]
+    console.print(Text(f"{name}: {document.get('repository', '')} {str(document.get('commit', ''))[:12]}".rstrip()))
+    table = Table("action", "job", "level", "result", "tool", "waived", "found")
+    for one in document["actions"]:
+        job = f"{one['job']} {one.get('region', '')}".strip()
+        waived = sum(waiver["findings"] for waiver in one.get("waivers") or ()) + one.get("baseline", 0)
+        tool = f"{one.get('tool', '')} {one.get('version', '')}".strip()
+        result = f"{one['result']}, advisory" if one["gate"] == "advisory" else one["result"]
+        found = _counts(one.get("findings") or {}).strip(" ()")
+        colour = "success" if one["result"] == "pass" else "failure"
+        _row(table, colour, one["action"], job, one["level"], result, tool, str(waived or ""), found)
+    console.print(table)
+    console.print(f"{figures['required-passed']} of {figures['required']} required actions ran and blocked.")
+    controls, automated = figures["security-controls"], figures["security-controls-automated"]
+    share = figures["security-control-automation"]
+    said = "not measured" if share is None else f"{share:g} % ({automated} of {controls})"
+    console.print(f"Security controls automated: {said}.")
+    for line in figures["exceptions"]:
+        console.print(Text(f"exception: {line}"), soft_wrap=True)
+
+
+def show_tools(tools: list[dict[str, Any]]) -> None:
+    """The tools of the checks."""
+    table = Table("tool", "version", "does", "from")
+    for one in tools:
+        does = []
+        for action, languages in one["serves"].items():
+            default = one["default-for"].get(action, ())
+            does.append(f"{action}: {' '.join(f'{x}*' if x in default else x for x in dict.fromkeys(languages))}")
+        _row(table, "", one["name"], one["version"], "\n".join(does), "\n".join(one["sources"]))
+    console = _console()
+    console.print(table)
+    console.print("* by default")
 
 
 def _counts(findings: dict[str, int]) -> str:

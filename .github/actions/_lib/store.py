@@ -1,7 +1,10 @@
 """The store of releases: a bucket in which each release lies under its digest, written once."""
 
 import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aws
 import release
@@ -12,7 +15,8 @@ ALWAYS = (release.MANIFEST, *release.FILES, release.PROVENANCE, release.SIGNATUR
 
 def put(region: str, bucket: str, owner: str, component: str, digest: str, directory: Path) -> None:
     """Store every file of the release. What is there already stays: the same digest has the same content."""
-    for path in sorted(directory.iterdir()):
+
+    def one(path: Path) -> None:
         try:
             aws.call(
                 *(region, "s3api", "put-object", "--body", str(path)),
@@ -26,11 +30,20 @@ def put(region: str, bucket: str, owner: str, component: str, digest: str, direc
                 raise
             runner.say(f"{path.name} is stored already")
 
+    _each(one, sorted(directory.iterdir()))
+
+
+def _each(act: Callable[[Any], None], what: Iterable[Any]) -> None:
+    """At once: each call of the CLI takes most of a second to start."""
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(act, what))
+
 
 def get(region: str, bucket: str, owner: str, component: str, digest: str, directory: Path) -> None:
     """Fetch the release into an empty directory; what is missing is told by its verification."""
     directory.mkdir(parents=True)
-    for name in (*ALWAYS, *release.SBOMS):
+
+    def one(name: str) -> None:
         # The CLI takes these as words only; it would fetch one that is `file://...`.
         place = {"--bucket": bucket, "--key": f"{component}/{digest}/{name}", "--expected-bucket-owner": owner}
         if strange := [value for value in place.values() if not re.fullmatch(r"[\w./-]+", value)]:
@@ -43,3 +56,5 @@ def get(region: str, bucket: str, owner: str, component: str, digest: str, direc
             # Who may not list a bucket hears AccessDenied of an object that is not there.
             if refused.code not in ("NoSuchKey", "AccessDenied") or name in ALWAYS:
                 raise
+
+    _each(one, (*ALWAYS, *release.SBOMS))

@@ -4,6 +4,7 @@
 # default for sast: python
 # version: 1.9.4
 # version-command: bandit --version
+# hook: \.py$
 # ok-exit-codes: 0 1
 # pip: bandit[sarif]==1.9.4
 set -euo pipefail

@@ -3,6 +3,7 @@
 # default for code-quality: cloudformation
 # version: 1.58.0
 # version-command: cfn-lint --version
+# hook: ^infrastructure/[^/]+\.(ya?ml|json)$
 # ok-exit-codes: 0 2 4 6 8 10 12 14
 # pip: cfn-lint[sarif]==1.58.0
 set -euo pipefail

@@ -4,6 +4,7 @@
 # version: 10.21.0
 # oldest: 8.36.1
 # version-command: checkstyle --version
+# hook: \.java$
 # ok-exit-codes: 0
 # source any: https://github.com/checkstyle/checkstyle/releases/download/checkstyle-10.21.0/checkstyle-10.21.0-all.jar sha256: 911fee0b8a8495f0d8a168815e91bb8abb3f497c96a46d8b78e433a516bc88e7
 set -euo pipefail

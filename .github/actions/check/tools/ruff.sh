@@ -3,6 +3,7 @@
 # default for code-quality: python
 # version: 0.17.6
 # version-command: ruff --version
+# hook: \.py$
 # ok-exit-codes: 0 1
 # pip: ruff==0.17.6
 set -euo pipefail

@@ -5,6 +5,7 @@ Each function replaces the one of moto that its docstring begins with."""
 # mypy: disable-error-code="assignment, method-assign"
 from typing import Any
 
+from moto.core.exceptions import JsonRESTError
 from moto.kms.models import Key, KmsBackend, kms_backends
 from moto.kms.responses import KmsResponse
 
@@ -35,7 +36,21 @@ def backend(self: KmsResponse) -> KmsBackend:
     return kms_backends[self.current_account][self.region]
 
 
+_verify = KmsBackend.verify
+
+
+def verify(
+    self: KmsBackend, key_id: str, message: bytes, signature: bytes, signing_algorithm: str
+) -> tuple[str, bool, str]:
+    """KmsBackend.verify: AWS answers a wrong signature with an error, not with false."""
+    answer = _verify(self, key_id, message, signature, signing_algorithm)
+    if not answer[1]:
+        raise JsonRESTError("KMSInvalidSignatureException", "")
+    return answer
+
+
 def mend() -> None:
     """Put them in place."""
     Key.create_from_cloudformation_json = classmethod(create_key)
     KmsResponse.kms_backend = property(backend)
+    KmsBackend.verify = verify
