@@ -20,6 +20,9 @@ from ruamel.yaml import YAML
 PACK = Path(__file__).parents[2] / ".github" / "actions"
 COMMIT = "c0ffee" + "0" * 34
 
+# What package managers need of this machine to reach their indexes.
+NETWORK = ("NODE_EXTRA_CA", "NPM_CONFIG", "PIP_", "REQUESTS_CA", "SSL_CERT")
+
 sys.dont_write_bytecode = True  # the pack is copied into users' repositories as it lies there
 sys.path.insert(0, str(PACK / "_lib"))
 
@@ -84,11 +87,12 @@ class Runner:
         for directory in (self.workspace, self.temp, root / "home", root / "bin"):
             directory.mkdir()
         self.pack = PACK
-        self.env = {
-            "PATH": os.pathsep.join((str(root / "bin"), str(Path(sys.executable).parent), "/usr/bin", "/bin")),
+        self.env = {name: value for name, value in os.environ.items() if name.startswith(NETWORK)} | {
+            "PATH": os.pathsep.join((str(root / "bin"), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),
             "HOME": str(root / "home"),
             "LANG": "C.UTF-8",
             "RUNNER_TEMP": str(self.temp),
+            "DPRA_TOOLS": str(Path.home() / ".cache"),
             "GITHUB_ACTIONS": "true",
             "GITHUB_JOB": "job",
             "GITHUB_REPOSITORY": "acme/shop",
@@ -221,12 +225,20 @@ class Web:
     url: str
     answers: list[tuple[int, dict[str, str], bytes]]
     requests: list[tuple[str, str, bytes]] = field(default_factory=list)  # method, path, body
+    get: tuple[int, dict[str, str], bytes] | None = None  # what every GET gets, if not the next answer
 
 
 @pytest.fixture
 def web() -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
+            if self.command == "GET" and served.get:
+                code, headers, content = served.get
+                self.send_response(code)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+                return
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             served.requests.append((self.command, self.path, body))
             code, headers, content = served.answers.pop(0) if len(served.answers) > 1 else served.answers[0]

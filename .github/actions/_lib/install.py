@@ -65,7 +65,9 @@ def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
     present = _version_on_path(data["version-command"][0])
     if compatible(present, wanted, data.get("oldest", [wanted])[0]):
         return None, present
-    if "on-path" in data:
+    if "on-path" in data:  # a toolchain: what the job set up will do, if it is not too old
+        if _numbers(present) >= _numbers(wanted):
+            return None, present
         raise runner.Failed(f"{tool} {wanted} must be there, found {present or 'none'}: {data['on-path'][0]}", "error")
     locked = hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:8]
     home = _cache() / "dpra" / tool / f"{wanted}-{locked}"
@@ -97,8 +99,12 @@ def _alone(path: Path) -> Iterator[None]:
 
 def compatible(present: str, wanted: str, oldest: str) -> bool:
     """The same major version and not older; or one of those between, back to the oldest that was executed."""
-    have, want, least = ([int(part) for part in version.split(".") if part] for version in (present, wanted, oldest))
+    have, want, least = map(_numbers, (present, wanted, oldest))
     return bool(have) and ((have[0] == want[0] and have >= want) or least <= have < want)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part]
 
 
 def _version_on_path(command: str) -> str:

@@ -60,12 +60,14 @@ def main() -> None:
     with evidence.recorded(action, region=region, tool="bash") as facts:
         report = evidence.directory() / f"{action}.junit.xml"
         report.unlink(missing_ok=True)
+        covering = evidence.directory() / f"{action}.coverage"
+        covering.unlink(missing_ok=True)
         directory, pattern = runner.given("WORKING_DIRECTORY") or ".", runner.given("REPORTS")
         for stale in found(directory, pattern):
             stale.unlink()
         variables = {
             "JUNIT_FILE": str(report),
-            "COVERAGE_REPORT": str(evidence.directory() / f"{action}.coverage"),
+            "COVERAGE_REPORT": str(covering),
             "DEPLOYMENT_OUTPUTS": runner.given("DEPLOYMENT_OUTPUTS") or "{}",
         }
         if region:
@@ -78,7 +80,7 @@ def main() -> None:
             facts["where"] = report.name
             runner.output("report", str(report))
         if wanted := runner.given("COVERAGE"):
-            verdict, facts["coverage"] = covered(verdict, float(wanted), Path(variables["COVERAGE_REPORT"]))
+            verdict, facts["coverage"] = covered(verdict, float(wanted), covering)
         gate.publish(action, "", verdict, bool(runner.given("ADVISORY")))
         if verdict.result != "pass":
             raise runner.Failed(result=verdict.result)

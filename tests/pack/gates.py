@@ -1,0 +1,219 @@
+"""Every gate in every language: an input that must be blocked and one that must pass, for each tool.
+
+tests/pack/test_gates.py runs each row with the real tool; the README's table is made from the rows. `UNPROVEN` has the
+tools that could not be executed where these tests run, and why."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One tool of one gate in one language. `bad` and `good` are files by name; `rule` is what the tool calls it."""
+
+    gate: str
+    language: str
+    tool: str
+    bad: dict[str, str]
+    good: dict[str, str]
+    rule: str
+    inputs: dict[str, str] = field(default_factory=dict)
+    packed: bool = False  # the files lie in a release, as dpra package makes it
+    needs: str = ""  # a program of the machine
+
+
+PYTHON_SQL = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
+PYTHON_OK = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = ?", (name,))\n'
+NODE_SQL = "export const find = (db, name) => db.query(`SELECT * FROM users WHERE name = '${name}'`);\n"
+NODE_OK = 'export const find = (db, name) => db.query("SELECT * FROM users WHERE name = $1", [name]);\n'
+JAVA_SQL = """import java.sql.Statement;
+
+class Users {
+    Object find(Statement statement, String name) throws Exception {
+        return statement.executeQuery("SELECT * FROM users WHERE name = '" + name + "'");
+    }
+}
+"""
+JAVA_OK = "class Users {\n    int count() {\n        return 1;\n    }\n}\n"
+GO = 'package main\n\nimport (\n\t"database/sql"\n\t"fmt"\n)\n\nfunc find(db *sql.DB, name string) (*sql.Rows, error) {\n'
+GO_SQL = GO + "\treturn db.Query(fmt.Sprintf(\"SELECT * FROM users WHERE name = '%s'\", name))\n}\n"
+GO_OK = 'package main\n\nfunc main() {\n}\n'
+GO_MOD = "module shop\n\ngo 1.21\n"
+BUCKET = "Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Properties:\n      AccessControl: PublicRead\n"
+PARAMETER = "Resources:\n  Release:\n    Type: AWS::SSM::Parameter\n    Properties:\n      Type: String\n      Value: x\n"
+TF_BUCKET = 'resource "aws_s3_bucket" "site" {\n  bucket = "site"\n  acl    = "public-read"\n}\n'
+TF_OK = 'resource "aws_ssm_parameter" "release" {\n  name  = "release"\n  type  = "SecureString"\n  value = "x"\n  key_id = "k"\n}\n'
+METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\nLicense: {}\nClassifier: License :: OSI Approved :: {}\n"
+
+
+def lock(version: str) -> dict[str, str]:
+    package = f'"node_modules/lodash": {{"version": "{version}", "license": "MIT"}}'
+    root = f'"": {{"name": "shop", "version": "1.0.0", "dependencies": {{"lodash": "{version}"}}}}'
+    text = f'{{"name": "shop", "version": "1.0.0", "lockfileVersion": 3, "packages": {{{root}, {package}}}}}'
+    return {"package-lock.json": text, "package.json": '{"name": "shop", "version": "1.0.0"}'}
+
+
+def pom(version: str) -> dict[str, str]:
+    log4j = "<groupId>org.apache.logging.log4j</groupId><artifactId>log4j-core</artifactId>"
+    return {
+        "pom.xml": "<project><modelVersion>4.0.0</modelVersion><groupId>shop</groupId><artifactId>shop</artifactId>"
+        f"<version>1</version><dependencies><dependency>{log4j}<version>{version}</version></dependency>"
+        "</dependencies></project>\n"
+    }
+
+
+def text(version: str) -> dict[str, str]:
+    return {"go.mod": f"{GO_MOD}\nrequire golang.org/x/text {version}\n"}
+
+
+def stack(template: str) -> dict[str, str]:
+    return {"infrastructure/template.yml": template}
+
+
+def assembly(template: str) -> dict[str, str]:
+    """What `cdk synth` leaves."""
+    import json
+
+    from ruamel.yaml import YAML
+
+    return {"cdk.out/Shop.template.json": json.dumps(YAML(typ="safe").load(template))}
+
+
+CDK = {"file": "cdk.out"}
+CELLS = [
+    Cell("code quality", "python", "ruff", {"a.py": "import os\n"}, {"a.py": "x = 1\n"}, "F401"),
+    Cell("code quality", "python", "pylint", {"a.py": "print(nobody)\n"}, {"a.py": "X = 1\n"}, "undefined-variable"),
+    Cell("code quality", "node", "eslint", {"a.mjs": "nobody();\n"}, {"a.mjs": "export const x = 1;\n"}, "no-undef"),
+    Cell(
+        *("code quality", "node", "biome"),
+        *({"a.js": "debugger;\n"}, {"a.js": "export const x = 1;\n"}, "lint/suspicious/noDebugger"),
+    ),
+    Cell("code quality", "cdk", "eslint", {"a.mjs": "nobody();\n"}, {"a.mjs": "export const x = 1;\n"}, "no-undef"),
+    Cell(
+        *("code quality", "java", "checkstyle"),
+        *({"A.java": 'class A {\n    boolean f(String s) {\n        return s == "x";\n    }\n}\n'}, {"A.java": JAVA_OK}),
+        rule="StringLiteralEqualityCheck",
+        needs="checkstyle",
+    ),
+    Cell(
+        *("code quality", "go", "go-vet"),
+        {"go.mod": GO_MOD, "m.go": 'package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Printf("%d\\n", "x")\n}\n'},
+        {"go.mod": GO_MOD, "m.go": GO_OK},
+        rule="printf",
+        needs="go",
+    ),
+    Cell(
+        *("code quality", "container", "hadolint"),
+        {"Dockerfile": "FROM debian:12\nRUN sudo ls\n"},
+        {"Dockerfile": "FROM scratch\nCOPY a /a\nUSER 1000\n"},
+        rule="DL3004",
+    ),
+    Cell(
+        *("code quality", "container", "trivy"),
+        {"Dockerfile": "FROM debian:12\nADD a /a\nUSER root\n"},
+        {"Dockerfile": "FROM debian:12\nCOPY a /a\nHEALTHCHECK CMD true\nUSER 1000\n"},
+        rule="DS-0002",
+    ),
+    Cell(
+        *("code quality", "cloudformation", "cfn-lint"),
+        stack("Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Properties: {Nme: x}\n"),
+        stack(PARAMETER),
+        rule="E3002",
+    ),
+    Cell(
+        *("code quality", "terraform", "terraform"),
+        {"m.tf": 'output "y" {\n  value = var.z\n}\n'},
+        {"m.tf": 'variable "x" {\n  type = string\n}\n'},
+        rule="error",
+        needs="terraform",
+    ),
+    Cell("SAST", "python", "bandit", {"a.py": PYTHON_SQL}, {"a.py": PYTHON_OK}, "B608"),
+    Cell("SAST", "python", "semgrep", {"a.py": PYTHON_SQL}, {"a.py": PYTHON_OK}, "python-sql-injection"),
+    Cell("SAST", "node", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
+    Cell("SAST", "cdk", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
+    Cell("SAST", "java", "semgrep", {"A.java": JAVA_SQL}, {"A.java": JAVA_OK}, "java-sql-injection", needs="javac"),
+    Cell("SAST", "go", "semgrep", {"a.go": GO_SQL}, {"a.go": GO_OK}, "go-sql-injection", needs="go"),
+    Cell(
+        *("SCA", "python", "trivy"),
+        *({"requirements.txt": "requests==2.19.1\n"}, {"requirements.txt": "requests==2.32.3\n"}, "CVE-2018-18074"),
+    ),
+    Cell("SCA", "node", "trivy", lock("4.17.11"), lock("4.17.21"), "CVE-2019-10744"),
+    Cell("SCA", "java", "trivy", pom("2.14.1"), pom("2.24.0"), "CVE-2021-44228"),
+    Cell("SCA", "go", "trivy", text("v0.3.7"), text("v0.14.0"), "CVE-2022-32149"),
+    Cell(
+        *("SBOM", "python", "trivy"),
+        {"x-1.0.dist-info/METADATA": "broken"},
+        {"x-1.0.dist-info/METADATA": METADATA.format("x", "MIT", "MIT License")},
+        rule="no-components",
+        packed=True,
+    ),
+    Cell(
+        *("SBOM", "python", "syft"),
+        {"x-1.0.dist-info/METADATA": "broken"},
+        {"x-1.0.dist-info/METADATA": METADATA.format("x", "MIT", "MIT License"), "x-1.0.dist-info/RECORD": ""},
+        rule="no-components",
+        packed=True,
+    ),
+    Cell(
+        *("SBOM", "node", "trivy"),
+        {"node_modules/lodash/package.json": "{}"},
+        {"node_modules/lodash/package.json": '{"name": "lodash", "version": "4.17.21", "license": "MIT"}'},
+        rule="no-components",
+        packed=True,
+    ),
+    Cell(
+        *("licences", "python", "trivy"),
+        {"x-1.0.dist-info/METADATA": METADATA.format("x", "AGPL-3.0", "GNU Affero General Public License v3")},
+        {"x-1.0.dist-info/METADATA": METADATA.format("x", "MIT", "MIT License")},
+        rule="x:AGPL-3.0-only",
+        packed=True,
+    ),
+    Cell(
+        *("licences", "node", "trivy"),
+        {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "AGPL-3.0"}'},
+        {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "MIT"}'},
+        rule="x:AGPL-3.0-only",
+        packed=True,
+    ),
+    Cell(
+        *("policy as code", "cloudformation", "cfn-guard"),
+        *(stack(BUCKET), stack(PARAMETER), "S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK"),
+    ),
+    Cell("policy as code", "cloudformation", "trivy", stack(BUCKET), stack(PARAMETER), "AWS-0092"),
+    Cell("policy as code", "cloudformation", "checkov", stack(BUCKET), stack(PARAMETER), "CKV_AWS_20"),
+    Cell(
+        *("policy as code", "cdk", "cfn-guard"),
+        *(assembly(BUCKET), assembly(PARAMETER), "S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK", CDK),
+    ),
+    Cell("policy as code", "cdk", "trivy", assembly(BUCKET), assembly(PARAMETER), "AWS-0092", CDK),
+    Cell("policy as code", "terraform", "trivy", {"m.tf": TF_BUCKET}, {"m.tf": TF_OK}, "AWS-0092"),
+    Cell("policy as code", "terraform", "checkov", {"m.tf": TF_BUCKET}, {"m.tf": TF_OK}, "CKV_AWS_20"),
+]
+ACTIONS = {
+    "code quality": "code-quality",
+    "SAST": "sast",
+    "SCA": "sca",
+    "SBOM": "sbom",
+    "licences": "licence-policy",
+    "policy as code": "policy-as-code",
+    "images": "vulnerability-assessment",
+}
+# Gates that other tests see blocking: gate, language -> what was seen, and the test.
+ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
+    ("secrets", "every"): ("gitleaks, detect-secrets", "tests/pack/test_secrets_detection.py"),
+    ("images", "container"): ("trivy", "tests/pack/test_gates.py"),
+    ("SCA", "python, node"): ("pip-audit, npm-audit", "tests/pack/test_gates.py"),
+    ("IaC unit tests", "cloudformation, terraform"): ("cfn-guard test, terraform test", "tests/pack/test_gates.py"),
+    ("unit tests, coverage", "python"): ("pytest-cov (Cobertura)", "tests/pack/test_coverage.py"),
+    ("unit tests, coverage", "node"): ("node --test (LCOV)", "tests/pack/test_coverage.py"),
+    ("unit tests, coverage", "go"): ("go test (profile)", "tests/pack/test_coverage.py"),
+}
+UNPROVEN: dict[tuple[str, str], str] = {
+    ("unit tests, coverage", "java"): "JaCoCo: no version for Java 17 could be had",
+    ("SBOM", "java, go"): "trivy: no jar and no binary with dependencies could be built without Maven Central or Go's proxy",
+    ("licences", "java, go"): "the same",
+}
+
+
+def as_json(cell: Cell) -> dict[str, Any]:
+    return {"gate": cell.gate, "language": cell.language, "tool": cell.tool}

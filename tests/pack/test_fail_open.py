@@ -1,0 +1,135 @@
+"""Tools that pass though they did not look, or failed: the gate blocks all the same.
+
+The first test replaces each tool by one that says its version, does nothing and exits 0. The others are the rows of what
+was seen of the real tools; those of bandit, gitleaks and pip-audit are in their own files."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dpra import catalogue
+
+FILES = {
+    "a.py": "x = 1\n",
+    "a.mjs": "export const x = 1;\n",
+    "A.java": "class A {}\n",
+    "a.go": "package main\n",
+    "go.mod": "module shop\n\ngo 1.21\n",
+    "m.tf": 'variable "x" {}\n',
+    "Dockerfile": "FROM scratch\n",
+    "requirements.txt": "six==1.17.0\n",
+    "package-lock.json": "{}",
+    "infrastructure/template.yml": "Resources: {}\n",
+}
+INJECTION = "def f(c, n):\n    return c.execute(\"SELECT * FROM t WHERE n = '%s'\" % n)  # nosec # nosemgrep\n"
+# Not found on PATH, but installed with what comes along: there is no liar to put in their place.
+WITHIN = ("cfn-guard", "eslint")
+LANGUAGE = {"sast": "node go java", "policy-as-code": "cloudformation"}
+
+
+def liar(job: Any, command: str, version: str) -> None:
+    program, *arguments = shlex.split(command)
+    path = job.root / "bin" / program
+    said = shlex.quote(" ".join(arguments))
+    path.write_text(f'#!/bin/sh\n[ "$*" != {said} ] || echo {program} {version}\nexit 0\n')
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("tool", "action"),
+    [(tool, action) for tool in catalogue.tools() if tool.name not in WITHIN for action in tool.serves],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
+def test_a_tool_that_does_nothing_and_exits_0_is_an_error(job: Any, tool: Any, action: str) -> None:
+    for name, content in FILES.items():
+        job.write(name, content)
+    job.git("init", "--quiet")
+    job.git("commit", "--quiet", "--allow-empty", "--message", "Begin")
+    liar(job, tool.head["version-command"], tool.head["version"])
+
+    ran = job.use("check", action=action, tool=tool.name, language=LANGUAGE.get(action, "python"))
+
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+@pytest.mark.parametrize("tool", ["checkov", "trivy", "cfn-guard"])
+def test_a_template_that_cannot_be_parsed_is_an_error(job: Any, tool: str) -> None:
+    """checkov and trivy themselves exit 0."""
+    job.write("infrastructure/template.yml", "Resources: [\n")
+    ran = job.use("check", action="policy-as-code", tool=tool, language="cloudformation")
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+def test_an_admin_role_blocks_though_checkov_knows_no_severities(job: Any) -> None:
+    """checkov itself exits 0 with --hard-fail-on HIGH and no account."""
+    job.write(
+        "infrastructure/template.yml",
+        "Resources:\n  P:\n    Type: AWS::IAM::ManagedPolicy\n    Properties:\n      PolicyDocument:\n"
+        "        Version: '2012-10-17'\n        Statement: [{Effect: Allow, Action: '*', Resource: '*'}]\n",
+    )
+    ran = job.use("check", action="policy-as-code", tool="checkov", language="cloudformation", fail_on="high")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert any("CKV_AWS_" in error for error in ran.errors)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "language"),
+    [
+        ("a.mjs", "function ( {\n", "node"),
+        ("a.go", "package main\n\nfunc f( {}\n", "go"),
+        ("A.java", "class A { int f( { return 1; } }\n", "java"),
+        ("a.py", "def f(:\n", "python"),
+    ],
+)
+def test_code_that_semgrep_cannot_parse_is_a_finding(job: Any, needs: Any, name: str, content: str, language: str) -> None:
+    """semgrep itself exits 0 and says nothing."""
+    needs({"java": "javac", "go": "go", "node": "node"}.get(language, ""))
+    job.write(name, content)
+    job.write(f"b{Path(name).suffix}", {"java": "class B {}\n", "go": "package main\n"}.get(language, ""))
+    ran = job.use("check", action="sast", tool="semgrep", language=language)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert f"file={name}," in ran.errors[0]
+    assert "not-parsed" in ran.errors[0]
+
+
+def test_dependencies_without_exact_versions_are_an_error(job: Any) -> None:
+    """trivy itself exits 0: it looks at exact versions only."""
+    job.write("requirements.txt", "requests\n")
+    job.env |= {"TRIVY_CACHE_DIR": str(job.root / "trivy"), "TRIVY_SKIP_DB_UPDATE": "true"}
+    from dpra.rehearsal import advisories
+
+    advisories.write(job.root / "trivy")
+    ran = job.use("check", action="sca", language="python")
+    assert (ran.code, ran.record["result"]) == (1, "error")
+    assert "no exact version" in ran.out
+
+
+def test_a_database_of_vulnerabilities_that_cannot_be_had_is_an_error(job: Any) -> None:
+    job.write("requirements.txt", "requests==2.19.1\n")
+    job.env |= {"TRIVY_CACHE_DIR": str(job.root / "trivy"), "HTTPS_PROXY": "http://127.0.0.1:9"}
+    ran = job.use("check", action="sca", language="python")
+    assert (ran.code, ran.record["result"]) == (1, "error")
+
+
+@pytest.mark.parametrize(
+    ("tool", "comment"),
+    [("checkov", "# checkov:skip=CKV_AWS_20: x"), ("trivy", "# trivy:ignore:AWS-0092"), ("cfn-guard", "")],
+)
+def test_a_comment_in_the_code_lets_nothing_through(job: Any, tool: str, comment: str) -> None:
+    rule = "{Metadata: {guard: {SuppressedRules: [S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK]}}}"
+    extra = "" if comment else f"    Metadata: {rule[11:-1]}\n"
+    job.write(
+        "infrastructure/template.yml",
+        f"Resources:\n  Site: {comment}\n    Type: AWS::S3::Bucket\n{extra}    Properties: {{AccessControl: PublicRead}}\n",
+    )
+    ran = job.use("check", action="policy-as-code", tool=tool, language="cloudformation", fail_on="high")
+    assert ran.code == 1
+    assert any("inline-suppression" in error for error in ran.errors), ran.out
+
+
+@pytest.mark.parametrize("tool", ["bandit", "semgrep"])
+def test_nosec_and_nosemgrep_let_nothing_through(job: Any, tool: str) -> None:
+    job.write("a.py", INJECTION)
+    ran = job.use("check", action="sast", tool=tool, language="python")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
