@@ -19,6 +19,18 @@ settings.register_profile("default", max_examples=200)
 settings.register_profile("thorough", max_examples=10_000)  # make thorough
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
+
+@pytest.fixture(scope="session", autouse=True)
+def _advisories(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """trivy's databases cannot be fetched here: dpra's few advisories take their place, as in `dpra rehearse --offline`."""
+    from dpra.rehearsal import advisories
+
+    folder = tmp_path_factory.mktemp("trivy") / "cache"
+    advisories.write(folder)
+    os.environ |= {"TRIVY_CACHE_DIR": str(folder), "TRIVY_OFFLINE_SCAN": "true"}
+    os.environ |= {"TRIVY_SKIP_DB_UPDATE": "true", "TRIVY_SKIP_JAVA_DB_UPDATE": "true"}
+
+
 SPECS = Path(__file__).parent / "specs"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -52,6 +52,9 @@ def test_no_colour_and_no_escape_reaches_a_pipe(dpra, repository) -> None:
         assert "\x1b" not in dpra(*command, cwd=repository).stdout
 
 
+LEVELS = {"required": "R", "recommended": "r", "listed": "l"}  # l: DPRA has it in its other pipelines, without a mark
+
+
 def test_the_plan_lists_every_action_of_dpra_with_level_status_and_reason(dpra, repository) -> None:
     """As AWS's docs/application-pipeline/index.md lists and marks them: required (R), recommended (r)."""
     expected = {
@@ -74,6 +77,7 @@ def test_the_plan_lists_every_action_of_dpra_with_level_status_and_reason(dpra, 
             "package-and-store-artifacts": "R",
             "sca": "R",
             "sbom": "R",
+            **dict.fromkeys(("policy-as-code", "vulnerability-assessment", "licence-policy", "iac-unit-tests"), "l"),
         },
         "beta": {
             "launch-environment": "r",
@@ -102,11 +106,13 @@ def test_the_plan_lists_every_action_of_dpra_with_level_status_and_reason(dpra, 
     plan = json.loads(dpra("plan", "--format", "json", cwd=repository).stdout)
     found: dict[str, dict[str, str]] = {}
     for action in plan["actions"]:
-        found.setdefault(action["stage"], {})[action["action"]] = "R" if action["level"] == "required" else "r"
+        found.setdefault(action["stage"], {})[action["action"]] = LEVELS[action["level"]]
         assert action["status"] in ("blocks", "advisory", "outside-pipeline", "left-out")
         assert action["reason"]
         assert (action["status"] == "blocks") == bool(action["job"] and action["step"])
     assert found == expected
+    left_out = {one["action"] for one in plan["actions"] if one["status"] == "left-out" and one["level"] == "required"}
+    assert left_out == set()
 
 
 def test_the_plan_is_told_in_a_table_and_as_a_picture(dpra, repository) -> None:
@@ -122,15 +128,15 @@ def test_an_unknown_tool_is_refused_with_its_position(dpra, repository) -> None:
         file.write("actions:\n  sast: {tool: bandage}\n")
     done = dpra("plan", cwd=repository)
     assert done.returncode == 2
-    assert done.stderr == "dpra.yml:9:10: actions.sast.tool: no tool 'bandage' for python; there is bandit\n"
+    assert done.stderr == "dpra.yml:10:10: actions.sast.tool: no tool 'bandage' for python; there is bandit, semgrep\n"
 
 
 def test_what_cannot_be_planned_is_told_at_once_with_positions(dpra, repository) -> None:
     spec = (repository / "dpra.yml").read_text().replace("222222222222", "111111111111")
     (repository / "dpra.yml").write_text(spec + "actions: {sast: {tool: x}}\n")
     assert dpra("plan", cwd=repository).stderr.splitlines() == [
-        "dpra.yml:6:11: environments.gamma.account: beta has this account; DPRA asks for one each",
-        "dpra.yml:8:18: actions.sast.tool: no tool 'x' for python; there is bandit",
+        "dpra.yml:7:11: environments.gamma.account: beta has this account; DPRA asks for one each",
+        "dpra.yml:9:18: actions.sast.tool: no tool 'x' for python; there is bandit, semgrep",
     ]
 
 
@@ -193,7 +199,7 @@ def test_rehearse_without_its_extra_says_what_to_install(dpra, repository, tmp_p
 def test_rehearse_knows_its_stages(dpra, repository) -> None:
     done = dpra("rehearse", "--only", "biuld", cwd=repository)
     assert done.returncode == 2
-    assert "unknown biuld; there is beta, build," in done.stderr
+    assert "unknown biuld; there is artifacts, beta, build," in done.stderr
 
 
 # ---- dpra new
@@ -229,7 +235,7 @@ def test_new_takes_answers_and_refuses_what_it_does_not_know(dpra, tmp_path) -> 
 def test_new_asks_what_is_not_given(tmp_path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dpra", "new", "-o", tmp_path, "name=pay"],
-        input="\n\nacme/pay\n\neu-north-1\n\n\n\n\n",
+        input="\n\nacme/pay\n\neu-north-1\n\n\n\n\n\n",
         capture_output=True,
         text=True,
         check=False,

@@ -314,14 +314,14 @@ def changed(checkout: Path) -> list[str]:
 @pytest.mark.slow
 def test_the_recipe_for_a_tool_touches_one_file_and_its_gate_blocks(dpra, checkout, new_repository, tmp_path) -> None:
     [script] = recipe("Add a tool", "bash")
-    (checkout / ".github/actions/check/tools/ruff.sh").write_text(script)
-    assert changed(checkout) == ["?? .github/actions/check/tools/ruff.sh"]
+    (checkout / ".github/actions/check/tools/ruff-security.sh").write_text(script)
+    assert changed(checkout) == ["?? .github/actions/check/tools/ruff-security.sh"]
     path = {"PYTHONPATH": str(checkout / "generator")}
     root = Path(shutil.copytree(new_repository, tmp_path / "shop"))
-    with (root / "dpra.yml").open("a") as file:
-        file.write("actions: {sast: {tool: ruff}}\n")
+    with (root / "dpra.yml").open("a") as file:  # it ends with the sample's `actions`
+        file.write("  sast: {tool: ruff-security}\n")
     assert dpra("generate", cwd=root, **path).returncode == 0
-    assert "tool: ruff" in (root / ".github/workflows/pipeline.yml").read_text()
+    assert "tool: ruff-security" in (root / ".github/workflows/pipeline.yml").read_text()
     done = dpra("rehearse", "--offline", "--only", "security", cwd=root, **path)
     assert done.returncode == 1  # the project's own tests use assert, which ruff counts as an error
     assert "S101" in done.stdout

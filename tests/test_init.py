@@ -50,7 +50,7 @@ from dpra.spec import reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ACCOUNTS = {"beta": "111111111111", "gamma": "222222222222", "prod": "333333333333"}
+ACCOUNTS = {"build": "444444444444", "beta": "111111111111", "gamma": "222222222222", "prod": "333333333333"}
 
 
 def write(root: Path, files: dict[str, str | bytes]) -> Path:
@@ -251,7 +251,7 @@ def test_what_it_assumed_and_could_not_know_is_said_and_check_names_it(dpra, tmp
     done = dpra("init", "--no-input", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "  repository: acme/shop  (go.mod)\n" in done.stdout
-    assert "Not known: the AWS accounts of beta, gamma and prod" in done.stdout
+    assert "Not known: the AWS accounts of build, beta, gamma and prod" in done.stdout
     checked = dpra("check", cwd=tmp_path)
     assert checked.returncode == 2
     assert [line.split(": ")[1] for line in checked.stderr.splitlines()] == [

@@ -1,6 +1,7 @@
 """The outlets of the spec: what a component adds is refused where it must not be, and executed where it may."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,9 +15,9 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 
 
 def say(root: Path, text: str) -> None:
-    """More of the spec."""
-    with (root / "dpra.yml").open("a", encoding="utf-8") as file:
-        file.write(text)
+    """More of the spec; the sample's own `actions` make room."""
+    spec = re.sub(r"^actions:\n(  .*\n)+", "", (root / "dpra.yml").read_text(), flags=re.MULTILINE)
+    (root / "dpra.yml").write_text(spec + text, encoding="utf-8")
 
 
 def rehearsed(dpra: Any, root: Path, *options: str) -> tuple[int, dict[str, list[dict[str, str]]], str]:
@@ -95,7 +96,7 @@ def test_what_would_weaken_the_pipeline_is_refused_with_its_position(
     done = dpra("generate", cwd=repository)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith("dpra.yml:8:")
+    assert line.startswith("dpra.yml:9:")
     assert f": {key}" in line
     assert problem in line
     assert snapshot(repository) == before

@@ -27,11 +27,11 @@ def test_the_minimal_spec_reads_with_its_defaults() -> None:
 CASES = {
     "unknown key": (
         GOOD + "colour: red\n",
-        ["dpra.yml:8:1: colour: unknown key"],
+        ["dpra.yml:9:1: colour: unknown key"],
     ),
     "unknown key in depth, with a suggestion": (
         GOOD.replace("beta: {account", "beta: {acount"),
-        ["dpra.yml:5:10: environments.beta.acount: unknown key; did you mean 'account'?"],
+        ["dpra.yml:6:10: environments.beta.acount: unknown key; did you mean 'account'?"],
     ),
     "unknown key that begins a known one": (
         GOOD.replace("repository:", "repo:"),
@@ -47,26 +47,26 @@ CASES = {
     ),
     "duplicate key": (
         GOOD + "name: other\n",
-        ["dpra.yml:8:1: name: duplicate key; first on line 1"],
+        ["dpra.yml:9:1: name: duplicate key; first on line 1"],
     ),
     "account without its leading zero": (
         GOOD.replace('"033333333333"', "33333333333"),
         [
-            "dpra.yml:7:19: environments.prod.account: an account id has 12 digits, this has 11: it lost its leading "
+            "dpra.yml:8:19: environments.prod.account: an account id has 12 digits, this has 11: it lost its leading "
             'zero, as numbers do; write "033333333333" in quotes'
         ],
     ),
     "account with a leading zero that other tools would drop": (
         GOOD.replace('"033333333333"', "033333333333"),
         [
-            "dpra.yml:7:19: environments.prod.account: put it in quotes, or other tools drop its leading zero: "
+            "dpra.yml:8:19: environments.prod.account: put it in quotes, or other tools drop its leading zero: "
             '"033333333333"'
         ],
     ),
     "account that is not 12 digits": (
         GOOD.replace('"111111111111"', '"1111-1111-1111"'),
         [
-            "dpra.yml:5:19: environments.beta.account: must be an AWS account id: 12 digits, in quotes, "
+            "dpra.yml:6:19: environments.beta.account: must be an AWS account id: 12 digits, in quotes, "
             "not '1111-1111-1111'"
         ],
     ),
@@ -80,12 +80,12 @@ CASES = {
     ),
     "environment that DPRA does not know": (
         GOOD + '  staging: {account: "444444444444"}\n',
-        ["dpra.yml:8:3: environments.staging: unknown environment"],
+        ["dpra.yml:9:3: environments.staging: unknown environment"],
     ),
     "path that GitHub does not take as a filter": (
         GOOD + "paths: [src/**, ., a/../b, ' c']\n",
         [
-            f"dpra.yml:8:{column}: paths[{number}]: must be a path with * and **, without . and .. as a part, "
+            f"dpra.yml:9:{column}: paths[{number}]: must be a path with * and **, without . and .. as a part, "
             f"not '{path}'"
             for number, column, path in ((1, 17, "."), (2, 20, "a/../b"), (3, 28, " c"))
         ],
@@ -97,7 +97,7 @@ CASES = {
     "tabs": ("name:\n\tshop\n", ["dpra.yml:2:1: not YAML: found character '\\t' that cannot start any token"]),
     "two documents": (
         GOOD + "---\n" + GOOD,
-        ["dpra.yml:8:1: not YAML: but found another document"],
+        ["dpra.yml:9:1: not YAML: but found another document"],
     ),
     "python tag": (
         GOOD.replace("shop\nrep", '!!python/object/apply:os.system ["true"]\nrep'),
@@ -111,31 +111,31 @@ CASES = {
     ),
     "a tag on a mapping": (
         GOOD.replace("beta: {", "beta: !!python/object:builtins.dict {"),
-        ["dpra.yml:5:9: environments.beta: the tag 'python/object:builtins.dict' is not allowed"],
+        ["dpra.yml:6:9: environments.beta: the tag 'python/object:builtins.dict' is not allowed"],
     ),
     "alias": (
         GOOD.replace('"111111111111"', '&a "111111111111"').replace('"222222222222"', "*a"),
         [
-            "dpra.yml:5:19: environments.beta.account: anchors and aliases are not supported; write it out",
-            "dpra.yml:5:19: environments.gamma.account: anchors and aliases are not supported; write it out",
+            "dpra.yml:6:19: environments.beta.account: anchors and aliases are not supported; write it out",
+            "dpra.yml:6:19: environments.gamma.account: anchors and aliases are not supported; write it out",
         ],
     ),
-    "merge key": (GOOD + "<<: {}\n", ["dpra.yml:8:1: <<: unknown key"]),
+    "merge key": (GOOD + "<<: {}\n", ["dpra.yml:9:1: <<: unknown key"]),
     "control character": (
         GOOD + 'deploy: {template: "a\\0b"}\n',
-        ["dpra.yml:8:20: deploy.template: has a control character"],
+        ["dpra.yml:9:20: deploy.template: has a control character"],
     ),
     "half a surrogate pair": (
         GOOD + 'deploy: {template: "a\\ud800b"}\n',
-        ["dpra.yml:8:20: deploy.template: has a control character"],
+        ["dpra.yml:9:20: deploy.template: has a control character"],
     ),
     "a path out of the repository": (
         GOOD + "deploy: {template: ../../etc/passwd}\n",
-        ["dpra.yml:8:20: deploy.template: must be a path inside the repository, not '../../etc/passwd'"],
+        ["dpra.yml:9:20: deploy.template: must be a path inside the repository, not '../../etc/passwd'"],
     ),
     "a branch that is a pattern": (
         GOOD + "trunk: 'release/**'\n",
-        ["dpra.yml:8:8: trunk: must be a branch name of letters, digits and ._-/, not 'release/**'"],
+        ["dpra.yml:9:8: trunk: must be a branch name of letters, digits and ._-/, not 'release/**'"],
     ),
     "an id without its companion": (
         GOOD + "repository-id: 4\n",
@@ -143,11 +143,11 @@ CASES = {
     ),
     "an action of DPRA that is not built yet": (
         GOOD + "actions: {dast: {tool: zap}}\n",
-        ["dpra.yml:8:11: actions.dast.tool: this action is not supported yet"],
+        ["dpra.yml:9:11: actions.dast.tool: this action is not supported yet"],
     ),
     "a command for a check": (
         GOOD + "actions: {sast: {command: 'true'}}\n",
-        ["dpra.yml:8:11: actions.sast.command: this action takes tool, before, after"],
+        ["dpra.yml:9:11: actions.sast.command: this action takes tool, file, fail-on, advisory, reason, before, after"],
     ),
     "a nested bomb of brackets": ("[" * 10_000, ["dpra.yml:1:1: nested too deeply"]),
 }
@@ -160,7 +160,7 @@ def test_a_wrong_spec_is_refused_with_its_position(text: str | bytes, expected: 
 
 @pytest.mark.parametrize("key", models.Spec.later)
 def test_a_key_of_a_later_version_is_refused_and_not_ignored(key: str) -> None:
-    assert problems(f"{GOOD}{key}: x\n") == [f"dpra.yml:8:1: {key}: not supported yet"]
+    assert problems(f"{GOOD}{key}: x\n") == [f"dpra.yml:9:1: {key}: not supported yet"]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_all_problems_come_at_once_sorted_by_line() -> None:
     found = problems(
         GOOD.replace("eu-west-1", "eu-west-9").replace("beta: {account", "beta: {acount") + "trunk: a..b\n"
     )
-    assert [int(line.split(":")[1]) for line in found] == [3, 5, 8]
+    assert [int(line.split(":")[1]) for line in found] == [3, 6, 9]
 
 
 def test_the_list_of_regions_is_botocores() -> None:

@@ -148,6 +148,10 @@ class Plan:
             if "hook" in heads[tool]
         ]
 
+    def hook(self, action: str, tool: str) -> str:
+        """The command of a pre-commit hook."""
+        return f"bash .github/actions/dpra/check/hook.sh {action} {tool}"
+
     def runs(self, action: str) -> bool:
         """Whether a step does the action; the catalogue's optional ones run where the spec names them."""
         return any(one.action == action and one.status in ("blocks", "advisory") for one in self.actions)
@@ -295,7 +299,7 @@ def _planned(plan: Plan, action: Known) -> PlannedAction:
         return made("blocks", f"done by {action.by}: infrastructure and software are one stack", job, step)
     tool, reason = action.tool, "DPRA's gate: a failure stops the pipeline here"
     if action.optional and action.id not in plan.spec.actions:
-        return made("left-out", f"on demand: actions: {{{action.id}: …}}")
+        return made("left-out", "on demand: name it in `actions`")
     if step in plan.tools:
         tool = ", ".join(plan.tools[step])
         languages = plan.languages(action)

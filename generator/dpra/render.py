@@ -77,7 +77,7 @@ def _schema(pipeline: str) -> bytes:
 
 def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
     """Each template with the path of the file that it makes."""
-    for name in ("pipeline.yml", "pull-request.yml"):
+    for name in ("pipeline.yml", "pull-request.yml", "nightly.yml"):
         yield f"{plan.spec.pipeline}/{name}", f".github/workflows/{name}"
     for stage in plan.catalogue.environments:
         yield f"infrastructure/roles.yml:{stage}", f"infrastructure/dpra/{stage}.yml"

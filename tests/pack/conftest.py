@@ -21,7 +21,7 @@ PACK = Path(__file__).parents[2] / ".github" / "actions"
 COMMIT = "c0ffee" + "0" * 34
 
 # What package managers need of this machine to reach their indexes.
-NETWORK = ("NODE_EXTRA_CA", "NPM_CONFIG", "PIP_", "REQUESTS_CA", "SSL_CERT")
+NETWORK = ("NODE_EXTRA_CA", "NPM_CONFIG", "PIP_", "REQUESTS_CA", "SSL_CERT", "TRIVY_")
 
 sys.dont_write_bytecode = True  # the pack is copied into users' repositories as it lies there
 sys.path.insert(0, str(PACK / "_lib"))
@@ -88,7 +88,9 @@ class Runner:
             directory.mkdir()
         self.pack = PACK
         self.env = {name: value for name, value in os.environ.items() if name.startswith(NETWORK)} | {
-            "PATH": os.pathsep.join((str(root / "bin"), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")),
+            "PATH": os.pathsep.join(
+                (str(root / "bin"), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")
+            ),
             "HOME": str(root / "home"),
             "LANG": "C.UTF-8",
             "RUNNER_TEMP": str(self.temp),
@@ -145,7 +147,7 @@ class Runner:
                 ran.steps.append(json.dumps({key: expanded(value, given, {}) for key, value in step["with"].items()}))
                 continue
             ran.steps.append(step.get("id", ""))
-            outputs[step.get("id", "")] = self.run(action, step, given, ran)
+            outputs[step.get("id", "")] = self.run(action, step, given, outputs, ran)
         declared_outputs = definition.get("outputs") or {}
         ran.outputs = {name: expanded(output["value"], given, outputs) for name, output in declared_outputs.items()}
         ran.records = self.records()[before:]
@@ -156,7 +158,9 @@ class Runner:
         assert match, f"a condition that these tests do not know: {text}"
         return inputs[match[1]] != ""
 
-    def run(self, action: str, step: dict[str, Any], inputs: dict[str, str], ran: Ran) -> dict[str, str]:
+    def run(
+        self, action: str, step: dict[str, Any], inputs: dict[str, str], others: dict[str, dict[str, str]], ran: Ran
+    ) -> dict[str, str]:
         files = {name: self.root / f"{name}.txt" for name in ("GITHUB_OUTPUT", "GITHUB_STEP_SUMMARY", "GITHUB_ENV")}
         for path in files.values():
             path.write_bytes(b"")
@@ -170,7 +174,7 @@ class Runner:
                 **self.env,
                 **{name: str(path) for name, path in files.items()},
                 "GITHUB_ACTION_PATH": str(self.pack / action),
-                **{name: expanded(value, inputs, {}) for name, value in step["env"].items()},
+                **{name: expanded(value, inputs, others) for name, value in step["env"].items()},
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

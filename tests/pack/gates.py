@@ -37,10 +37,12 @@ class Users {
 JAVA_OK = "class Users {\n    int count() {\n        return 1;\n    }\n}\n"
 GO = 'package main\n\nimport (\n\t"database/sql"\n\t"fmt"\n)\n\nfunc find(db *sql.DB, name string) (*sql.Rows, error) {\n'
 GO_SQL = GO + "\treturn db.Query(fmt.Sprintf(\"SELECT * FROM users WHERE name = '%s'\", name))\n}\n"
-GO_OK = 'package main\n\nfunc main() {\n}\n'
+GO_OK = "package main\n\nfunc main() {\n}\n"
 GO_MOD = "module shop\n\ngo 1.21\n"
 BUCKET = "Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Properties:\n      AccessControl: PublicRead\n"
-PARAMETER = "Resources:\n  Release:\n    Type: AWS::SSM::Parameter\n    Properties:\n      Type: String\n      Value: x\n"
+PARAMETER = (
+    "Resources:\n  Release:\n    Type: AWS::SSM::Parameter\n    Properties:\n      Type: String\n      Value: x\n"
+)
 TF_BUCKET = 'resource "aws_s3_bucket" "site" {\n  bucket = "site"\n  acl    = "public-read"\n}\n'
 TF_OK = 'resource "aws_ssm_parameter" "release" {\n  name  = "release"\n  type  = "SecureString"\n  value = "x"\n  key_id = "k"\n}\n'
 METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\nLicense: {}\nClassifier: License :: OSI Approved :: {}\n"
@@ -91,7 +93,10 @@ CELLS = [
     Cell("code quality", "cdk", "eslint", {"a.mjs": "nobody();\n"}, {"a.mjs": "export const x = 1;\n"}, "no-undef"),
     Cell(
         *("code quality", "java", "checkstyle"),
-        *({"A.java": 'class A {\n    boolean f(String s) {\n        return s == "x";\n    }\n}\n'}, {"A.java": JAVA_OK}),
+        *(
+            {"A.java": 'class A {\n    boolean f(String s) {\n        return s == "x";\n    }\n}\n'},
+            {"A.java": JAVA_OK},
+        ),
         rule="StringLiteralEqualityCheck",
         needs="checkstyle",
     ),
@@ -210,7 +215,10 @@ ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
 }
 UNPROVEN: dict[tuple[str, str], str] = {
     ("unit tests, coverage", "java"): "JaCoCo: no version for Java 17 could be had",
-    ("SBOM", "java, go"): "trivy: no jar and no binary with dependencies could be built without Maven Central or Go's proxy",
+    (
+        "SBOM",
+        "java, go",
+    ): "trivy: no jar and no binary with dependencies could be built without Maven Central or Go's proxy",
     ("licences", "java, go"): "the same",
 }
 

@@ -1,5 +1,6 @@
 """Each action.yml says what the action takes and gives, and runs nothing but the script beside it."""
 
+import json
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    assert ACTIONS == ["bake", "build", "check", "deploy", "notify", "package", "report", "test"]
+    assert ACTIONS == ["bake", "build", "check", "deploy", "notify", "package", "report", "store", "test"]
 
 
 @pytest.mark.parametrize("action", ACTIONS)
@@ -46,6 +47,8 @@ def test_no_input_reaches_a_script_but_by_the_environment(action: str) -> None:
         assert script, step["run"]
         source = (PACK / action / script[1]).read_text()
         for variable, value in step["env"].items():
+            if value == "${{ steps.verify.outputs.release }}":  # what the step before it fetched
+                continue
             name = value.removeprefix("${{ inputs.").removesuffix(" }}")
             assert variable == f"INPUT_{name.upper().replace('-', '_')}"
             read = f'"{variable.removeprefix("INPUT_")}"'
@@ -80,15 +83,25 @@ def test_a_tool_says_what_it_is(script: Path) -> None:
     import install
 
     data = install.header(script)
-    assert set(data) >= {"action", "languages", "version", "version-command", "ok-exit-codes"}
-    assert all(len(values) == 1 for key, values in data.items() if key != "pip")
+    assert set(data) >= {"version", "version-command", "ok-exit-codes"}
+    assert all(len(values) == 1 for key, values in data.items())
+    assert install.served(data)
     sources = [value for key, values in data.items() if key.startswith("source ") for value in values]
-    assert sources or data["pip"]
+    assert bool(sources) + ("pip" in data) + ("npm" in data) + ("on-path" in data) == 1
     for source in sources:
         assert re.fullmatch(r"https://\S+ sha256: [0-9a-f]{64}", source)
-        assert data["version"][0] in source
-    for distribution in data.get("pip", []):
-        assert re.fullmatch(r"[a-z0-9-]+==[0-9.]+( --hash=sha256:[0-9a-f]{64})+", distribution)
+        assert data["version"][0] in source or "registry.npmjs.org" in source  # a package with its own version
+    locks = script.parent.parent / "locks"
     if "pip" in data:
-        assert any(line.startswith(f"{script.stem}=={data['version'][0]} ") for line in data["pip"])
+        distribution = re.fullmatch(r"([a-z0-9-]+)(\[[\w,]+\])?==([0-9.]+)", data["pip"][0])
+        assert distribution
+        assert distribution[3] == data["version"][0]
+        lines = (locks / f"{script.stem}.txt").read_text().replace("\\\n", "").splitlines()
+        assert any(re.match(rf"{distribution[1]}(\[[\w,]+\])?=={re.escape(distribution[3])} ", line) for line in lines)
+        assert all("--hash=sha256:" in line for line in lines if line.strip() and not line.startswith("#"))
+    if "npm" in data:
+        lock = json.loads((locks / script.stem / "package-lock.json").read_text())
+        wanted = dict(word.rsplit("@", 1) for word in data["npm"][0].split())
+        assert lock["packages"][""]["dependencies"] == wanted
+        assert all("integrity" in package for name, package in lock["packages"].items() if name)
     subprocess.run(["bash", "-n", str(script)], check=True)

@@ -7,9 +7,7 @@ from typing import Any
 import pytest
 
 LIAR = """#!/usr/bin/env bash
-# action: lies
-# languages: any
-# default: yes
+# default for lies: any
 # version: 1.0
 # version-command: echo 1.0
 # ok-exit-codes: 0 4

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra.rehearsal import advisories
 
 _spec = importlib.util.spec_from_file_location("gates", Path(__file__).with_name("gates.py"))
 assert _spec
@@ -17,15 +16,6 @@ assert _spec.loader
 gates = importlib.util.module_from_spec(_spec)
 sys.modules["gates"] = gates  # dataclasses look themselves up
 _spec.loader.exec_module(gates)
-
-
-@pytest.fixture
-def at_work(job: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A job whose tools come from this user's cache, installed by the pack itself, and whose advisories are dpra's few."""
-    folder = tmp_path_factory.mktemp("trivy")
-    advisories.write(folder / "cache")
-    job.env |= {"TRIVY_CACHE_DIR": str(folder / "cache"), "TRIVY_SKIP_DB_UPDATE": "true", "TRIVY_OFFLINE_SCAN": "true"}
-    return job
 
 
 def check(job: Any, cell: Any, files: dict[str, str]) -> Any:
@@ -42,17 +32,19 @@ def check(job: Any, cell: Any, files: dict[str, str]) -> Any:
     return job.use("check", **inputs)
 
 
-@pytest.mark.parametrize("cell", gates.CELLS, ids=lambda cell: f"{cell.gate}-{cell.language}-{cell.tool}".replace(" ", "-"))
-def test_the_bad_is_blocked_and_the_good_passes(at_work: Any, needs: Any, cell: Any) -> None:
+@pytest.mark.parametrize(
+    "cell", gates.CELLS, ids=lambda cell: f"{cell.gate}-{cell.language}-{cell.tool}".replace(" ", "-")
+)
+def test_the_bad_is_blocked_and_the_good_passes(job: Any, needs: Any, cell: Any) -> None:
     needs(cell.needs)
 
-    bad = check(at_work, cell, cell.bad)
+    bad = check(job, cell, cell.bad)
 
     assert (bad.code, bad.record["result"], bad.record["tool"]) == (1, "fail", cell.tool), bad.out
-    found = json.loads(next(at_work.evidence.glob("*.findings.json")).read_text())
+    found = json.loads(next(job.evidence.glob("*.findings.json")).read_text())
     assert cell.rule in {one["rule"] for one in found}
 
-    good = check(at_work, cell, cell.good)
+    good = check(job, cell, cell.good)
 
     assert (good.code, good.record["result"]) == (0, "pass"), good.out
 
@@ -103,23 +95,23 @@ def image(folder: Path, musl: str) -> Path:
     return folder
 
 
-def test_a_vulnerable_image_is_blocked_and_a_mended_one_passes(at_work: Any) -> None:
-    image(at_work.workspace, "1.1.20-r4")
-    ran = at_work.use("check", action="vulnerability-assessment", language="container")
+def test_a_vulnerable_image_is_blocked_and_a_mended_one_passes(job: Any) -> None:
+    image(job.workspace, "1.1.20-r4")
+    ran = job.use("check", action="vulnerability-assessment", language="container")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert "CVE-2019-14697" in ran.errors[0]
 
-    image(at_work.workspace, "1.1.20-r5")
-    ran = at_work.use("check", action="vulnerability-assessment", language="container")
+    image(job.workspace, "1.1.20-r5")
+    ran = job.use("check", action="vulnerability-assessment", language="container")
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
 
-    ran = at_work.use("check", action="sbom", language="container")
+    ran = job.use("check", action="sbom", language="container")
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
-    assert "musl" in (at_work.evidence / "sbom.cdx.json").read_text()
+    assert "musl" in (job.evidence / "sbom.cdx.json").read_text()
 
 
 @pytest.mark.parametrize("vulnerable", [True, False])
-def test_pip_audit_asks_an_advisory_service(at_work: Any, web: Any, vulnerable: bool) -> None:
+def test_pip_audit_asks_an_advisory_service(job: Any, web: Any, vulnerable: bool) -> None:
     found = {"id": "PYSEC-2018-28", "aliases": [], "details": "d", "affected": []} if vulnerable else None
     found = found and found | {
         "affected": [
@@ -130,25 +122,27 @@ def test_pip_audit_asks_an_advisory_service(at_work: Any, web: Any, vulnerable: 
             }
         ]
     }
-    web.answers = [(200, {"Content-Type": "application/json"}, json.dumps({"vulns": [found] if found else []}).encode())]
-    at_work.write("requirements.txt", "six==1.16.0\n")
-    at_work.env["DPRA_PIP_AUDIT"] = f"--vulnerability-service osv --osv-url {web.url}/v1/query --no-deps --disable-pip"
-    ran = at_work.use("check", action="sca", language="python", tool="pip-audit")
+    web.answers = [
+        (200, {"Content-Type": "application/json"}, json.dumps({"vulns": [found] if found else []}).encode())
+    ]
+    job.write("requirements.txt", "six==1.16.0\n")
+    job.env["DPRA_PIP_AUDIT"] = f"--vulnerability-service osv --osv-url {web.url}/v1/query --no-deps --disable-pip"
+    ran = job.use("check", action="sca", language="python", tool="pip-audit")
     assert (ran.code, ran.record["result"]) == ((1, "fail") if vulnerable else (0, "pass")), ran.out
     assert len(web.requests) >= 1
 
 
-def test_a_package_that_the_index_does_not_have_is_an_error(at_work: Any) -> None:
+def test_a_package_that_the_index_does_not_have_is_an_error(job: Any) -> None:
     """pip-audit itself says "No known vulnerabilities", without --strict."""
-    at_work.write("requirements.txt", "six==0.0.1\n")
-    at_work.env["DPRA_PIP_AUDIT"] = "--no-deps --disable-pip"
-    ran = at_work.use("check", action="sca", language="python", tool="pip-audit")
+    job.write("requirements.txt", "six==0.0.1\n")
+    job.env["DPRA_PIP_AUDIT"] = "--no-deps --disable-pip"
+    ran = job.use("check", action="sca", language="python", tool="pip-audit")
     assert (ran.code, ran.record["result"]) == (1, "error")
     assert "could not be audited" in ran.out
 
 
 @pytest.mark.parametrize("vulnerable", [True, False])
-def test_npm_audit_asks_its_registry(at_work: Any, web: Any, needs: Any, vulnerable: bool) -> None:
+def test_npm_audit_asks_its_registry(job: Any, web: Any, needs: Any, vulnerable: bool) -> None:
     needs("npm")
     advisory = {"id": 1, "url": "https://github.com/advisories/GHSA-jf85-cpcp-j695", "title": "Prototype Pollution"}
     advisory |= {"severity": "critical", "vulnerable_versions": "<4.17.12"}
@@ -156,9 +150,9 @@ def test_npm_audit_asks_its_registry(at_work: Any, web: Any, needs: Any, vulnera
     web.answers = [(200, {"Content-Type": "application/json"}, json.dumps(answer).encode())]
     web.get = (404, {}, b"{}")
     for name, content in gates.lock("4.17.11").items():
-        at_work.write(name, content)
-    at_work.env["NPM_CONFIG_REGISTRY"] = web.url
-    ran = at_work.use("check", action="sca", language="node", tool="npm-audit")
+        job.write(name, content)
+    job.env["NPM_CONFIG_REGISTRY"] = web.url
+    ran = job.use("check", action="sca", language="node", tool="npm-audit")
     assert (ran.code, ran.record["result"]) == ((1, "fail") if vulnerable else (0, "pass")), ran.out
 
 
@@ -170,26 +164,26 @@ GUARD_TEST = """- name: {name}
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_the_rules_of_a_repository_are_tested_by_cfn_guard(at_work: Any, good: bool) -> None:
-    at_work.use("check", action="policy-as-code", tool="cfn-guard", language="cloudformation")  # installs it
+def test_the_rules_of_a_repository_are_tested_by_cfn_guard(job: Any, good: bool) -> None:
+    job.use("check", action="policy-as-code", tool="cfn-guard", language="cloudformation")  # installs it
     [guard] = Path.home().glob(".cache/dpra/cfn-guard/*/package/bin/ubuntu/x86_64/cfn-guard")
-    at_work.write("policies/named.guard", GUARD)
-    at_work.write("policies/tests/named.yml", GUARD_TEST.format(name="unnamed", expected="FAIL" if good else "PASS"))
+    job.write("policies/named.guard", GUARD)
+    job.write("policies/tests/named.yml", GUARD_TEST.format(name="unnamed", expected="FAIL" if good else "PASS"))
     command = f"{guard} test -r policies/named.guard -t policies/tests/named.yml -o junit > $JUNIT_FILE"
-    ran = at_work.use("test", action="iac-unit-tests", command=command)
+    ran = job.use("test", action="iac-unit-tests", command=command)
     assert (ran.code, ran.record["result"]) == ((0, "pass") if good else (1, "fail")), ran.out
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_terraform_tests_its_modules(at_work: Any, needs: Any, good: bool) -> None:
+def test_terraform_tests_its_modules(job: Any, needs: Any, good: bool) -> None:
     needs("terraform")
-    at_work.write("m.tf", 'variable "name" {\n  type = string\n}\noutput "shown" {\n  value = "shop-${var.name}"\n}\n')
+    job.write("m.tf", 'variable "name" {\n  type = string\n}\noutput "shown" {\n  value = "shop-${var.name}"\n}\n')
     wanted = "shop-a" if good else "a"
-    at_work.write(
+    job.write(
         "tests/m.tftest.hcl",
         'variables {\n  name = "a"\n}\nrun "named" {\n  command = plan\n  assert {\n'
         f'    condition     = output.shown == "{wanted}"\n    error_message = "wrong name"\n  }}\n}}\n',
     )
     command = 'terraform init -backend=false >/dev/null && terraform test -junit-xml="$JUNIT_FILE"'
-    ran = at_work.use("test", action="iac-unit-tests", command=command)
+    ran = job.use("test", action="iac-unit-tests", command=command)
     assert (ran.code, ran.record["result"]) == ((0, "pass") if good else (1, "fail")), ran.out

@@ -12,9 +12,7 @@ import pytest
 
 HEADER = """#!/usr/bin/env bash
 # A tool of the tests.
-# action: tries
-# languages: any
-# default: yes
+# default for tries: any
 # version: 2.3.4
 # version-command: thetool --version
 # ok-exit-codes: 0
@@ -43,6 +41,7 @@ GOOD = archive(("LICENSE", "MIT"), ("../../escaped", "x"), ("bin/thetool", PROGR
 
 
 def use(job: Any, *data: str) -> Any:
+    job.env.pop("DPRA_TOOLS")  # nothing is there yet
     (job.own_pack() / "check" / "tools" / "thetool.sh").write_text(HEADER + "\n".join(data) + "\n" + BODY)
     return job.use("check", action="tries")
 
@@ -66,9 +65,7 @@ def test_the_right_archive_is_installed_once_and_run(job: Any, web: Any) -> None
     ran = use(job, source(web))
     assert (ran.code, ran.record["version"], ran.errors) == (0, "2.3.4", [])
     assert (job.temp / "ran-2.3.4").exists()
-    assert sorted(path.name for path in (job.root / "cache" / "dpra" / "thetool" / "2.3.4" / "bin").iterdir()) == [
-        "thetool"
-    ]
+    assert [path.name for path in (job.root / "cache" / "dpra" / "thetool").glob("2.3.4-*/bin/*")] == ["thetool"]
     assert not list(job.root.rglob("escaped"))
     assert job.use("check", action="tries").code == 0
     assert len(web.requests) == 1
@@ -83,7 +80,32 @@ def test_any_other_archive_is_neither_unpacked_nor_run(job: Any, web: Any, conte
     for found in (hashlib.sha256(GOOD), hashlib.sha256(content)):
         assert found.hexdigest() in error
     assert not list(job.root.rglob("ran-*"))
-    assert not [path for path in (job.temp / "dpra" / "thetool").rglob("*") if path.is_file()]
+    assert not [
+        path for path in (job.temp / "dpra" / "thetool").rglob("*") if path.is_file() and path.suffix != ".lock"
+    ]
+
+
+def test_a_kept_download_is_verified_again(job: Any, web: Any) -> None:
+    """A cache may have been poisoned."""
+    web.answers = [(200, {}, GOOD)]
+    assert use(job, source(web)).code == 0
+    [kept] = (job.temp / "dpra-downloads").iterdir()
+    kept.write_bytes(b"poison")
+    for path in (job.temp / "dpra" / "thetool").glob("*/.complete"):
+        path.unlink()
+    assert job.use("check", action="tries").code == 0
+    assert len(web.requests) == 2
+    assert kept.read_bytes() == GOOD
+
+
+def test_without_any_network_what_was_kept_is_enough(job: Any, web: Any) -> None:
+    web.answers = [(200, {}, GOOD)]
+    assert use(job, source(web)).code == 0
+    for path in (job.temp / "dpra" / "thetool").glob("*/.complete"):
+        path.unlink()
+    web.answers = [(503, {}, b"")]
+    assert job.use("check", action="tries").code == 0
+    assert len(web.requests) == 1
 
 
 def test_after_a_wrong_archive_the_right_one_is_taken(job: Any, web: Any) -> None:
@@ -100,21 +122,23 @@ def test_an_archive_without_the_tool_is_an_error(job: Any, web: Any) -> None:
     assert "has no file thetool" in ran.errors[0]
 
 
-def test_a_download_that_breaks_off_is_tried_again(web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_breaks_off_is_tried_again(web: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import install
 
     monkeypatch.setattr(install, "PAUSES", (0, 0, 0))
+    monkeypatch.setenv("DPRA_TOOLS", str(tmp_path))
     cut_off = (200, {"Content-Length": str(len(GOOD) + 9), "Connection": "close"}, GOOD)
     web.answers = [cut_off, (503, {}, b""), (200, {}, GOOD)]
     assert install.download(web.url + "/x", hashlib.sha256(GOOD).hexdigest()) == GOOD
     assert len(web.requests) == 3
 
 
-def test_a_server_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_stays_away_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import install
     import runner
 
     monkeypatch.setattr(install, "PAUSES", (0,))
+    monkeypatch.setenv("DPRA_TOOLS", str(tmp_path))
     with pytest.raises(runner.Failed, match="cannot be downloaded") as failed:
         install.download("http://127.0.0.1:9/x", "0" * 64)
     assert failed.value.result == "error"

@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 INJECTION = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
-WAIVER = {"rule": "B608", "path": "src/**", "reason": "only our own names", "owner": "@acme/shop", "until": "2030-06-30"}
+WAIVER = {
+    "rule": "B608",
+    "path": "src/**",
+    "reason": "only our own names",
+    "owner": "@acme/shop",
+    "until": "2030-06-30",
+}
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
@@ -44,7 +50,9 @@ def test_a_waiver_lets_one_through_until_its_day_and_not_a_day_longer(job: Any, 
     clock("2030-07-01 00:00:00")
     ran = sast(job, WAIVER)
     assert (ran.code, ran.record["result"]) == (1, "fail")
-    assert "the waiver of B608 in src/** (@acme/shop: only our own names), until 2030-06-30 has expired" in ran.errors[0]
+    assert (
+        "the waiver of B608 in src/** (@acme/shop: only our own names), until 2030-06-30 has expired" in ran.errors[0]
+    )
     assert "waivers" not in ran.record or ran.record["waivers"] == []
 
 

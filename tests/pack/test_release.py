@@ -182,7 +182,7 @@ def test_the_release_that_was_built_goes_on(job: Any, aws: Any, built: str) -> N
     role = "arn:aws:iam::123456789012:role/deploy"
     ran = deploy(job, digest=built, role=role)
     assert [step for step in ran.steps if "role-to-assume" not in step] == ["verify", "deploy"]
-    assert json.loads(ran.steps[1]) == {
+    assert json.loads(ran.steps[0]) == {
         "role-to-assume": role,
         "role-session-name": "dpra-7",
         "aws-region": "eu-west-1",

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-EXPECTED = "build unit-tests required\nsecurity sast required\nbeta dast recommended\n"
+
+def promise(job: str, action: str, level: str = "required", status: str = "blocks", **more: Any) -> str:
+    return json.dumps({"job": job, "action": action, "level": level, "status": status} | more) + "\n"
+
+
+EXPECTED = promise("build", "unit-tests") + promise("security", "sast") + promise("beta", "dast", "recommended")
 
 
 def record(job: str, action: str, result: str = "pass", **more: Any) -> dict[str, Any]:
@@ -17,7 +22,10 @@ def record(job: str, action: str, result: str = "pass", **more: Any) -> dict[str
         "tool": "tool",
         "version": "1.0",
         "gate": "blocks",
+        "reason": "",
         "result": result,
+        "waivers": [],
+        "baseline": 0,
         "findings": {"high": 0, "low": 2},
         "seconds": 1.0,
         "commit": "c0ffee" + "0" * 34,
@@ -107,7 +115,7 @@ def test_what_a_second_attempt_did_not_reach_is_not_run(job: Any) -> None:
 
 
 def test_every_region_counts(job: Any) -> None:
-    expected = "gamma deploy-software required eu-west-1\ngamma deploy-software required us-east-1\n"
+    expected = "".join(promise("gamma", "deploy-software", region=region) for region in ("eu-west-1", "us-east-1"))
     here, there = (record("gamma", "deploy-software", region=region) for region in ("eu-west-1", "us-east-1"))
     assert report(job, here, expected=expected).code == 1
     assert report(job, here, there, expected=expected).code == 0
@@ -123,7 +131,18 @@ def test_a_job_without_success_fails_whatever_its_evidence(job: Any, result: str
     assert ran.errors == [f"title=report::the job security ended as {result}"]
 
 
-@pytest.mark.parametrize("expected", ["", "build unit-tests", "build unit-tests requird", "a b required c d"])
+@pytest.mark.parametrize(
+    "expected",
+    [
+        "",
+        "build unit-tests required",
+        "[]",
+        '{"job": "build", "action": "unit-tests"}',
+        promise("build", "unit-tests", "requird"),
+        promise("build", "unit-tests", "required", "hopes"),
+        promise("build", 1),
+    ],
+)
 def test_a_promise_that_cannot_be_read_fails(job: Any, expected: str) -> None:
     ran = report(job, UNIT, expected=expected)
     assert (ran.code, ran.record["result"]) == (1, "error")
@@ -134,7 +153,7 @@ def test_evidence_of_the_pack_itself_is_understood(job: Any) -> None:
     assert built.code == 0
     (job.workspace / "evidence").mkdir()
     job.evidence.rename(job.workspace / "evidence" / "evidence-build-1")
-    assert report(job, expected="job build-code required").code == 0
+    assert report(job, expected=promise("job", "build-code")).code == 0
 
 
 def test_hostile_records_stay_data(job: Any, hostile: dict[str, str], inert: Any) -> None:

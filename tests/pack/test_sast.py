@@ -19,20 +19,21 @@ def test_an_sql_injection_blocks(job: Any) -> None:
     assert "SELECT" not in (job.evidence / "sast.sarif").read_text()  # reports quote no source
 
 
-def test_what_is_judged_cannot_switch_it_off_but_line_by_line(job: Any) -> None:
+def test_what_is_judged_cannot_switch_it_off(job: Any) -> None:
     job.write(".bandit", "[bandit]\nskips: B608\nexclude: /src\n")
     job.write("pyproject.toml", '[tool.bandit]\nskips = ["B608"]\n')
     job.write("src/app.py", INJECTION)
     job.write("src/known.py", INJECTION.replace(" % name)", " % name)  # nosec B608"))
-    ran = job.use("check", action="sast")
-    assert (ran.code, len(ran.errors)) == (1, 1)
+    ran = job.use("check", action="sast", language="python")
+    assert (ran.code, len(ran.errors)) == (1, 2)
     assert "file=src/app.py" in ran.errors[0]
+    assert "file=src/known.py" in ran.errors[1]
 
 
 def test_a_higher_threshold_lets_it_pass_and_still_counts_it(job: Any) -> None:
     job.write("src/app.py", INJECTION)
 
-    ran = job.use("check", action="sast", fail_on="high")
+    ran = job.use("check", action="sast", language="python", fail_on="high")
 
     assert (ran.code, ran.errors, ran.record["result"]) == (0, [], "pass")
     assert ran.record["findings"]["medium"] == 1
@@ -56,7 +57,7 @@ def test_a_file_that_cannot_be_parsed_is_an_error(job: Any) -> None:
     job.write("src/app.py", SAFE)
     job.write("src/broken.py", "def broken(:\n")
 
-    ran = job.use("check", action="sast")
+    ran = job.use("check", action="sast", language="python")
 
     assert (ran.code, ran.record["result"]) == (1, "error")
     assert any(error.startswith("file=src/broken.py,") for error in ran.errors)
@@ -67,7 +68,7 @@ def test_nothing_to_look_at_is_an_error(job: Any) -> None:
     job.write("README.md", "shop\n")
     job.write(".github/actions/dpra/x.py", SAFE)
 
-    ran = job.use("check", action="sast")
+    ran = job.use("check", action="sast", language="python")
 
     assert (ran.code, ran.record["result"]) == (1, "error")
     assert "There is no Python file" in ran.out
@@ -76,7 +77,7 @@ def test_nothing_to_look_at_is_an_error(job: Any) -> None:
 def test_a_password_in_the_code_is_not_repeated(job: Any) -> None:
     job.write("src/app.py", 'password = "correct-horse"\n\n\ndef f(password="battery-staple"): ...\n')
 
-    ran = job.use("check", action="sast", fail_on="low")
+    ran = job.use("check", action="sast", language="python", fail_on="low")
 
     assert ran.code == 1
     assert ran.record["findings"]["low"] == 2
@@ -88,7 +89,7 @@ def test_hostile_file_names_stay_data(job: Any, inert: Any) -> None:
     for name in ("::error::x,y:%0A.py", "a\n::error::b.py", "a|b`c`.py", "$(touch pwned).py", "\u2028x.py"):
         (job.workspace / name).write_text(INJECTION)
 
-    ran = job.use("check", action="sast")
+    ran = job.use("check", action="sast", language="python")
 
     assert (ran.code, len(ran.errors)) == (1, 5)
     inert(job, ran)

@@ -1,6 +1,7 @@
 """A secret in the history blocks, and nobody sees it again. The tool is the real one."""
 
 import base64
+import json
 import os
 import secrets
 from typing import Any
@@ -46,7 +47,10 @@ def test_a_secret_that_was_ever_committed_blocks_and_is_never_shown(job: Any, ke
     assert key.encode() not in job.everything_written()
 
     job.write(".gitleaksignore", f"{bad}:settings/prod.ini:aws-access-token:2\n")
-    assert job.use("check", action="secrets-detection").code == 0
+    assert job.use("check", action="secrets-detection").code == 1  # what is judged does not decide
+    waiver = {"rule": "aws-access-token", "path": "settings/*", "reason": "revoked", "owner": "@acme/shop"}
+    waived = json.dumps([waiver | {"until": "2999-01-01"}])
+    assert job.use("check", action="secrets-detection", waivers=waived).code == 0
 
 
 def test_a_history_without_secrets_passes(job: Any) -> None:
@@ -95,3 +99,53 @@ def test_git_failing_under_the_tool_is_an_error(job: Any) -> None:
 
     assert (ran.code, ran.record["result"]) == (1, "error")
     assert "fatal: broken" in ran.out
+
+
+@pytest.mark.parametrize("event", ["push", "pull_request", "schedule"])
+def test_a_push_and_a_pull_request_are_judged_by_their_own_commits_and_the_night_by_all(
+    job: Any, key: str, event: str
+) -> None:
+    job.git("init", "--quiet")
+    job.write("settings.ini", f"key = {key}\n")
+    commit(job, "Long ago")
+    job.write("settings.ini", "\n")
+    before = commit(job, "Mend it")
+    job.write("app.py", "x = 1\n")
+    commit(job, "Today")
+    if event == "pull_request":
+        job.git("checkout", "--quiet", "-b", "merge", before)
+        job.git("merge", "--quiet", "--no-ff", "--message", "GitHub's merge", "main")
+    job.env |= {"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(job.root / "event.json")}
+    (job.root / "event.json").write_text(json.dumps({"before": before}))
+    assert job.use("check", action="secrets-detection").code == (1 if event == "schedule" else 0)
+
+    job.write("app.py", f"key = '{key}'\n")
+    commit(job, "A new one")
+    if event == "pull_request":
+        job.git("checkout", "--quiet", "-b", "topic")
+        job.git("checkout", "--quiet", "-b", "merge-again", before)
+        job.git("merge", "--quiet", "--no-ff", "--message", "GitHub's merge", "topic")
+    assert job.use("check", action="secrets-detection").code == 1
+
+
+@pytest.mark.parametrize("before", ["0" * 40, "d" * 40, "", "--all"])
+def test_a_push_whose_beginning_is_not_known_is_judged_by_the_whole_history(job: Any, key: str, before: str) -> None:
+    job.git("init", "--quiet")
+    job.write("settings.ini", f"key = {key}\n")
+    commit(job, "Long ago")
+    job.env |= {"GITHUB_EVENT_NAME": "push", "GITHUB_EVENT_PATH": str(job.root / "event.json")}
+    (job.root / "event.json").write_text(json.dumps({"before": before}))
+    assert job.use("check", action="secrets-detection").code == 1
+
+
+def test_detect_secrets_is_an_alternative(job: Any, key: str) -> None:
+    job.git("init", "--quiet")
+    job.write("app.py", "x = 1\n")
+    commit(job, "Begin")
+    assert job.use("check", action="secrets-detection", tool="detect-secrets").code == 0
+    job.write("app.py", f"key = '{key}'  # pragma: allowlist secret\n")
+    commit(job, "Go on")
+    ran = job.use("check", action="secrets-detection", tool="detect-secrets")
+    assert (ran.code, ran.record["result"]) == (1, "fail")
+    assert key not in ran.out
+    assert key.encode() not in job.everything_written()

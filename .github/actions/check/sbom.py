@@ -20,8 +20,11 @@ def read(name: str) -> Any:
 
 def packages() -> list[Path]:
     """What tells without any scanner that there are packages."""
-    patterns = ("*.dist-info/METADATA", "node_modules/*/package.json", "*.jar", "*.tar")
-    return sorted(path for pattern in patterns for path in Path().rglob(pattern))
+    found = [
+        path for pattern in ("*.dist-info/METADATA", "node_modules/*/package.json") for path in Path().rglob(pattern)
+    ]
+    jars = list(Path().rglob("*.jar"))
+    return sorted(found + (jars if len(jars) > 1 else []))  # one alone is the component itself
 
 
 def main() -> None:

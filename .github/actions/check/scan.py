@@ -105,7 +105,7 @@ def scan(action: str, script: Path, data: install.Header, kept: Path, given: lis
         shutil.rmtree(private, ignore_errors=True)
         judged = policy.judge(verdict, given, known)
         used = set(judged.used)
-        if action == "sbom" and outputs["PACKED"] == "yes":
+        if action == "sbom" and outputs["PACKED"] == "yes" and judged.verdict.result == "pass":
             for name in release.SBOMS:  # they go with what they describe
                 shutil.copyfile(evidence.directory() / name, Path(runner.given("TARGET")) / name)
         facts |= {"findings": verdict.counts, **policy.facts(judged)}

@@ -24,7 +24,7 @@ NOWHERE = "http://127.0.0.1:9"  # a proxy that is not there
 # What package managers need of the user's environment when packages are fetched.
 NETWORK = tuple(
     "ALL_PROXY COREPACK_ CURL_CA GONOSUMDB GOPRIVATE GOPROXY GOSUMDB HTTPS_PROXY HTTP_PROXY MAVEN_ NODE_EXTRA_CA "
-    "NPM_CONFIG_ PIP_ REQUESTS_CA SSL_CERT UV_".split()
+    "NPM_CONFIG_ PIP_ REQUESTS_CA SSL_CERT TRIVY_ UV_".split()
 )
 
 
@@ -83,6 +83,7 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
     if offline:
         own |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
         own |= {"TRIVY_CACHE_DIR": str(work / "trivy"), "TRIVY_OFFLINE_SCAN": "true", "TRIVY_SKIP_DB_UPDATE": "true"}
+        own |= {"TRIVY_SKIP_JAVA_DB_UPDATE": "true"}
         own |= {"PIP_NO_INDEX": "1", "NPM_CONFIG_OFFLINE": "true"}
     else:
         own |= {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)}

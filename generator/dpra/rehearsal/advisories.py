@@ -5,7 +5,9 @@ reader needs; the format is described in https://github.com/etcd-io/bbolt (page.
 
 import datetime
 import json
+import sqlite3
 import struct
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,13 @@ def write(folder: Path) -> int:
     later = now + datetime.timedelta(days=1)
     times = {"NextUpdate": later.isoformat(), "UpdatedAt": now.isoformat(), "DownloadedAt": now.isoformat()}
     (folder / "db" / "metadata.json").write_bytes(_json({"Version": 2, **times}))
+    # Jars are known by their sums, from a database of its own: here of none, so that each says itself what it is.
+    (folder / "java-db").mkdir()
+    (folder / "java-db" / "metadata.json").write_bytes(_json({"Version": 1, **times}))
+    with closing(sqlite3.connect(folder / "java-db" / "trivy-java.db")) as jars:
+        jars.execute("CREATE TABLE artifacts (id INTEGER PRIMARY KEY, group_id TEXT, artifact_id TEXT)")
+        jars.execute("CREATE TABLE indices (artifact_id INTEGER, version TEXT, sha1 BLOB, archive_type TEXT)")
+        jars.commit()
     return len(advisories)
 
 

@@ -81,11 +81,11 @@ def load(path: Path) -> Any:
 
 
 def selected(jobs: Mapping[str, Any], stages: Mapping[str, str], only: Collection[str]) -> list[str]:
-    """The jobs to run: those of `only`, stages or jobs, and all that they need; without `only` every job."""
+    """The jobs to run: those of `only`, and all that they need; without `only` every job. A word is a job, else a stage."""
     words = set(only)
     if unknown := sorted(words - set(jobs) - {stages.get(job, "") for job in jobs}):
         raise RehearsalError(f"no stage or job is called {', '.join(unknown)}; there are {', '.join(jobs)}")
-    chosen = [job for job in jobs if not words or job in words or stages.get(job, "") in words]
+    chosen = [job for job in jobs if not words or job in words or stages.get(job, "") in words - set(jobs)]
     for job in chosen:  # grows while it is walked
         chosen += [needed for needed in needs(jobs[job]) if needed not in chosen]
     return [job for job in jobs if job in chosen]

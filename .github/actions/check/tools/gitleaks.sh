@@ -14,6 +14,8 @@ scope=(.)
 if [[ ${DPRA_STAGED:-} == yes ]]; then
   scope+=(--pre-commit --staged)
 else
+  # Seen from here there is no .gitleaksignore, which it would read besides the one it is told.
+  scope=("$(git rev-parse --absolute-git-dir)")
   git rev-parse --verify HEAD >/dev/null # no repository, or no commit in it: nothing would be looked at
   if [[ $(git rev-parse --is-shallow-repository) == true ]]; then
     echo "The history is cut off: check out with fetch-depth: 0." >&2
