@@ -22,7 +22,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 @pytest.fixture(scope="session", autouse=True)
 def _advisories(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """trivy's databases cannot be fetched here: dpra's few advisories take their place, as in `dpra rehearse --offline`."""
+    """trivy's databases cannot be fetched here: dpra's few advisories take their place, as in a rehearsal offline."""
     from dpra.rehearsal import advisories
 
     folder = tmp_path_factory.mktemp("trivy") / "cache"

@@ -171,7 +171,8 @@ def test_a_file_that_dpra_did_not_make_is_not_overwritten(dpra, tmp_path) -> Non
 def test_a_wrong_spec_changes_nothing(dpra, repository, snapshot) -> None:
     (repository / "dpra.yml").write_text(
         "name: Shop\nrepository: acme/shop\nregion: [eu-west-1]\nenvironments:\n"
-        '  build: {account: "444444444444"}\n  beta: {account: "111111111111"}\n  gamma: {account: 22222222222}\n  prod: {account: "333333333333"}\n'
+        '  build: {account: "444444444444"}\n'
+        '  beta: {account: "111111111111"}\n  gamma: {account: 22222222222}\n  prod: {account: "333333333333"}\n'
         "language: cobol\n"
     )
     before = snapshot(repository)

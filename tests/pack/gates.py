@@ -35,8 +35,17 @@ class Users {
 }
 """
 JAVA_OK = "class Users {\n    int count() {\n        return 1;\n    }\n}\n"
-GO = 'package main\n\nimport (\n\t"database/sql"\n\t"fmt"\n)\n\nfunc find(db *sql.DB, name string) (*sql.Rows, error) {\n'
-GO_SQL = GO + "\treturn db.Query(fmt.Sprintf(\"SELECT * FROM users WHERE name = '%s'\", name))\n}\n"
+GO_SQL = """package main
+
+import (
+	"database/sql"
+	"fmt"
+)
+
+func find(db *sql.DB, name string) (*sql.Rows, error) {
+	return db.Query(fmt.Sprintf("SELECT * FROM users WHERE name = '%s'", name))
+}
+"""
 GO_OK = "package main\n\nfunc main() {\n}\n"
 GO_MOD = "module shop\n\ngo 1.21\n"
 BUCKET = "Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Properties:\n      AccessControl: PublicRead\n"
@@ -44,7 +53,13 @@ PARAMETER = (
     "Resources:\n  Release:\n    Type: AWS::SSM::Parameter\n    Properties:\n      Type: String\n      Value: x\n"
 )
 TF_BUCKET = 'resource "aws_s3_bucket" "site" {\n  bucket = "site"\n  acl    = "public-read"\n}\n'
-TF_OK = 'resource "aws_ssm_parameter" "release" {\n  name  = "release"\n  type  = "SecureString"\n  value = "x"\n  key_id = "k"\n}\n'
+TF_OK = """resource "aws_ssm_parameter" "release" {
+  name   = "release"
+  type   = "SecureString"
+  value  = "x"
+  key_id = "k"
+}
+"""
 METADATA = "Metadata-Version: 2.1\nName: {}\nVersion: 1.0\nLicense: {}\nClassifier: License :: OSI Approved :: {}\n"
 
 

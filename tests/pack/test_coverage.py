@@ -1,4 +1,4 @@
-"""Too little coverage blocks, by the report that each language's own tool writes; and so does a report that is not there."""
+"""Too little coverage blocks, by the report that each language's own tool writes; and so does none."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ import pytest
 
 PYTHON = {
     "src/shop.py": "def a():\n    return 1\n\n\ndef b():\n    return 2\n",
-    "tests/test_shop.py": "import sys\n\nsys.path.insert(0, 'src')\nimport shop\n\n\ndef test_a():\n    assert shop.a() == 1\n",
+    "tests/test_shop.py": "import sys\n\nsys.path.insert(0, 'src')\nimport shop\n\n\n"
+    "def test_a():\n    assert shop.a() == 1\n",
 }
 NODE = {
     "shop.js": "exports.a = () => 1;\nexports.b = () => {\n  return 2;\n};\n",
@@ -16,7 +17,8 @@ NODE = {
 GO = {
     "go.mod": "module shop\n\ngo 1.21\n",
     "shop.go": "package shop\n\nfunc A() int {\n\treturn 1\n}\n\nfunc B() int {\n\treturn 2\n}\n",
-    "shop_test.go": 'package shop\n\nimport "testing"\n\nfunc TestA(t *testing.T) {\n\tif A() != 1 {\n\t\tt.Fatal()\n\t}\n}\n',
+    "shop_test.go": 'package shop\n\nimport "testing"\n\n'
+    "func TestA(t *testing.T) {\n\tif A() != 1 {\n\t\tt.Fatal()\n\t}\n}\n",
 }
 COMMANDS = {
     "python": 'python -m pytest -q tests --junitxml "$JUNIT_FILE" --cov src --cov-report "xml:$COVERAGE_REPORT"',

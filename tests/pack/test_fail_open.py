@@ -1,7 +1,7 @@
 """Tools that pass though they did not look, or failed: the gate blocks all the same.
 
-The first test replaces each tool by one that says its version, does nothing and exits 0. The others are the rows of what
-was seen of the real tools; those of bandit, gitleaks and pip-audit are in their own files."""
+The first test replaces each tool by one that says its version, does nothing and exits 0. The others are what was seen
+of the real tools; more of bandit, gitleaks and pip-audit is in their own files."""
 
 import shlex
 from pathlib import Path
@@ -120,7 +120,8 @@ def test_a_comment_in_the_code_lets_nothing_through(job: Any, tool: str, comment
     extra = "" if comment else f"    Metadata: {rule[11:-1]}\n"
     job.write(
         "infrastructure/template.yml",
-        f"Resources:\n  Site: {comment}\n    Type: AWS::S3::Bucket\n{extra}    Properties: {{AccessControl: PublicRead}}\n",
+        f"Resources:\n  Site: {comment}\n    Type: AWS::S3::Bucket\n{extra}"
+        "    Properties: {AccessControl: PublicRead}\n",
     )
     ran = job.use("check", action="policy-as-code", tool=tool, language="cloudformation", fail_on="high")
     assert ran.code == 1

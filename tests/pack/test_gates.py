@@ -1,4 +1,4 @@
-"""Each gate in each language, with the real tool: the bad input is blocked, the good one passes. gates.py has the rows."""
+"""Each gate in each language, with the real tool: the bad is blocked, the good passes. gates.py has the rows."""
 
 import importlib.util
 import json

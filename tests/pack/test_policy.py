@@ -70,7 +70,7 @@ def test_a_waiver_of_something_else_covers_nothing_and_is_warned_of(job: Any, ch
     job.write("src/app.py", "x = 1\n")
     ran = sast(job, WAIVER | change)
     assert ran.code == 0
-    [(name, _, text)] = [one for one in ran.commands if one[0] == "warning"]
+    [(_, _, text)] = [one for one in ran.commands if one[0] == "warning"]
     assert "covers nothing: take it away" in text
 
 

@@ -81,7 +81,7 @@ def load(path: Path) -> Any:
 
 
 def selected(jobs: Mapping[str, Any], stages: Mapping[str, str], only: Collection[str]) -> list[str]:
-    """The jobs to run: those of `only`, and all that they need; without `only` every job. A word is a job, else a stage."""
+    """The jobs to run: those of `only` (a word is a job, else a stage) and all that they need; else every job."""
     words = set(only)
     if unknown := sorted(words - set(jobs) - {stages.get(job, "") for job in jobs}):
         raise RehearsalError(f"no stage or job is called {', '.join(unknown)}; there are {', '.join(jobs)}")
