@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint golden bench thorough requirements
+.PHONY: demo test lint golden bench thorough requirements tools
 
 # Only what the lock files' hashes admit; dpra itself from this checkout. Where uv cannot reach the index, pip may.
 .venv/ready: requirements/uv.txt requirements/test.txt pyproject.toml
@@ -36,6 +36,10 @@ bench: .venv/ready
 # 10,000 random specs instead of 200, some 10 minutes.
 thorough: .venv/ready
 	HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest --quiet --numprocesses 2 --hypothesis-show-statistics tests/test_hostile.py -k refused
+
+# The locks of the checks' tools, from the heads of .github/actions/check/tools/*.sh; UPGRADE=--upgrade takes newer versions.
+tools: .venv/ready
+	$(BIN)/python requirements/tools.py $(UPGRADE)
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --upgrade
 requirements: .venv/ready

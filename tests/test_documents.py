@@ -1,6 +1,7 @@
 """README, docs and CONTRIBUTING: commands are run, recipes performed, tables made from what they tell of."""
 
 import functools
+import importlib.util
 import json
 import os
 import re
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dpra import catalogue, resources
+from dpra import catalogue, checks, resources
 from dpra import plan as planning
 from dpra.spec import reader
 from dpra.spec.reference import reference
@@ -75,6 +76,42 @@ def actions_table() -> str:
     return table(*rows)
 
 
+def gates_table() -> str:
+    """Gates by languages, from what the tests of the pack see blocked and let through."""
+    spec = importlib.util.spec_from_file_location("gates", ROOT / "tests/pack/gates.py")
+    assert spec
+    assert spec.loader
+    gates = importlib.util.module_from_spec(spec)
+    sys.modules["gates"] = gates
+    spec.loader.exec_module(gates)
+    names = ["unit tests, coverage", *dict.fromkeys(cell.gate for cell in gates.CELLS), *gates.ELSEWHERE]
+    rows = [("gate", *gates.LANGUAGES)]
+    for gate in dict.fromkeys(names):
+        cells = []
+        for language in gates.LANGUAGES:
+            tools = [cell.tool for cell in gates.CELLS if (cell.gate, cell.language) == (gate, language)]
+            tools += gates.ELSEWHERE.get(gate, {}).get(language, ())
+            action = gates.ACTIONS.get(gate, "secrets-detection")
+            default = {tool.name for tool in catalogue.tools() if tool.fits(action, language, default=True)}
+            shown = [f"**{tool}**" if tool in default else tool for tool in dict.fromkeys(tools)]
+            if reason := gates.UNPROVEN.get((gate, language)):
+                shown.append(f"*not executed: {reason}*")
+            cells.append(", ".join(shown))
+        rows.append((gate, *cells))
+    return table(*rows)
+
+
+def tools_table() -> str:
+    rows = [("tool", "version", "serves", "from")]
+    for tool in catalogue.tools():
+        serves = []
+        for action, languages in tool.serves.items():
+            default = tool.default_for.get(action, ())
+            serves.append(f"{action}: {' '.join(f'{x}*' if x in default else x for x in dict.fromkeys(languages))}")
+        rows.append((f"`{tool.name}`", tool.head["version"], "<br>".join(serves), "<br>".join(checks.sources(tool))))
+    return table(*rows)
+
+
 LANGUAGES = resources.data("languages.yml")
 # Package manager -> the test that runs its commands in the generated build job; the rest is unproven.
 EXECUTED = {
@@ -120,7 +157,8 @@ def listing(values: dict[str, str]) -> str:
 
 
 MADE: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {"picture": picture, "stages": stages_table, "languages": languages_table},
+    "README.md": {"picture": picture, "stages": stages_table, "gates": gates_table, "languages": languages_table},
+    "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},
     "docs/languages.md": {name: functools.partial(commands, name) for name in LANGUAGES},
     "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
@@ -171,7 +209,9 @@ HERE = [
     "cd shop",
     "dpra plan",
     "dpra check",
-    "dpra rehearse --offline",
+    "dpra tools --install",
+    "dpra rehearse --offline --evidence evidence.json",
+    "dpra evidence evidence.json --require required",
     "dpra generate --diff",
     "dpra generate",
 ]
@@ -190,11 +230,12 @@ def test_every_command_of_the_readme_is_run_by_a_test() -> None:
 def test_the_commands_of_the_readme_work_in_their_order(tmp_path) -> None:
     """Installed from this checkout into an environment of its own, as a new user would."""
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    # gitleaks on PATH is what the README asks for with --offline; the test environment has it.
+    # GitHub's releases cannot be reached here: these two are on PATH, as the test environment has them.
     (tmp_path / "bin").mkdir()
-    gitleaks = shutil.which("gitleaks")
-    assert gitleaks
-    (tmp_path / "bin/gitleaks").symlink_to(gitleaks)
+    for tool in ("gitleaks", "trivy"):
+        found = shutil.which(tool)
+        assert found
+        (tmp_path / "bin" / tool).symlink_to(found)
     path = os.pathsep.join([str(tmp_path / "venv/bin"), str(tmp_path / "bin"), "/usr/local/bin", "/usr/bin", "/bin"])
     install, *rest = HERE
     done = run(install, ROOT, PATH=path)
@@ -227,6 +268,26 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
     assert "blocked\n" in done.stdout
     assert "- cron: '0 4 * * 1-5'" in done.stdout
     assert "environments.beta.account: must be an AWS account id" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_gates_work_in_their_order(copy) -> None:
+    text = (ROOT / "docs/gates.md").read_text("utf-8")
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    # Those of the evidence are the README's, and run in its test.
+    script = "\n".join(line for line in lines if "evidence" not in line)
+    done = run(script, copy)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "No secret in the whole history." in done.stdout
+    assert (copy / ".github/dpra-baseline.json").is_file()
+
+
+def test_the_specs_of_the_gates_are_parts_of_a_spec(dpra, repository) -> None:
+    spec = (repository / "dpra.yml").read_text()
+    for block in blocks((ROOT / "docs/gates.md").read_text("utf-8"), "yaml"):
+        (repository / "dpra.yml").write_text(spec + block)
+        done = dpra("generate", cwd=repository)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+SCHEMA = Path(__file__).parents[1] / "docs/evidence.schema.json"
 INJECTION = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
 WAIVER = """waivers:
   - check: sast
@@ -188,7 +189,7 @@ def without(name: str) -> Any:
 
 TAMPERED = {
     "one byte of the package": (flip("package.zip"), "package.zip has the SHA-256"),
-    "no signature": (without("provenance.sig"), "get-object"),
+    "no signature": (without("provenance.sig"), "the release is not signed"),
 }
 
 
@@ -218,6 +219,10 @@ def test_the_evidence_of_a_good_rehearsal_is_complete_and_of_a_lesser_one_is_not
     assert "Security controls automated: 100 % (5 of 5)." in done.stdout
 
     document = json.loads(good.read_text())
+    checked = subprocess.run(
+        ["check-jsonschema", "--schemafile", SCHEMA, good], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
     required = [number for number, one in enumerate(document["actions"]) if one["level"] == "required"]
     assert len(required) == 18
     lesser = tmp_path / "lesser.json"

@@ -264,6 +264,9 @@ def _render(plan: Plan, template: str) -> str:
         "deploying_roles": planning.deploying_roles(plan),
         "deploying_accounts": [role.split(":")[4] for role in dict.fromkeys(planning.deploying_roles(plan))],
         "bucket": lambda stage: scalar.Raw(planning.bucket_name(plan, stage, "${{ matrix.region }}")),
+        "history": lambda stage: scalar.Raw(
+            f"s3://{planning.bucket_name(plan, stage, '${{ matrix.region }}')}/{plan.spec.name}/performance.json"
+        ),
         "logical_id": lambda environment: environment.title().replace("-", "") + "Role",
         "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),
         "subjects": lambda environment: planning.subjects(plan.spec, environment),

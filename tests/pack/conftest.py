@@ -252,6 +252,11 @@ def web() -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(content)
 
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("do_"):  # any other method
+                return lambda: self.send_error(405)
+            raise AttributeError(name)
+
         do_GET = do_POST = answer
 
         def log_message(self, *_: object) -> None:

@@ -4,7 +4,6 @@ tests/pack/test_gates.py runs each row with the real tool; the README's table is
 tools that could not be executed where these tests run, and why."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -218,25 +217,25 @@ ACTIONS = {
     "policy as code": "policy-as-code",
     "images": "vulnerability-assessment",
 }
-# Gates that other tests see blocking: gate, language -> what was seen, and the test.
-ELSEWHERE: dict[tuple[str, str], tuple[str, str]] = {
-    ("secrets", "every"): ("gitleaks, detect-secrets", "tests/pack/test_secrets_detection.py"),
-    ("images", "container"): ("trivy", "tests/pack/test_gates.py"),
-    ("SCA", "python, node"): ("pip-audit, npm-audit", "tests/pack/test_gates.py"),
-    ("IaC unit tests", "cloudformation, terraform"): ("cfn-guard test, terraform test", "tests/pack/test_gates.py"),
-    ("unit tests, coverage", "python"): ("pytest-cov (Cobertura)", "tests/pack/test_coverage.py"),
-    ("unit tests, coverage", "node"): ("node --test (LCOV)", "tests/pack/test_coverage.py"),
-    ("unit tests, coverage", "go"): ("go test (profile)", "tests/pack/test_coverage.py"),
+LANGUAGES = ("python", "node", "java", "go", "container", "cloudformation", "cdk", "terraform")
+# Gates that other tests see blocking and passing: gate -> language -> tools. The test is named beside the gate.
+ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
+    "secrets": dict.fromkeys(LANGUAGES, ("gitleaks", "detect-secrets")),  # test_secrets_detection.py
+    "SCA": {"python": ("pip-audit",), "node": ("npm-audit",)},  # test_gates.py
+    "SBOM": {"container": ("trivy",), "java": ("trivy",)},  # test_gates.py; tests/test_languages.py: gradle
+    "images": {"container": ("trivy",)},  # test_gates.py
+    "IaC unit tests": {"cloudformation": ("cfn-guard test",), "terraform": ("terraform test",)},  # test_gates.py
+    "unit tests, coverage": {  # test_coverage.py
+        "python": ("pytest-cov",),
+        "node": ("node --test",),
+        "go": ("go test",),
+    },
 }
+# What could not be executed here, and why.
 UNPROVEN: dict[tuple[str, str], str] = {
-    ("unit tests, coverage", "java"): "JaCoCo: no version for Java 17 could be had",
-    (
-        "SBOM",
-        "java, go",
-    ): "trivy: no jar and no binary with dependencies could be built without Maven Central or Go's proxy",
-    ("licences", "java, go"): "the same",
+    ("unit tests, coverage", "java"): "JaCoCo reports are read; none for Java 17 could be had",
+    ("SBOM", "go"): "no dependency of Go could be fetched",
+    ("licences", "java"): "no dependency of Maven could be fetched",
+    ("licences", "go"): "no dependency of Go could be fetched",
+    ("IaC unit tests", "cdk"): "jest by `command`; no CDK application was built",
 }
-
-
-def as_json(cell: Cell) -> dict[str, Any]:
-    return {"gate": cell.gate, "language": cell.language, "tool": cell.tool}

@@ -158,7 +158,7 @@ def test_the_store_keeps_what_it_has_and_gives_it_back(signed: Any, cloud: Any, 
     kept = s3.get_object(Bucket="store", Key=f"shop/{digest}/package.zip")["Body"].read()
     assert kept == (folder / "package.zip").read_bytes()
     fetched = tmp_path / "fetched"
-    store.get("eu-west-1", "store", owner, "shop", digest, fetched)
+    store.get("eu-west-1", "store", "shop", digest, fetched)
     verify(fetched, digest, key)
 
 
@@ -170,7 +170,7 @@ def test_a_strange_place_in_the_store_is_refused(signed: Any, tmp_path: Path, bu
     import store
 
     with pytest.raises(runner.Failed, match="cannot be a place in the store"):
-        store.get("eu-west-1", bucket, "1", component, "0" * 64, tmp_path / "fetched")
+        store.get("eu-west-1", bucket, component, "0" * 64, tmp_path / "fetched")
 
 
 @pytest.mark.parametrize("key", ["", "alias/dpra-shop", "arn:aws:s3:::store", "arn:aws:kms:x"])

@@ -82,10 +82,24 @@ def unpacked(target: str, private: Path) -> str:
     return str(content)
 
 
+def deployed() -> dict[str, str]:
+    """What a tool needs that tests what is deployed."""
+    text = runner.given("DEPLOYMENT_OUTPUTS") or "{}"
+    try:
+        urls = [value for value in json.loads(text).values() if str(value).startswith(("https://", "http://"))]
+    except (ValueError, AttributeError) as problem:
+        raise runner.Failed("the input 'deployment-outputs' is no JSON object", "error") from problem
+    found = {"DEPLOYMENT_OUTPUTS": text, "URL": urls[0] if len(urls) == 1 else ""}
+    found |= {"HISTORY": runner.given("HISTORY"), "REGRESSION": runner.given("REGRESSION")}
+    if region := runner.given("REGION"):
+        found |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    return found
+
+
 def scan(action: str, script: Path, data: install.Header, kept: Path, given: list[policy.Waiver]) -> set[policy.Waiver]:
     """Run one tool and publish its verdict; the waivers that it used."""
     used: set[policy.Waiver] = set()
-    with evidence.recorded(action, tool=script.stem) as facts:
+    with evidence.recorded(action, tool=script.stem, region=runner.given("REGION")) as facts:
         fail_on = runner.given("FAIL_ON") or "medium"
         if fail_on not in gate.THRESHOLDS:
             raise runner.Failed(f"fail-on is one of {', '.join(gate.THRESHOLDS)}, not '{fail_on}'", "error")
@@ -96,7 +110,7 @@ def scan(action: str, script: Path, data: install.Header, kept: Path, given: lis
         outputs = {"TARGET": target, "ACTION": action, "EVIDENCE": str(evidence.directory())}
         outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
-        code = run(script, private, path, **outputs)
+        code = run(script, private, path, **outputs, **deployed())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
         verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets)
@@ -128,7 +142,7 @@ def main() -> None:
         chosen = choose(action, runner.given("TOOL").split(), runner.given("LANGUAGE").split())
         given = policy.waivers(runner.given("WAIVERS") or "[]")
     except runner.Failed as failed:
-        with evidence.recorded(action):
+        with evidence.recorded(action, region=runner.given("REGION")):
             raise failed
     used: set[policy.Waiver] = set()
     stopped = False

@@ -16,8 +16,7 @@ def fetched(digest: str, component: str) -> Path:
     """The stored release, its signature verified."""
     directory = Path(tempfile.mkdtemp(dir=runner.temp())) / "release"
     key = runner.required("SIGNING_KEY")
-    owner = key.split(":")[4]  # the store is in the account of the key
-    store.get(runner.required("STORE_REGION"), runner.given("STORE"), owner, component, digest, directory)
+    store.get(runner.required("STORE_REGION"), runner.given("STORE"), component, digest, directory)
     signature.verify(directory, key)
     release.verify_statement(directory, digest)
     return directory

@@ -382,6 +382,12 @@ class Spec:
     waivers: tuple[Waiver, ...] = key(
         ListOf(Model(Waiver)), "Findings that may pass for some time.", default=(), example="[]"
     )
+    code_scanning: bool = key(
+        Flag(),
+        "Upload findings to GitHub's code scanning: the repository is public, or has GitHub Code Security.",
+        default=False,
+        example="true",
+    )
     baseline: str = key(
         PATH,
         "Findings that were there when dpra was adopted, a file that `dpra baseline` makes. They do not fail; new ones "

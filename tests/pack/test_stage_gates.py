@@ -1,0 +1,148 @@
+"""The gates of a deployed stage: performance, resilience and dynamic security tests, with the real tools."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LOAD = """import http from "k6/http";
+export const options = {{ vus: 1, iterations: 20{thresholds} }};
+export default function () {{ http.get(__ENV.URL); }}
+"""
+OPENAPI = """openapi: 3.0.3
+info: {title: shop, version: "1"}
+paths:
+  /health:
+    get:
+      responses:
+        "200": {description: well, content: {application/json: {schema: {type: object}}}}
+"""
+
+
+def use(job: Any, web: Any, action: str, **inputs: str) -> Any:
+    outputs = json.dumps({"ApiUrl": web.url, "Name": "shop"})
+    return job.use("check", action=action, deployment_outputs=outputs, fail_on="high", **inputs)
+
+
+def load(job: Any, web: Any, thresholds: str, **inputs: str) -> Any:
+    said = f", thresholds: {{{thresholds}}}" if thresholds else ""
+    job.write("tests/performance.js", LOAD.format(thresholds=said))
+    return use(job, web, "performance-tests", **inputs)
+
+
+def test_a_threshold_that_is_crossed_blocks_and_one_that_holds_passes(job: Any, web: Any) -> None:
+    bad = load(job, web, '"http_req_duration": ["p(95)<0.0001"]')
+    assert (bad.code, bad.record["result"], bad.record["tool"]) == (1, "fail", "k6"), bad.out
+    assert "p(95)<0.0001 does not hold" in bad.errors[0]
+    good = load(job, web, '"http_req_duration": ["p(95)<5000"]')
+    assert (good.code, good.record["result"]) == (0, "pass"), good.out
+    assert len(web.requests) == 40
+
+
+def test_a_script_without_thresholds_blocks(job: Any, web: Any) -> None:
+    """k6 itself exits 0, whatever happens."""
+    ran = load(job, web, "")
+    assert (ran.code, ran.record["result"]) == (1, "fail")
+    assert "no thresholds" in ran.errors[0]
+
+
+@pytest.mark.parametrize("script", ["export default function () {}\n", "broken(", None])
+def test_a_script_that_asks_nothing_is_an_error(job: Any, web: Any, script: str | None) -> None:
+    if script:
+        job.write("tests/performance.js", script)
+    ran = use(job, web, "performance-tests")
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+def test_it_is_compared_with_the_last_good_run(job: Any, web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        url = f"http://{host}:{port}"
+        job.env |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        about = {
+            "endpoint_url": url,
+            "region_name": "eu-west-1",
+            "aws_access_key_id": "a",
+            "aws_secret_access_key": "b",
+        }
+        s3 = boto3.client("s3", **about)
+        s3.create_bucket(Bucket="gamma", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        where = {"history": "s3://gamma/shop/performance.json", "region": "eu-west-1"}
+        thresholds = '"http_req_duration": ["p(95)<5000"]'
+
+        first = load(job, web, thresholds, **where)
+        assert (first.code, first.record["region"]) == (0, "eu-west-1"), first.out
+        kept = json.loads(s3.get_object(Bucket="gamma", Key="shop/performance.json")["Body"].read())
+        assert kept["p95"] > 0
+
+        fast = json.dumps({"p95": kept["p95"] / 1000})  # as if it had been a thousand times as fast
+        s3.put_object(Bucket="gamma", Key="shop/performance.json", Body=fast)
+        slower = load(job, web, thresholds, **where)
+        assert (slower.code, slower.record["result"]) == (1, "fail")
+        assert "regression: 95 %25 of requests took up to" in slower.errors[0]
+        assert s3.get_object(Bucket="gamma", Key="shop/performance.json")["Body"].read().decode() == fast
+        assert load(job, web, thresholds, regression="100000000", **where).code == 0
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(("code", "result"), [(200, "pass"), (500, "fail")])
+def test_an_api_that_answers_with_a_server_error_blocks(job: Any, web: Any, code: int, result: str) -> None:
+    web.answers = [(code, {"Content-Type": "application/json"}, b"{}")]
+    web.get = None
+    job.write("openapi.yml", OPENAPI)
+    ran = use(job, web, "dast")
+    assert (ran.code, ran.record["result"], ran.record["tool"]) == (0 if code == 200 else 1, result, "schemathesis"), (
+        ran.out
+    )
+    assert len(web.requests) > 1
+
+
+@pytest.mark.parametrize("document", [None, "", "openapi: 3.0.3\ninfo: {title: a, version: '1'}\npaths: {}\n"])
+def test_an_api_of_which_nothing_is_known_is_an_error(job: Any, web: Any, document: str | None) -> None:
+    if document is not None:
+        job.write("openapi.yml", document)
+    ran = use(job, web, "dast")
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+def experiment(url: str, flag: Path, faults: list[str]) -> str:
+    """Steady while the service answers and a file is there."""
+    probes = [
+        {"type": "probe", "name": "answers", "tolerance": 200, "provider": {"type": "http", "url": url, "timeout": 3}},
+        {
+            "type": "probe",
+            "name": "there",
+            "tolerance": 0,
+            "provider": {"type": "process", "path": "test", "arguments": ["-e", str(flag)]},
+        },
+    ]
+    method = [
+        {"type": "action", "name": fault, "provider": {"type": "process", "path": fault, "arguments": [str(flag)]}}
+        for fault in faults
+    ]
+    document = {"version": "1.0.0", "title": "shop", "description": "holds", "method": method}
+    return json.dumps(document | {"steady-state-hypothesis": {"title": "steady", "probes": probes}})
+
+
+@pytest.mark.parametrize(
+    ("there", "faults", "rule"),
+    [(True, ["stat"], ""), (True, ["rm"], "deviated"), (False, ["stat"], "not-steady"), (True, [], "no-faults")],
+)
+def test_a_state_that_faults_disturb_blocks(job: Any, web: Any, there: bool, faults: list[str], rule: str) -> None:
+    """chaostoolkit itself exits 0 where the state was not steady at the beginning."""
+    flag = job.root / "flag"
+    if there:
+        flag.touch()
+    job.write("tests/resilience.json", experiment(web.url, flag, faults))
+    ran = use(job, web, "resilience-tests")
+    assert (ran.code, ran.record["result"], ran.record["tool"]) == (
+        (1, "fail", "chaostoolkit") if rule else (0, "pass", "chaostoolkit")
+    ), ran.out
+    assert not rule or f"::{rule}: " in ran.errors[0]
