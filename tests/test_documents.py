@@ -253,7 +253,9 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
     library = tmp_path / "library"
     (library / "tests").mkdir(parents=True)
     (library / "library.py").write_text("def lend():\n    return 21\n")
-    (library / "tests/test_library.py").write_text("import library\ndef test_it_lends(): assert library.lend() == 21\n")
+    (library / "tests/test_library.py").write_text(
+        "import library\n\n\ndef test_it_lends():\n    assert library.lend() == 21\n"
+    )
     (library / "setup.cfg").write_text("[metadata]\nname = library\nversion = 1\n[options]\npy_modules = library\n")
     (library / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\n')
     assert run("git init --quiet", library).returncode == 0
@@ -276,6 +278,8 @@ def test_the_commands_of_the_gates_work_in_their_order(copy) -> None:
     lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
     # Those of the evidence are the README's, and run in its test.
     script = "\n".join(line for line in lines if "evidence" not in line)
+    git = "git -c user.name=A -c user.email=a@example.com"
+    assert run(f"git add --all && {git} commit --quiet --message Begin", copy).returncode == 0
     done = run(script, copy)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "No secret in the whole history." in done.stdout

@@ -42,10 +42,10 @@ def test_hostile_text_reaches_a_command_and_a_file_name_as_it_is(dpra, new_repos
     text = "\n".join(HOSTILE)
     (root / "expected.json").write_text(json.dumps(text))
     (root / "compare.py").write_text(
-        "import json, os, sys\n"
-        "assert sys.argv[1] == json.load(open('expected.json'))\n"
-        "assert not os.path.exists('canary')\n"
-        "print('the same')\n"
+        "import json\nimport sys\nfrom pathlib import Path\n\n"
+        'assert sys.argv[1] == json.loads(Path("expected.json").read_text())\n'
+        'assert not Path("canary").exists()\n'
+        'print("the same")\n'
     )
     name = 'infrastructure/it\'s "${{ github.token }}" `touch canary` $(touch canary) \u2028;.yml'
     shutil.move(root / "infrastructure/template.yml", root / name)

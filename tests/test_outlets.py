@@ -144,7 +144,7 @@ def test_steps_of_ones_own_run_around_their_action_with_their_words_as_data(dpra
     (copy / ".github/actions/greet").mkdir(parents=True)
     (copy / ".github/actions/greet/action.yml").write_text(GREET)
     (copy / "tests/unit/test_own.py").write_text(
-        "import os\nfrom pathlib import Path\n"
+        "import os\nfrom pathlib import Path\n\n\n"
         "def test_what_ran_before() -> None:\n"
         "    assert Path('src/note.txt').read_text() == 'main: it is ${{ github.token }}\\n'\n"
         "    assert Path('whom.txt').read_text() == 'main & $(id)\\n'\n"

@@ -90,6 +90,12 @@ def secrets(root: Path) -> tuple[list[tuple[str, str, int, str]], str]:
     return found, ""
 
 
+def has_history(root: Path) -> bool:
+    """Whether the repository has a commit."""
+    words = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    return subprocess.run(words, cwd=root, capture_output=True, check=False).returncode == 0
+
+
 def branches(root: Path, commit: str) -> list[str]:
     """The branches and tags that hold a commit."""
     words = ["git", "for-each-ref", "--contains", commit, "--format=%(refname:short)"]

@@ -507,6 +507,9 @@ def cleanse(root: Path) -> None:
     """
     from dpra import checks
 
+    if not checks.has_history(root):
+        click.echo("There is no commit yet: nothing to purge.")
+        return
     found, problem = checks.secrets(root)
     if problem:
         _fail(problem.strip(), OUTSIDE_WORLD)

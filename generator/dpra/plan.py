@@ -65,14 +65,19 @@ class Plan:
         return self.spec.deploy.stack or self.spec.name
 
     @property
+    def storing(self) -> str:
+        """The stage in whose account the release is stored and signed; empty where the pipeline type has none."""
+        return next((stage.id for stage in self.catalogue.stages if "store" in stage.roles.values()), "")
+
+    @property
     def store(self) -> str:
         """The bucket in which the release is stored, once."""
-        return bucket_name(self, "build", self.regions("build")[0])
+        return bucket_name(self, self.storing, self.regions(self.storing)[0])
 
     @property
     def signing_key(self) -> str:
         """The ARN of the alias of the key that signs the release."""
-        account, region = self.spec.environments["build"].account, self.regions("build")[0]
+        account, region = self.spec.environments[self.storing].account, self.regions(self.storing)[0]
         return f"arn:aws:kms:{region}:{account}:{key_alias(self)}"
 
     @property

@@ -77,11 +77,12 @@ def _schema(pipeline: str) -> bytes:
 
 def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
     """Each template with the path of the file that it makes."""
-    for name in ("pipeline.yml", "pull-request.yml", "nightly.yml"):
-        yield f"{plan.spec.pipeline}/{name}", f".github/workflows/{name}"
+    for path in sorted((resources.TEMPLATES / plan.spec.pipeline).glob("*.yml")):
+        if path.name != "catalogue.yml":
+            yield f"{plan.spec.pipeline}/{path.name}", f".github/workflows/{path.name}"
     for stage in plan.catalogue.environments:
         yield f"infrastructure/roles.yml:{stage}", f"infrastructure/dpra/{stage}.yml"
-    for name in ("store", "artifacts"):
+    for name in ("store", "artifacts") if plan.storing else ("store",):
         yield f"infrastructure/{name}.yml", f"infrastructure/dpra/{name}.yml"
     # templates/repository/ lies as the repository does.
     for path in sorted((resources.TEMPLATES / "repository").rglob("*")):
