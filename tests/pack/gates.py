@@ -3,6 +3,8 @@
 tests/pack/test_gates.py runs each row with the real tool; the README's table is made from the rows. `UNPROVEN` has the
 tools that could not be executed where these tests run, and why."""
 
+import io
+import zipfile
 from dataclasses import dataclass, field
 
 
@@ -13,8 +15,8 @@ class Cell:
     gate: str
     language: str
     tool: str
-    bad: dict[str, str]
-    good: dict[str, str]
+    bad: dict[str, str | bytes]
+    good: dict[str, str | bytes]
     rule: str
     inputs: dict[str, str] = field(default_factory=dict)
     packed: bool = False  # the files lie in a release, as dpra package makes it
@@ -93,6 +95,13 @@ def assembly(template: str) -> dict[str, str]:
     from ruamel.yaml import YAML
 
     return {"cdk.out/Shop.template.json": json.dumps(YAML(typ="safe").load(template))}
+
+
+def jar(name: str) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        archive.writestr(f"META-INF/maven/g/{name}/pom.properties", f"version=1.0\ngroupId=g\nartifactId={name}\n")
+    return held.getvalue()
 
 
 CDK = {"file": "cdk.out"}
@@ -181,6 +190,13 @@ CELLS = [
         packed=True,
     ),
     Cell(
+        *("SBOM", "java", "trivy"),
+        {"lib/a.jar": "broken", "lib/b.jar": "broken"},
+        {"lib/a.jar": jar("a"), "lib/b.jar": jar("b")},
+        rule="no-components",
+        packed=True,
+    ),
+    Cell(
         *("licences", "python", "trivy"),
         {"x-1.0.dist-info/METADATA": METADATA.format("x", "AGPL-3.0", "GNU Affero General Public License v3")},
         {"x-1.0.dist-info/METADATA": METADATA.format("x", "MIT", "MIT License")},
@@ -222,7 +238,7 @@ LANGUAGES = ("python", "node", "java", "go", "container", "cloudformation", "cdk
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
     "secrets": dict.fromkeys(LANGUAGES, ("gitleaks", "detect-secrets")),  # test_secrets_detection.py
     "SCA": {"python": ("pip-audit",), "node": ("npm-audit",)},  # test_gates.py
-    "SBOM": {"container": ("trivy",), "java": ("trivy",)},  # test_gates.py; tests/test_languages.py: gradle
+    "SBOM": {"container": ("trivy",)},  # test_gates.py
     "images": {"container": ("trivy",)},  # test_gates.py
     "IaC unit tests": {"cloudformation": ("cfn-guard test",), "terraform": ("terraform test",)},  # test_gates.py
     "unit tests, coverage": {  # test_coverage.py

@@ -18,7 +18,7 @@ sys.modules["gates"] = gates  # dataclasses look themselves up
 _spec.loader.exec_module(gates)
 
 
-def check(job: Any, cell: Any, files: dict[str, str]) -> Any:
+def check(job: Any, cell: Any, files: dict[str, str | bytes]) -> Any:
     shutil.rmtree(job.workspace)
     job.workspace.mkdir()
     inputs = {"action": gates.ACTIONS[cell.gate], "tool": cell.tool, "language": cell.language, **cell.inputs}
@@ -108,6 +108,12 @@ def test_a_vulnerable_image_is_blocked_and_a_mended_one_passes(job: Any) -> None
     ran = job.use("check", action="sbom", language="container")
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
     assert "musl" in (job.evidence / "sbom.cdx.json").read_text()
+
+    with zipfile.ZipFile(job.workspace / "package.zip", "w") as archive:
+        archive.writestr("image.tar", "broken")
+    for action in ("vulnerability-assessment", "sbom"):
+        ran = job.use("check", action=action, language="container")
+        assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
 
 
 @pytest.mark.parametrize("vulnerable", [True, False])

@@ -12,8 +12,9 @@ if [[ ! -f requirements.txt ]]; then
   exit 65
 fi
 code=0
+read -ra options <<< "${DPRA_PIP_AUDIT:-}" # such as another advisory service
 # --strict: a package that the index does not have is an error, not a pass.
-pip-audit --strict --progress-spinner off --requirement requirements.txt ${DPRA_PIP_AUDIT:-} \
+pip-audit --strict --progress-spinner off --requirement requirements.txt "${options[@]}" \
   --format json --output "$TMPDIR/found.json" || code=$?
 ((code <= 1)) && [[ -s $TMPDIR/found.json ]] || exit 70
 python3 -c '

@@ -19,7 +19,7 @@ cd "$TARGET"
 : > "$TMPDIR/empty.yaml"
 common=(--config "$TMPDIR/empty.yaml" --ignorefile "$TMPDIR/empty.yaml" --disable-telemetry --skip-version-check --quiet)
 common+=(--skip-dirs .github/actions/dpra)
-sarif=(--format sarif --output "$SARIF")
+to_report=(--format sarif --output "$SARIF")
 json=$TMPDIR/found.json
 content=fs # what manifests and lock files name
 [[ $PACKED == no ]] || content=rootfs # what is really there
@@ -29,10 +29,10 @@ case $ACTION in
     # By way of its own JSON: the SARIF does not tell whether there was anything to look at.
     trivy fs "${common[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
     python3 "$CHECK/manifests.py" "$json" || exit 65
-    trivy convert --quiet "${sarif[@]}" "$json"
+    trivy convert --quiet "${to_report[@]}" "$json"
     ;;
   licence-policy)
-    trivy "$content" "${common[@]}" --scanners license "${sarif[@]}" .
+    trivy "$content" "${common[@]}" --scanners license "${to_report[@]}" .
     ;;
   vulnerability-assessment)
     image=$(find . -name '*.tar' -print -quit)
@@ -40,7 +40,7 @@ case $ACTION in
       echo "There is no image (*.tar) to look at." >&2
       exit 65
     fi
-    trivy image "${common[@]}" --scanners vuln --ignore-unfixed "${sarif[@]}" --input "$image"
+    trivy image "${common[@]}" --scanners vuln --ignore-unfixed "${to_report[@]}" --input "$image"
     ;;
   policy-as-code | code-quality)
     what=terraform
@@ -53,7 +53,7 @@ case $ACTION in
       "${TOOL_FILE:-.}"
     python3 -c 'import json, sys
 if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing to look at, or it cannot be parsed.")' "$json" || exit 65
-    trivy convert --quiet "${sarif[@]}" "$json"
+    trivy convert --quiet "${to_report[@]}" "$json"
     ;;
   sbom)
     image=$(find . -maxdepth 1 -name '*.tar' -print -quit)
