@@ -128,6 +128,15 @@ def test_a_push_and_a_pull_request_are_judged_by_their_own_commits_and_the_night
     assert job.use("check", action="secrets-detection").code == 1
 
 
+def test_a_pull_request_that_is_not_checked_out_as_its_merge_is_judged_by_the_whole_history(job: Any, key: str) -> None:
+    job.git("init", "--quiet")
+    for number, content in enumerate((f"key = {key}\n", "x = 1\n", "x = 2\n")):
+        job.write("settings.ini", content)
+        commit(job, str(number))
+    job.env["GITHUB_EVENT_NAME"] = "pull_request"
+    assert job.use("check", action="secrets-detection").code == 1
+
+
 @pytest.mark.parametrize("before", ["0" * 40, "d" * 40, "", "--all"])
 def test_a_push_whose_beginning_is_not_known_is_judged_by_the_whole_history(job: Any, key: str, before: str) -> None:
     job.git("init", "--quiet")

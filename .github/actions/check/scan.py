@@ -114,8 +114,8 @@ def scan(action: str, script: Path, data: install.Header, kept: Path, given: lis
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
         verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets)
-        if "suppressed by" in data:
-            verdict = gate.with_more(verdict, suppressed(data["suppressed by"][0], Path(target), fail_on))
+        if words := data.get(f"suppressed in {action}"):
+            verdict = gate.with_more(verdict, suppressed(words[0], Path(target), fail_on))
         shutil.rmtree(private, ignore_errors=True)
         judged = policy.judge(verdict, given, known)
         used = set(judged.used)

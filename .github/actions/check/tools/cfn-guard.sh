@@ -5,7 +5,7 @@
 # version: 3.1.1
 # version-command: none; the rules come along
 # ok-exit-codes: 0
-# suppressed by: SuppressedRules
+# suppressed in policy-as-code: SuppressedRules
 # unpack: all
 # source linux-x64: https://registry.npmjs.org/@cdklabs/cdk-validator-cfnguard/-/cdk-validator-cfnguard-0.0.62.tgz sha256: 660c14562d4c79d524d0623d80d494e41797acae9da23ecb10915d7f66ada80c
 # source linux-arm64: https://registry.npmjs.org/@cdklabs/cdk-validator-cfnguard/-/cdk-validator-cfnguard-0.0.62.tgz sha256: 660c14562d4c79d524d0623d80d494e41797acae9da23ecb10915d7f66ada80c

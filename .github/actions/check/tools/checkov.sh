@@ -5,7 +5,7 @@
 # version: 3.3.30
 # version-command: checkov --version
 # ok-exit-codes: 0
-# suppressed by: checkov:skip=
+# suppressed in policy-as-code: checkov:skip=
 # pip: checkov==3.3.30
 set -euo pipefail
 cd "$TARGET"

@@ -24,7 +24,9 @@ else
   # In doubt the whole history: a new branch, a forced push, a commit that is not there.
   before=
   case ${GITHUB_EVENT_NAME:-} in
-    pull_request) before=$(git rev-parse --verify --quiet HEAD^1) || true ;; # HEAD is GitHub's merge of it
+    pull_request) # HEAD is GitHub's merge of it with its base
+      ! git rev-parse --verify --quiet HEAD^2 > /dev/null || before=$(git rev-parse --verify HEAD^1)
+      ;;
     push) before=$(python3 -c 'import json, os; print(json.load(open(os.environ["GITHUB_EVENT_PATH"])).get("before", ""))') ;;
   esac
   if [[ -n $before ]] && git merge-base --is-ancestor "$before" HEAD 2>/dev/null; then
