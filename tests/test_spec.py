@@ -142,8 +142,8 @@ CASES = {
         ["dpra.yml:1:1: repository-id: goes together with owner-id: give both or none"],
     ),
     "an action of DPRA that is not built yet": (
-        GOOD + "actions: {dast: {tool: zap}}\n",
-        ["dpra.yml:9:11: actions.dast.tool: this action is not supported yet"],
+        GOOD + "actions: {database-deploy: {command: make}}\n",
+        ["dpra.yml:9:11: actions.database-deploy.command: this action is not supported yet"],
     ),
     "a command for a check": (
         GOOD + "actions: {sast: {command: 'true'}}\n",

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from . import act, advisories, dialect, stage
+from . import act, advisories, aws_cli, dialect, stage
 from .accounts import Spec, bootstrap, deployments
 from .aws import Cloud
 from .oidc import Issuer
@@ -81,7 +81,8 @@ def rehearse(
             env = act.environment(work, cloud.url, offline)
             if offline:
                 advisories.write(work / "trivy")
-            code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
+            with aws_cli.started(work, act.shell(work)) if accounts else nullcontext():
+                code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
             deployed = deployments(spec) if accounts else []
         if keep:
             shutil.copytree(work / "artifacts", keep)
