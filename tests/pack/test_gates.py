@@ -172,7 +172,8 @@ GUARD_TEST = """- name: {name}
 @pytest.mark.parametrize("good", [True, False])
 def test_the_rules_of_a_repository_are_tested_by_cfn_guard(job: Any, good: bool) -> None:
     job.use("check", action="policy-as-code", tool="cfn-guard", language="cloudformation")  # installs it
-    [guard] = Path.home().glob(".cache/dpra/cfn-guard/*/package/bin/ubuntu/x86_64/cfn-guard")
+    guards = Path.home().glob(".cache/dpra/cfn-guard/*/package/bin/ubuntu/x86_64/cfn-guard")
+    guard = max(guards, key=lambda path: path.stat().st_mtime)
     job.write("policies/named.guard", GUARD)
     job.write("policies/tests/named.yml", GUARD_TEST.format(name="unnamed", expected="FAIL" if good else "PASS"))
     command = f"{guard} test -r policies/named.guard -t policies/tests/named.yml -o junit > $JUNIT_FILE"

@@ -7,10 +7,12 @@ import contextlib
 import importlib.util
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,12 +32,14 @@ sys.exit(answer[0] if answer else 255)
 
 
 @contextmanager
-def started(work: Path, folder: Path) -> Iterator[None]:
+def started(folder: Path) -> Iterator[None]:
     """Put an `aws` into the folder that is answered by one process; without the CLI for Python, do nothing."""
     if importlib.util.find_spec("awscli") is None:
         yield
         return
-    address = str(work / "aws.socket")
+    # Not in the rehearsal's own folder: a socket's path has 104 bytes at most, and TMPDIR may be deep.
+    private = tempfile.mkdtemp(prefix="dpra-", dir="/tmp")  # noqa: S108 - made for this user alone
+    address = f"{private}/aws"
     caller = folder / "aws"
     caller.write_text(CALLER.format(python=sys.executable, address=address), encoding="utf-8")
     caller.chmod(0o755)
@@ -54,6 +58,7 @@ def started(work: Path, folder: Path) -> Iterator[None]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         server.wait()
+        shutil.rmtree(private, ignore_errors=True)
 
 
 def serve(listener: socket.socket) -> None:

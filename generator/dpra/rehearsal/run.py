@@ -81,7 +81,7 @@ def rehearse(
             env = act.environment(work, cloud.url, offline)
             if offline:
                 advisories.write(work / "trivy")
-            with aws_cli.started(work, act.shell(work)) if accounts else nullcontext():
+            with aws_cli.started(act.shell(work)) if accounts else nullcontext():
                 code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
             deployed = deployments(spec) if accounts else []
         if keep:
