@@ -38,7 +38,7 @@ def started(folder: Path) -> Iterator[None]:
         yield
         return
     # Not in the rehearsal's own folder: a socket's path has 104 bytes at most, and TMPDIR may be deep.
-    private = tempfile.mkdtemp(prefix="dpra-", dir="/tmp")  # noqa: S108 - made for this user alone
+    private = tempfile.mkdtemp(prefix="dpra-", dir="/tmp")
     address = f"{private}/aws"
     caller = folder / "aws"
     caller.write_text(CALLER.format(python=sys.executable, address=address), encoding="utf-8")
