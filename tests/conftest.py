@@ -25,10 +25,7 @@ def _advisories(tmp_path_factory: pytest.TempPathFactory) -> None:
     """trivy's databases cannot be fetched here: dpra's few advisories take their place, as in a rehearsal offline."""
     from dpra.rehearsal import advisories
 
-    folder = tmp_path_factory.mktemp("trivy") / "cache"
-    advisories.write(folder)
-    os.environ |= {"TRIVY_CACHE_DIR": str(folder), "TRIVY_OFFLINE_SCAN": "true"}
-    os.environ |= {"TRIVY_SKIP_DB_UPDATE": "true", "TRIVY_SKIP_JAVA_DB_UPDATE": "true"}
+    os.environ |= advisories.write(tmp_path_factory.mktemp("trivy") / "cache")
 
 
 SPECS = Path(__file__).parent / "specs"

@@ -366,3 +366,11 @@ def test_our_own_workflow_runs_the_root_action(tmp_path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "files are what dpra.yml says." in done.stdout
+
+
+def test_a_tool_that_cannot_be_had_is_told(dpra, repository, tmp_path) -> None:
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"}
+    done = dpra("tools", "--install", cwd=repository, PIP_NO_INDEX="1", PIP_FIND_LINKS="", **nowhere)
+    assert done.returncode == 3
+    assert "gitleaks  failed: https://github.com/gitleaks/" in done.stdout
+    assert "Traceback" not in done.stderr

@@ -128,14 +128,19 @@ def load(pipeline: str) -> Catalogue:
 @cache
 def tools() -> tuple[Tool, ...]:
     """The tools of the pack: each file of `check/tools` says what it is in its head."""
+    lib = resources.lib("head")
     found = []
     for path in sorted((resources.PACK / "check" / "tools").glob("*.sh")):
-        head = dict(re.findall(r"^# ([a-z][a-z0-9 -]*): +(.+)$", path.read_text(encoding="utf-8"), re.MULTILINE))
-        said = [(*key.rpartition(" "), tuple(value.split())) for key, value in head.items()]
-        default = {action: languages for kind, _, action, languages in said if kind == "default for"}
-        serves = {action: languages for kind, _, action, languages in said if kind == "serves"}
-        both = {name: serves.get(name, ()) + default.get(name, ()) for name in {**default, **serves}}
-        found.append(Tool(path.stem, both, default, head))
+        data = lib.header(path)
+        served = lib.served(data)
+        found.append(
+            Tool(
+                name=path.stem,
+                serves={action: tuple(languages) for action, (languages, _) in served.items()},
+                default_for={action: tuple(default) for action, (_, default) in served.items() if default},
+                head={key: values[0] for key, values in data.items()},
+            )
+        )
     return tuple(found)
 
 

@@ -10,13 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dpra import catalogue, resources
+from dpra import resources
 from dpra.catalogue import Tool
-
-
-def home() -> str:
-    """Where tools are kept between runs, as the pre-commit hooks and rehearsals know it."""
-    return os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
 
 
 def sources(tool: Tool) -> list[str]:
@@ -29,13 +24,12 @@ def sources(tool: Tool) -> list[str]:
 def install(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Install tools as the check action does, verified: the name of each, and where it is or why it failed."""
     lib = resources.lib("install")
-    failed = resources.lib("runner").Failed
-    os.environ["DPRA_TOOLS"] = home()
+    os.environ["DPRA_TOOLS"] = str(resources.user_cache())
     for name in names:
         script = resources.PACK / "check" / "tools" / f"{name}.sh"
         try:
-            path, version = lib.ensure(script, lib.header(script))
-        except failed as problem:
+            path, version = lib.ensure(script, resources.lib("head").header(script))
+        except lib.runner.Failed as problem:
             yield name, f"failed: {problem}"
         else:
             yield name, f"{version}, {path or 'on PATH'}"
@@ -44,10 +38,6 @@ def install(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 def used(tools: Iterable[Iterable[str]]) -> list[str]:
     """The names of a plan's tools, each once."""
     return sorted({name for names in tools for name in names})
-
-
-def known() -> list[Tool]:
-    return list(catalogue.tools())
 
 
 # ---- Baseline
@@ -71,7 +61,7 @@ def secrets(root: Path) -> tuple[list[tuple[str, str, int, str]], str]:
     """Every secret in the whole history: rule, file, line, commit; and what went wrong, if that cannot be told."""
     with tempfile.TemporaryDirectory() as temp:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_"))}
-        environment |= {"RUNNER_TEMP": temp, "DPRA_TOOLS": home(), "INPUT_FAIL_ON": "any"}
+        environment |= {"RUNNER_TEMP": temp, "DPRA_TOOLS": str(resources.user_cache()), "INPUT_FAIL_ON": "any"}
         environment |= {"INPUT_ACTION": "secrets-detection", "INPUT_TOOL": "gitleaks"}
         words = [sys.executable, "-B", str(resources.PACK / "check" / "scan.py")]
         ran = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=False)

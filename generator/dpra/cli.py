@@ -471,7 +471,7 @@ def tools(root: Path, install: bool, form: str) -> None:
     dpra tools
     dpra tools --install      then rehearsals with --offline and pre-commit hooks need no network
     """
-    from dpra import checks
+    from dpra import catalogue, checks
 
     if install:
         made, _ = _plan(root)
@@ -487,7 +487,7 @@ def tools(root: Path, install: bool, form: str) -> None:
             "default-for": {action: list(languages) for action, languages in tool.default_for.items()},
             "sources": checks.sources(tool),
         }
-        for tool in checks.known()
+        for tool in catalogue.tools()
     ]
     if form == "json":
         click.echo(json.dumps(listed, indent=1))
@@ -505,6 +505,8 @@ def cleanse(root: Path) -> None:
     \b
     dpra cleanse      exits 1 where there is something to purge
     """
+    import shlex
+
     from dpra import checks
 
     if not checks.has_history(root):
@@ -528,8 +530,6 @@ def cleanse(root: Path) -> None:
         "   or, where a whole file should never have been there:"
     )
     for file in files:
-        import shlex
-
         click.echo(f"     git filter-repo --invert-paths --path {shlex.quote(file)}")
     click.echo(
         "4. git push --force --mirror; ask GitHub's support to drop what its caches and forks keep.\n"

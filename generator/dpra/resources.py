@@ -39,10 +39,15 @@ def data(path: str) -> Any:
 # ---- What one run makes and the next would make again: parsed tables, compiled templates
 
 
+def user_cache() -> Path:
+    """The folder of a user's caches. Tools are kept in it between runs, as the pre-commit hooks do, too."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 @cache
 def _keeping() -> Path | None:
     """A folder of the user's alone; None if there is no such place."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dpra", "generate")
+    folder = user_cache() / "dpra" / "generate"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = folder.stat()

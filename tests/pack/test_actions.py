@@ -80,12 +80,12 @@ def test_scripts_need_nothing_but_the_standard_library() -> None:
 
 @pytest.mark.parametrize("script", sorted(PACK.glob("check/tools/*.sh")), ids=lambda path: path.stem)
 def test_a_tool_says_what_it_is(script: Path) -> None:
-    import install
+    import head
 
-    data = install.header(script)
+    data = head.header(script)
     assert set(data) >= {"version", "version-command", "ok-exit-codes"}
     assert all(len(values) == 1 for key, values in data.items())
-    assert install.served(data)
+    assert head.served(data)
     sources = [value for key, values in data.items() if key.startswith("source ") for value in values]
     assert bool(sources) + ("pip" in data) + ("npm" in data) + ("on-path" in data) == 1
     for source in sources:

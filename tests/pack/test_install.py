@@ -209,3 +209,19 @@ def test_a_distribution_needs_the_right_hash(job: Any) -> None:
     ran = job.use("check", action="tries")
     assert (ran.code, ran.record["version"]) == (0, "2.3.4")
     assert (job.temp / "ran-2.3.4").exists()
+
+
+def test_a_new_lock_is_installed_anew(job: Any) -> None:
+    """Its head says the same version; what that needs has changed."""
+    job.env |= {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(job.root), "PIP_CONFIG_FILE": os.devnull}
+    locked = f"thetool==2.3.4 --hash=sha256:{wheel(job.root)}\n"
+    lock = job.own_pack() / "check" / "locks" / "thetool.txt"
+    lock.write_text(locked)
+    (job.pack / "check" / "tools" / "thetool.sh").write_text(f"{HEADER}# pip: thetool==2.3.4\n{BODY}")
+    job.env.pop("DPRA_TOOLS")
+    homes = []
+    for text in (locked, locked, f"# of another day\n{locked}"):
+        lock.write_text(text)
+        assert job.use("check", action="tries").code == 0
+        homes.append(len(list((job.temp / "dpra" / "thetool").glob("2.3.4-*/bin/thetool"))))
+    assert homes == [1, 1, 2]

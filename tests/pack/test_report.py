@@ -184,3 +184,19 @@ def test_evidence_by_hand(job: Any) -> None:
     )
     bad = subprocess.run([*command[:4], "perhaps"], env=job.env, check=False, capture_output=True)
     assert bad.returncode == 2
+
+
+@pytest.mark.parametrize("result", ["pass", "fail", "error"])
+def test_what_was_to_block_and_only_warned_fails_whatever_it_found(job: Any, result: str) -> None:
+    ran = report(job, UNIT, record("security", "sast", result, gate="advisory", reason="x"))
+    assert (ran.code, ran.errors) == (1, ["title=report::required, but only warned: sast (security)"])
+
+
+@pytest.mark.parametrize("result", ["pass", "fail", "error"])
+def test_what_was_to_warn_only_is_an_exception(job: Any, result: str) -> None:
+    expected = promise("build", "unit-tests") + promise("security", "sast", "required", "advisory")
+    ran = report(job, UNIT, record("security", "sast", result, gate="advisory", reason="new to us"), expected=expected)
+    assert ran.code == 0
+    figures = json.loads((job.evidence / "evidence.json").read_text())["figures"]
+    assert (figures["required"], figures["required-passed"]) == (2, 1)
+    assert figures["exceptions"] == ["sast (security): advisory, new to us"]

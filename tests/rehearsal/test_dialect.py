@@ -79,7 +79,10 @@ def test_act_refuses_the_original_and_reads_the_copy(tmp_path):
         (tmp_path / "workflow.yml").write_text(text)
         command = [act.find(), "--validate", "--strict", "-W", "workflow.yml", "-C", "."]
         done = subprocess.run(
-            command, cwd=tmp_path, env=act.environment(tmp_path, "http://127.0.0.1:9", True), check=False
+            command,
+            cwd=tmp_path,
+            env=act.environment(tmp_path, act.shell(tmp_path), "http://127.0.0.1:9", True),
+            check=False,
         )
         return done.returncode == 0
 

@@ -25,38 +25,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import runner
+from head import Header
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-Header = dict[str, list[str]]
 PAUSES = (1, 3, 0)  # seconds after each try
 ARCHIVES = (".tar.gz", ".tgz", ".tar.xz")
-
-
-def header(script: Path) -> Header:
-    """The lines `# key: value` above the first line that is no comment."""
-    data: Header = {}
-    for line in script.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        if pair := re.fullmatch(r"# ([a-z][a-z0-9 -]*): +(.+)", line):
-            data.setdefault(pair[1], []).append(pair[2])
-    return data
-
-
-def served(data: Header) -> dict[str, tuple[list[str], list[str]]]:
-    """DPRA action -> the languages that the tool serves in it, and those for which it is the default."""
-    found: dict[str, tuple[list[str], list[str]]] = {}
-    for key, values in data.items():
-        kind, _, action = key.rpartition(" ")
-        if kind in ("serves", "default for"):
-            languages, default = found.setdefault(action, ([], []))
-            languages += values[0].split()
-            default += values[0].split() if kind == "default for" else []
-    return found
 
 
 def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
@@ -69,23 +46,37 @@ def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
         if _numbers(present) >= _numbers(wanted):
             return None, present
         raise runner.Failed(f"{tool} {wanted} must be there, found {present or 'none'}: {data['on-path'][0]}", "error")
-    locked = hashlib.sha256(repr(sorted(data.items())).encode()).hexdigest()[:8]
-    home = _cache() / "dpra" / tool / f"{wanted}-{locked}"
+    home = _cache() / "dpra" / tool / f"{wanted}-{_recipe(script, data)}"
     complete = home / ".complete"  # written last: a half-made directory is made again
     home.parent.mkdir(parents=True, exist_ok=True)
     with _alone(home.with_name(f"{home.name}.lock")):
         if not complete.exists():
             shutil.rmtree(home, ignore_errors=True)
             home.mkdir()
-            locks = script.parent.parent / "locks"
             if "pip" in data:
-                _install_distributions(home, data["pip"], locks / f"{tool}.txt")
+                _install_distributions(home, data["pip"], _lock(script, data))
             elif "npm" in data:
-                _install_packages(home, locks / tool)
+                _install_packages(home, _lock(script, data))
             else:
                 _install_archive(home / "bin", tool, data)
             complete.touch()
     return home / "bin", wanted
+
+
+def _lock(script: Path, data: Header) -> Path:
+    """What locks the requirements of a tool by hash: a file for pip, a folder for npm."""
+    locks = script.parent.parent / "locks"
+    return locks / script.stem if "npm" in data else locks / f"{script.stem}.txt"
+
+
+def _recipe(script: Path, data: Header) -> str:
+    """A short name for all that decides what is installed: where it comes from, and its lock."""
+    kinds = ("pip", "npm", "unpack", "source")
+    said = repr(sorted((key, values) for key, values in data.items() if key.split()[0] in kinds)).encode()
+    lock = _lock(script, data)
+    for path in (lock, lock / "package-lock.json"):
+        said += path.read_bytes() if path.is_file() else b""
+    return hashlib.sha256(said).hexdigest()[:8]
 
 
 @contextmanager

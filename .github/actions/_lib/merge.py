@@ -77,16 +77,16 @@ def judged(found: Iterable[Record], expected: Iterable[Record]) -> list[Record]:
         absent["result"] = "left out" if one["status"] == "left-out" else "not run"
         said = {"level": one["level"], "security": bool(one.get("security"))}
         for record in [record for record in found if matches(record, one)] or [absent]:
-            # Who was to block and only warned did not do what was promised.
-            soft = one["status"] == "blocks" and record["gate"] != "blocks" and record["result"] == "pass"
-            actions.append({**record, **({"result": "only warned"} if soft else {}), **said})
+            if one["status"] == "blocks" and record["gate"] != "blocks":  # it did not do what was promised
+                record = {**record, "gate": "blocks", "result": "only warned"}
+            actions.append({**record, **said})
     others = [record for record in found if not any(matches(record, one) for one in expected)]
     return actions + [{**record, "level": "", "security": False} for record in others]
 
 
-def lacking(actions: Iterable[Record], level: str = "required") -> list[Record]:
-    """The actions of a level that should have blocked and did not pass."""
-    return [one for one in actions if one["level"] == level and one["result"] != "pass" and one["gate"] == "blocks"]
+def lacking(actions: Iterable[Record]) -> list[Record]:
+    """The required actions that should have blocked and did not pass."""
+    return [one for one in actions if one["level"] == "required" and one["gate"] == "blocks" and not passed(one)]
 
 
 def passed(action: Record) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import evidence
 import gate
+import head
 import install
 import policy
 import release
@@ -21,10 +22,10 @@ import runner
 TOOLS = Path(__file__).resolve().parent / "tools"
 
 
-def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Path, install.Header]]:
+def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Path, head.Header]]:
     """The tools that were asked for, or else the one default tool for the action in each language."""
-    headers = {script: install.header(script) for script in sorted(TOOLS.glob("*.sh"))}
-    serving = {script: install.served(data).get(action, ([], [])) for script, data in headers.items()}
+    headers = {script: head.header(script) for script in sorted(TOOLS.glob("*.sh"))}
+    serving = {script: head.served(data).get(action, ([], [])) for script, data in headers.items()}
     chosen = []
     for name in names:
         chosen += [script for script, (served, _) in serving.items() if script.stem == name and served]
@@ -96,7 +97,7 @@ def deployed() -> dict[str, str]:
     return found
 
 
-def scan(action: str, script: Path, data: install.Header, kept: Path, given: list[policy.Waiver]) -> set[policy.Waiver]:
+def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[policy.Waiver]) -> set[policy.Waiver]:
     """Run one tool and publish its verdict; the waivers that it used."""
     used: set[policy.Waiver] = set()
     with evidence.recorded(action, tool=script.stem, region=runner.given("REGION")) as facts:

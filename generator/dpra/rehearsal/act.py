@@ -16,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from dpra.resources import user_cache
+
 from .result import RehearsalError
 from .third_party import STAND_INS
 
@@ -60,12 +62,12 @@ def shell(work: Path) -> Path:
     return folder
 
 
-def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
+def environment(work: Path, steps: Path, endpoint: str, offline: bool) -> dict[str, str]:
     """The whole environment of act and of the jobs: nothing of the user's but PATH, and what pip needs to fetch."""
     own = {
         MARK: secrets.token_hex(16),
         f"{MARK}_ARTIFACTS": str(work / "artifacts"),
-        f"{MARK}_CACHE": str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "dpra")),
+        f"{MARK}_CACHE": str(user_cache() / "dpra"),
         f"{MARK}_HOME": str(Path.home()),
         f"{MARK}_OFFLINE": "1" if offline else "0",
         f"{MARK}_PYTHON": sys.executable,
@@ -74,16 +76,14 @@ def environment(work: Path, endpoint: str, offline: bool) -> dict[str, str]:
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_MAX_ATTEMPTS": "1",
         "DOCKER_HOST": "unix:///nonexistent",
-        "DPRA_TOOLS": str(Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")),
+        "DPRA_TOOLS": str(user_cache()),
         "HOME": str(work),
         "LANG": "C.UTF-8",
-        "PATH": f"{shell(work)}{os.pathsep}{tools()}",
+        "PATH": f"{steps}{os.pathsep}{tools()}",
         "TMPDIR": str(work),
     }
     if offline:
         own |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
-        own |= {"TRIVY_CACHE_DIR": str(work / "trivy"), "TRIVY_OFFLINE_SCAN": "true", "TRIVY_SKIP_DB_UPDATE": "true"}
-        own |= {"TRIVY_SKIP_JAVA_DB_UPDATE": "true"}
         own |= {"PIP_NO_INDEX": "1", "NPM_CONFIG_OFFLINE": "true"}
     else:
         own |= {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)}

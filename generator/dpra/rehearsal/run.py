@@ -78,10 +78,11 @@ def rehearse(
             arguments = act.command(
                 work, stage.runner_labels(workflow), stand_ins, spec.repository, spec.repository_id or 1
             )
-            env = act.environment(work, cloud.url, offline)
+            steps = act.shell(work)
+            env = act.environment(work, steps, cloud.url, offline)
             if offline:
-                advisories.write(work / "trivy")
-            with aws_cli.started(act.shell(work)) if accounts else nullcontext():
+                env |= advisories.write(work / "trivy")
+            with aws_cli.started(steps) if accounts else nullcontext():
                 code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
             deployed = deployments(spec) if accounts else []
         if keep:

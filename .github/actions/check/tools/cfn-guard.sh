@@ -25,7 +25,7 @@ if ((${#templates[@]} == 0)); then
   exit 65
 fi
 own=(policies/*.guard)
-python3 - "$guard" "$rules" "${templates[@]}" -- "${own[@]}" <<'PYTHON'
+python3 - "$guard" "$rules" "${templates[@]}" -- "${own[@]}" <<'PYTHON' | python3 "$CHECK/sarif.py" cfn-guard
 import json, os, re, subprocess, sys
 from pathlib import Path
 
@@ -36,8 +36,6 @@ for file in Path(rules, "cfn-guard").glob("*/*.guard"):
     metadata = Path(rules, "metadata", file.parent.name, f"{file.stem}.metadata.json")
     severity = json.loads(metadata.read_bytes())["Severity"].lower()
     severities |= {name.upper(): severity for name in re.findall(r"^rule (\w+) when", file.read_text(), re.MULTILINE)}
-scores = {"critical": "9.5", "high": "8.0", "medium": "5.0", "low": "2.0"}
-runs = []
 # The rules want a literal string: the account's own id is one, though it is known at deployment only.
 own_account = re.compile(r"""!Ref ["']?AWS::AccountId["']?|\{\s*"Ref"\s*:\s*"AWS::AccountId"\s*\}""")
 for template in templates:
@@ -50,17 +48,12 @@ for template in templates:
     if ran.returncode not in (0, 19) or ran.stderr:  # 19: not compliant. What cannot be parsed is said on stderr only
         sys.exit(70)
     [run] = json.loads(ran.stdout)["runs"]
-    seen, results = set(), []
+    seen = set()
     for result in run["results"]:
-        for location in result["locations"]:
-            location["physicalLocation"]["artifactLocation"]["uri"] = template
-        line = result["locations"][0]["physicalLocation"]["region"]["startLine"]
-        severity = severities.get(result["ruleId"], "high")
-        result["properties"] = {"security-severity": scores[severity]}
-        result["message"]["text"] = result["message"]["text"].split(" Value traversed to ")[0]
-        if (result["ruleId"], line) not in seen:
-            results.append(result)
-        seen.add((result["ruleId"], line))
-    runs.append({**run, "results": results})
-Path(os.environ["SARIF"]).write_text(json.dumps({"version": "2.1.0", "runs": runs}))
+        rule, line = result["ruleId"], result["locations"][0]["physicalLocation"]["region"]["startLine"]
+        if (rule, line) not in seen:
+            text = result["message"]["text"].split(" Value traversed to ")[0]
+            found = {"rule": rule, "severity": severities.get(rule, "high"), "text": text, "file": template, "line": line}
+            print(json.dumps(found))
+        seen.add((rule, line))
 PYTHON

@@ -34,21 +34,38 @@ if [[ -d policies/semgrep ]]; then rules+=(--config policies/semgrep); fi
 # semgrep passes over what it cannot parse and says nothing: so the languages' own parsers look first. Runners have them.
 broken=$TMPDIR/broken
 : > "$broken"
-java=()
+unparsed() { # COMMAND...: the files that a parser refuses, which it names at the start of a line
+  local said
+  said=$("$@" 2>&1 > /dev/null) || {
+    printf '%s\n' "$said" >&2
+    sed -nE 's/^(.+\.[a-z]+):[0-9]+:([0-9]+:| error:) .*/\1/p' <<< "$said" | sort -u > "$broken.now"
+    [[ -s $broken.now ]] || exit 70 # the parser itself failed
+    cat "$broken.now" >> "$broken"
+  }
+}
+go=() java=() python=()
 for file in "${files[@]}"; do
   case $file in
-    *.js | *.mjs | *.cjs) node --check "$file" 2> /dev/null || node --input-type module --check < "$file" 2> /dev/null ;;
-    *.go) "$(command -v gofmt || echo "$(go env GOROOT)/bin/gofmt")" -e "$file" > /dev/null ;;
-    *.py) python3 -c 'import ast, pathlib, sys; ast.parse(pathlib.Path(sys.argv[1]).read_bytes())' "$file" ;;
+    *.js | *.mjs | *.cjs)
+      node --check "$file" 2> /dev/null || node --input-type module --check < "$file" 2> /dev/null \
+        || printf '%s\n' "$file" >> "$broken"
+      ;;
+    *.go) go+=("$file") ;;
     *.java) java+=("$file") ;;
-  esac || printf '%s\n' "$file" >> "$broken"
+    *.py) python+=("$file") ;;
+  esac
 done
-if ((${#java[@]} > 0)); then
-  said=$(javac -proc:none -XDshould-stop.ifNoError=PARSE -d "$TMPDIR" "${java[@]}" 2>&1) || {
-    printf '%s\n' "$said" >&2
-    sed -nE 's/^(.+\.java):[0-9]+: error: .*/\1/p' <<< "$said" | sort -u >> "$broken"
-    [[ -s $broken ]] || exit 70
-  }
+if ((${#go[@]} > 0)); then unparsed "$(command -v gofmt || echo "$(go env GOROOT)/bin/gofmt")" -e -l "${go[@]}"; fi
+if ((${#java[@]} > 0)); then unparsed javac -proc:none -XDshould-stop.ifNoError=PARSE -d "$TMPDIR" "${java[@]}"; fi
+if ((${#python[@]} > 0)); then
+  python3 - "${python[@]}" >> "$broken" <<'PYTHON'
+import ast, sys
+for name in sys.argv[1:]:
+    try:
+        ast.parse(open(name, "rb").read())
+    except (SyntaxError, ValueError):
+        print(name)
+PYTHON
 fi
 code=0
 # Files by name: neither .semgrepignore nor git's own ignoring hides one.

@@ -62,6 +62,6 @@ if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing t
     [[ -z $image || $PACKED == no ]] || look=(image "${common[@]}" --scanners license --input "$image")
     trivy "${look[@]}" --format cyclonedx --output "$EVIDENCE/sbom.cdx.json"
     trivy "${look[@]}" --format spdx-json --output "$EVIDENCE/sbom.spdx.json"
-    python3 "$CHECK/sbom.py" trivy
+    python3 "$CHECK/sbom.py" | python3 "$CHECK/sarif.py" trivy
     ;;
 esac
