@@ -127,7 +127,7 @@ def test_a_baseline_lets_a_repository_adopt_dpra_and_blocks_what_is_new(dpra: An
 
 
 def tampering(copy: Path, tamper: Any) -> tuple[Any, list[str]]:
-    """A rehearsal in which `tamper` gets at the store between build and beta; the result, and the writes after that."""
+    """A rehearsal in which `tamper` gets at the cloud between build and beta; the result, and the writes after that."""
     from dpra import catalogue, rehearsal
     from dpra import plan as planning
     from dpra.rehearsal import aws
@@ -135,20 +135,20 @@ def tampering(copy: Path, tamper: Any) -> tuple[Any, list[str]]:
 
     made = planning.make(reader.read((copy / "dpra.yml").read_bytes(), catalogue.words()))
     writes: list[str] = []
+    cloud: Any = None
     tampered = False
 
     def show(line: str) -> None:
         nonlocal tampered
         if line == "artifacts: success":
-            from moto.s3.models import s3_backends
-
-            [bucket] = s3_backends["444444444444"]["aws"].buckets.values()
-            tamper(bucket.keys)
+            tamper(cloud)
             tampered = True
 
     permit = aws.Cloud.permit
 
     def watched(self: Any, access_key: str, service: str, region: str, account: str, environ: Any, form: Any) -> None:
+        nonlocal cloud
+        cloud = self
         permit(self, access_key, service, region, account, environ, form)
         if tampered:
             name = aws.permissions.operation(service, environ, form)
@@ -164,39 +164,74 @@ def tampering(copy: Path, tamper: Any) -> tuple[Any, list[str]]:
     return result, writes
 
 
-def stored(keys: Any, name: str) -> Any:
-    [key] = [key for key in keys if key.endswith(f"/{name}")]
-    return keys[key]
+def store() -> Any:
+    """What lies in the store, by its key."""
+    from moto.s3.models import s3_backends
+
+    [bucket] = s3_backends["444444444444"]["aws"].buckets.values()
+    return bucket.keys
+
+
+def stored(name: str) -> Any:
+    [key] = [key for key in store() if key.endswith(f"/{name}")]
+    return store()[key]
+
+
+def put(name: str, content: bytes) -> None:
+    """As who may write does it: with S3's own checksum."""
+    held = stored(name)
+    held.value = content
+    held.checksum_value = held.checksum_algorithm = None
 
 
 def flip(name: str) -> Any:
-    def tamper(keys: Any) -> None:
-        held = stored(keys, name)
-        content = bytearray(held.value)
+    def tamper(cloud: Any) -> None:
+        content = bytearray(stored(name).value)
         content[len(content) // 2] ^= 1
-        held.value = bytes(content)
-        held.checksum_value = held.checksum_algorithm = None  # who may write, writes S3's own checksum, too
+        put(name, bytes(content))
 
     return tamper
 
 
 def without(name: str) -> Any:
-    def tamper(keys: Any) -> None:
-        keys.pop(next(key for key in keys if key.endswith(f"/{name}")))
+    def tamper(cloud: Any) -> None:
+        store().pop(next(key for key in store() if key.endswith(f"/{name}")))
 
     return tamper
 
 
+def attested_by(path: str) -> Any:
+    """The attestation of the same release by another workflow of the same repository and commit, on the trunk."""
+
+    def tamper(cloud: Any) -> None:
+        bundle = json.loads(stored("attestation.json").value)
+        claims = cloud.issuer.claims("artifacts", "refs/heads/main", "sigstore")
+        claims["job_workflow_ref"] = f"{cloud.issuer.repository}/{path}@refs/heads/main"
+        statement = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
+        put("attestation.json", json.dumps(cloud.sigstore.attest(claims, statement)).encode())
+
+    return tamper
+
+
+KMS, ATTESTED = "", "github: {plan: enterprise}\n"
 TAMPERED = {
-    "one byte of the package": (flip("package.zip"), "package.zip has the SHA-256"),
-    "no signature": (without("provenance.sig"), "the release is not signed"),
+    "one byte of the package": (KMS, flip("package.zip"), "package.zip has the SHA-256"),
+    "no signature": (KMS, without("provenance.sig"), "the release is not signed"),
+    "another workflow's attestation": (
+        ATTESTED,
+        attested_by(".github/workflows/nightly.yml"),
+        "attestation is not of this release by .github/workflows/pipeline.yml@refs/heads/main",
+    ),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("change", TAMPERED)
-def test_what_was_tampered_with_in_the_store_is_not_deployed(copy: Path, change: str) -> None:
-    tamper, says = TAMPERED[change]
+def test_what_was_tampered_with_in_the_store_is_not_deployed(dpra: Any, copy: Path, change: str) -> None:
+    said, tamper, says = TAMPERED[change]
+    with (copy / "dpra.yml").open("a") as file:
+        file.write(said)
+    assert dpra("generate", cwd=copy).returncode == 0
     result, writes = tampering(copy, tamper)
     assert not result.ok
     assert any(says in line for line in result.annotations), result.annotations

@@ -132,6 +132,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
                 "contents",
                 "id-token",
                 *(["security-events"] if name in ("build", "security") else []),
+                *(["attestations"] if name == "artifacts" else []),
             }, name
             assumes = any("role" in step.get("with", {}) for step in job["steps"])
             assert assumes == ("id-token" in job["permissions"]), name

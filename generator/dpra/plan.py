@@ -75,10 +75,22 @@ class Plan:
         return bucket_name(self, self.storing, self.regions(self.storing)[0])
 
     @property
+    def attests(self) -> bool:
+        """Whether GitHub attests the release; else a KMS key signs it.
+
+        Source: https://docs.github.com/actions/concepts/security/artifact-attestations"""
+        return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
+
+    @property
     def signing_key(self) -> str:
         """The ARN of the alias of the key that signs the release."""
         account, region = self.spec.environments[self.storing].account, self.regions(self.storing)[0]
         return f"arn:aws:kms:{region}:{account}:{key_alias(self)}"
+
+    @property
+    def signer(self) -> str:
+        """Who signs the release."""
+        return "GitHub's attestation" if self.attests else self.signing_key
 
     @property
     def language(self) -> Mapping[str, Any]:
@@ -201,6 +213,10 @@ def make(spec: Spec) -> Plan:
     tools = {action.id: _tools(spec, action, problems) for action in types.actions if action.of}
     plan = Plan(spec, types, (), tools, commands, name, manager)
     problems |= _outlets(plan) | _exceptions(plan)
+    if plan.attests and "self-hosted" in plan.runs_on("artifacts"):
+        problems["jobs.artifacts.runs-on"] = "GitHub's attestations are believed of GitHub's own runners only"
+    if plan.attests and "attestations" in plan.job("artifacts").permissions:
+        problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
     accounts: dict[str, str] = {}
     for environment in types.environments:
         if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
@@ -390,6 +406,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             name: {"account": plan.spec.environments[name].account, "regions": list(plan.regions(name))}
             for name in plan.catalogue.environments
         },
+        "releases": {"store": plan.store, "signer": plan.signer} if plan.storing else None,
         "actions": [asdict(action) for action in plan.actions],
         "unmanaged": list(plan.spec.unmanaged),
     }

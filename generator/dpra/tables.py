@@ -36,6 +36,8 @@ def show_plan(plan: Plan) -> None:
     console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
     for name in plan.catalogue.environments:
         console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
+    if plan.storing:
+        console.print(Text(f"  releases: in {plan.store}, signed by {plan.signer}"))
     for path in spec.unmanaged:
         console.print(Text(f"  unmanaged: {path}"))
     table = Table("stage", "action", "level", "status", "job", "tool", "reason")

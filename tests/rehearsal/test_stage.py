@@ -1,6 +1,7 @@
 """What is rehearsed is the working tree as it is: committed in a private clone, on the trunk."""
 
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 from dpra.rehearsal import RehearsalError, stage
@@ -78,13 +79,15 @@ def test_hooks_of_the_user_do_not_run(repository, tmp_path):
 
 
 def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
-    jobs = {name: {"environment": "beta", "permissions": {"id-token": right}} for name, right in
-            (("with", "write"), ("without", "none"))}  # fmt: skip
+    jobs = {name: {"environment": "beta", "permissions": {"id-token": right, "attestations": right}} for name, right in
+            (("with", "write"), ("without", "read"))}  # fmt: skip
     issuer = Issuer("acme/demo", "main", "a" * 40)
-    stage.prepare({"jobs": jobs}, jobs, issuer, "http://127.0.0.1/token", tmp_path)
+    cloud = SimpleNamespace(token_url="http://127.0.0.1/token", attest_url="http://127.0.0.1/attest")
+    stage.prepare({"jobs": jobs}, jobs, issuer, cloud, tmp_path)
     assert jobs["with"]["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in issuer.jobs
     assert len(issuer.jobs) == 1
-    assert "ACTIONS_ID_TOKEN_REQUEST_TOKEN" not in jobs["without"]["env"]
+    assert jobs["with"]["env"]["DPRA_REHEARSAL_ATTEST_URL"] == cloud.attest_url
+    assert set(jobs["without"]["env"]) == {"HOME", "TMPDIR"}
 
 
 def test_the_legs_of_a_matrix_are_numbered_where_act_does_not():

@@ -209,3 +209,29 @@ def test_a_python_version_file_must_exist(use):
     code, output = use("actions/setup-python", python_version_file=".python-version")
     assert code == 1
     assert "doesn't exist" in output
+
+
+# ---- Attestations
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"),
+    [
+        ("ACTIONS_ID_TOKEN_REQUEST_URL", 'missing "id-token" permission'),
+        ("DPRA_REHEARSAL_ATTEST_URL", "Resource not accessible by integration"),
+    ],
+)
+def test_nothing_is_attested_without_the_permissions(use: Use, tmp_path: Path, missing: str, says: str) -> None:
+    names = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "DPRA_REHEARSAL_ATTEST_URL")
+    (tmp_path / "file").touch()
+    code, said = use("actions/attest", dict.fromkeys(names, "http://127.0.0.1:9") | {missing: ""}, subject_path="file")
+    assert code == 1
+    assert says in said
+
+
+@pytest.mark.parametrize("paths", ["", "nothing"])
+def test_what_is_not_there_is_not_attested(use: Use, paths: str) -> None:
+    names = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "DPRA_REHEARSAL_ATTEST_URL")
+    code, said = use("actions/attest", dict.fromkeys(names, "http://127.0.0.1:9"), subject_path=paths)
+    assert code == 1
+    assert "Could not find subject at path" in said

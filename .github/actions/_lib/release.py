@@ -1,12 +1,14 @@
 """A release: a directory with package.zip, template.yml and release.json, which says what the other two are.
 
 The SHA-256 of release.json is the digest by which the release is known from build to production. Beside it lie its
-SBOMs and, once it is stored, its provenance: a statement of digest, commit and repository id, and its signature.
+SBOMs and, once it is stored, its provenance: a statement of digest, commit and repository id, and its signature; or
+GitHub's attestation of the same.
 """
 
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ MANIFEST = "release.json"
 FILES = ("package.zip", "template.yml")
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
 PROVENANCE, SIGNATURE = "provenance.json", "provenance.sig"
+ATTESTATION = "attestation.json"
 
 
 def describe(directory: Path, component: str) -> str:
@@ -33,7 +36,7 @@ def describe(directory: Path, component: str) -> str:
 def verify(directory: Path, digest: str, component: str) -> None:
     """Fail unless this is the release of that digest, built from this commit for this component, and nothing else."""
     names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    if set(names) - {*SBOMS, PROVENANCE, SIGNATURE} != {MANIFEST, *FILES}:
+    if set(names) - {*SBOMS, PROVENANCE, SIGNATURE, ATTESTATION} != {MANIFEST, *FILES}:
         raise runner.Failed(
             f"the release should be {MANIFEST}, {', '.join(FILES)}, but is {', '.join(names) or 'empty'}"
         )
@@ -118,8 +121,13 @@ def verify_statement(directory: Path, digest: str) -> None:
     for what, (got, wanted) in pairs.items():
         if got != wanted:
             raise runner.Failed(f"the release's provenance is of {what} '{got}', not '{wanted}'")
+    verify_sboms(directory, sboms)
+
+
+def verify_sboms(directory: Path, signed: Mapping[str, str]) -> None:
+    """Fail unless the SBOMs that are there are those that were signed: name -> SHA-256."""
     for name in SBOMS:
-        if (directory / name).exists() and _sha256(directory / name) != sboms.get(name):
+        if (directory / name).exists() and _sha256(directory / name) != signed.get(name):
             raise runner.Failed(f"{name} is not the SBOM that was signed")
 
 

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import attestation
 import evidence
 import release
 import runner
@@ -15,10 +16,14 @@ import store
 def fetched(digest: str, component: str) -> Path:
     """The stored release, its signature verified."""
     directory = Path(tempfile.mkdtemp(dir=runner.temp())) / "release"
-    key = runner.required("SIGNING_KEY")
+    workflow = runner.given("ATTESTED_BY")
+    key = workflow or runner.required("SIGNING_KEY")
     store.get(runner.required("STORE_REGION"), runner.given("STORE"), component, digest, directory)
-    signature.verify(directory, key)
-    release.verify_statement(directory, digest)
+    if workflow:
+        attestation.verify(directory, workflow)
+    else:
+        signature.verify(directory, key)
+        release.verify_statement(directory, digest)
     return directory
 
 

@@ -19,8 +19,10 @@ from xml.sax.saxutils import escape
 from . import functions, permissions
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
 from .result import RehearsalError
+from .sigstore import Sigstore
 
 TOKEN_PATH = "/_dpra/token"  # noqa: S105
+ATTEST_PATH = "/_dpra/attest"
 HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
@@ -30,7 +32,9 @@ Answer = tuple[int, Mapping[str, str], bytes]
 
 
 class Cloud:
-    """All accounts of a rehearsal, and GitHub's token endpoint. A context manager; one at a time in a process."""
+    """All accounts of a rehearsal, and GitHub's endpoints for tokens and attestations.
+
+    A context manager; one at a time in a process."""
 
     def __init__(self, issuer: Issuer) -> None:
         try:
@@ -48,6 +52,7 @@ class Cloud:
         mends.forget()
         quiet = type("Quiet", (MotoRequestHandler,), {"log_request": lambda *_: None})
         self.issuer = issuer
+        self.sigstore = Sigstore()
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
@@ -56,6 +61,7 @@ class Cloud:
         self.server = make_server("127.0.0.1", 0, self.serve, threaded=True, request_handler=quiet)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
+        self.attest_url = f"{self.url}{ATTEST_PATH}"
         mends.resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
 
     def __enter__(self) -> "Cloud":
@@ -83,6 +89,8 @@ class Cloud:
         try:
             if path == TOKEN_PATH:
                 return self.token(environ, query)
+            if path == ATTEST_PATH:
+                return self.attest(environ)
             if http := HTTP_PATH.fullmatch(path):
                 return self.http(environ, http, query)
             signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "") or unquote(query).replace("X-Amz-", ""))
@@ -168,6 +176,17 @@ class Cloud:
             self.refusals.append(f"GitHub's token endpoint: {refused}")
             return json_answer({"message": str(refused)}, refused.status)
         return json_answer({"count": len(token), "value": token})
+
+    def attest(self, environ: dict[str, Any]) -> Answer:
+        """GitHub's Sigstore: signs what a job says, as the job that its token shows it to be."""
+        asked = json.loads(read_body(environ))
+        try:
+            claims = verify(asked["token"], self.issuer.secret)
+            if claims["aud"] != "sigstore":
+                raise Refused("Unauthorized", "the token is not for the audience sigstore", 401)
+        except Refused as refused:
+            return json_answer({"message": str(refused)}, refused.status)
+        return json_answer(self.sigstore.attest(claims, asked["statement"]))
 
     def web_identity(self, form: Mapping[str, str]) -> Answer:
         role_arn = form.get("RoleArn", "")

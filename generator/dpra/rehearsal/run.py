@@ -23,7 +23,7 @@ from .third_party import mappings
 
 LIMIT = 30 * 60.0  # seconds for the whole rehearsal
 # Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
-NOWHERE = SimpleNamespace(url="http://127.0.0.1:9", token_url="", refusals=[])
+NOWHERE = SimpleNamespace(url="http://127.0.0.1:9", token_url="", attest_url="", refusals=[])
 
 
 def rehearse(
@@ -62,14 +62,14 @@ def rehearse(
         stand_ins = mappings(repository, workflow)
         selected = stage.selected(workflow["jobs"], stages, only)
         issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
-        accounts = any(stage.may_ask_for_tokens(workflow, workflow["jobs"][job]) for job in selected)
+        accounts = any(stage.may_write("id-token", workflow, workflow["jobs"][job]) for job in selected)
         if accounts:
             show("preparing the accounts")
         with Cloud(issuer) if accounts else nullcontext(NOWHERE) as cloud:
             if accounts:
                 bootstrap(repository, spec)
             text = (repository / stage.WORKFLOW).read_text(encoding="utf-8")
-            text = dialect.edited(text, lambda copy: stage.prepare(copy, selected, issuer, cloud.token_url, work))
+            text = dialect.edited(text, lambda copy: stage.prepare(copy, selected, issuer, cloud, work))
             (work / "pipeline.yml").write_text(text, encoding="utf-8")
             (work / "event.json").write_text(json.dumps(event(spec, sha)), encoding="utf-8")
             for name in ("artifacts", "cache"):
@@ -79,6 +79,8 @@ def rehearse(
                 work, stage.runner_labels(workflow), stand_ins, spec.repository, spec.repository_id or 1
             )
             steps = act.shell(work)
+            if accounts:
+                cloud.sigstore.install(steps)
             env = act.environment(work, steps, cloud.url, offline)
             if offline:
                 env |= advisories.write(work / "trivy")
@@ -120,7 +122,7 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
     found += [
         "actions/checkout: the whole commit with its history, whatever fetch-depth and sparse-checkout ask for",
         "concurrency: one run, so no queue",
-        "permissions of GITHUB_TOKEN other than id-token",
+        "permissions of GITHUB_TOKEN other than id-token and attestations",
     ]
     environments = dict.fromkeys(filter(None, (stage.environment(workflow["jobs"][job]) for job in selected)))
     if names := ", ".join(environments):

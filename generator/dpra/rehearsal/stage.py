@@ -102,9 +102,10 @@ def environment(job: Mapping[str, Any]) -> str:
     return str(named.get("name", "")) if isinstance(named, Mapping) else str(named)
 
 
-def may_ask_for_tokens(workflow: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+def may_write(scope: str, workflow: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+    """Whether the job has the permission to write the scope; that of id-token is to ask for tokens."""
     permissions = job.get("permissions", workflow.get("permissions"))
-    return permissions == "write-all" or (isinstance(permissions, Mapping) and permissions.get("id-token") == "write")
+    return permissions == "write-all" or (isinstance(permissions, Mapping) and permissions.get(scope) == "write")
 
 
 def runner_labels(workflow: Mapping[str, Any]) -> list[str]:
@@ -130,9 +131,7 @@ def refuse_unplayable(workflow: Mapping[str, Any]) -> None:
                 )
 
 
-def prepare(
-    workflow: MutableMapping[str, Any], keep: Collection[str], issuer: Issuer, token_url: str, work: Path
-) -> None:
+def prepare(workflow: MutableMapping[str, Any], keep: Collection[str], issuer: Issuer, cloud: Any, work: Path) -> None:
     """Turn a workflow, in place, into the one that act runs: its dialect, the chosen jobs, a home of its own for each,
     and the right to a token for the jobs that have the permission, and for no other."""
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
@@ -148,8 +147,10 @@ def prepare(
         for variable in ("HOME", "TMPDIR"):  # on GitHub each job has a machine of its own
             (work / variable / name).mkdir(parents=True)
             job["env"].setdefault(variable, Quoted(work / variable / name))
-        if may_ask_for_tokens(workflow, job):
-            job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(token_url)
+        if may_write("attestations", workflow, job):
+            job["env"]["DPRA_REHEARSAL_ATTEST_URL"] = Quoted(cloud.attest_url)
+        if may_write("id-token", workflow, job):
+            job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(cloud.token_url)
             job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(issuer.admit(name, environment(job)))
 
 

@@ -315,6 +315,14 @@ class Deploy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GitHub:
+    """What GitHub offers this repository. Private repositories have attestations in Enterprise only."""
+
+    plan: str = key(Choice(("free", "pro", "team", "enterprise")), "The owner's plan.", default="free")
+    visibility: str = key(Choice(("private", "internal", "public")), "Who sees the repository.", default="private")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """How one component is delivered."""
 
@@ -343,6 +351,12 @@ class Spec:
         "The owner's id (`gh api repos/OWNER/NAME --jq .owner.id`); goes with repository-id.",
         default=0,
         example="123",
+    )
+    github: GitHub = key(
+        Model(GitHub),
+        "What GitHub offers this repository. Where it has attestations, they sign the release; else a KMS key does.",
+        default=GitHub(),
+        example="{plan: enterprise}",
     )
     trunk: str = key(BRANCH, "The branch whose commits are delivered.", default="main")
     language: str = key(
@@ -404,7 +418,7 @@ class Spec:
     unmanaged: tuple[str, ...] = key(
         ListOf(PATH), "Generated files that dpra leaves to you: it neither writes nor compares them.", default=()
     )
-    later = ("artifact bake channels freeze github metrics notifications profile signing survey windows").split()
+    later = ("artifact bake channels freeze metrics notifications profile signing survey windows").split()
 
 
 def name_of(field_: Any) -> str:

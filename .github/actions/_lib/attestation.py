@@ -1,0 +1,50 @@
+"""A release's attestation by GitHub: verified by the GitHub CLI, against exactly one workflow, commit and branch."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import release
+import runner
+
+
+def verify(directory: Path, workflow: str) -> None:
+    """Fail unless GitHub attests that this workflow built the release from this commit, on a runner of GitHub's.
+
+    Args:
+        directory: the release, with the attestation beside it.
+        workflow: the only one that is believed, in this repository: `PATH@REF`. Without it any workflow of any branch
+            would do (https://cli.github.com/manual/gh_attestation_verify).
+    """
+    bundle = directory / release.ATTESTATION
+    if not bundle.is_file():
+        raise runner.Failed(f"the release is not signed: there is no {release.ATTESTATION}")
+    repository = os.environ["GITHUB_REPOSITORY"]
+    words = ["gh", "attestation", "verify", str(directory / release.MANIFEST), "--bundle", str(bundle)]
+    words += ["--repo", repository, "--predicate-type", "https://slsa.dev/provenance/v1"]
+    words += ["--cert-identity", f"{os.environ['GITHUB_SERVER_URL']}/{repository}/{workflow}"]
+    words += ["--source-ref", workflow.rpartition("@")[2], "--source-digest", os.environ["GITHUB_SHA"]]
+    words += ["--deny-self-hosted-runners", "--format", "json"]
+    env = {**os.environ, "GH_NO_UPDATE_NOTIFIER": "1", "GH_PROMPT_DISABLED": "1"}
+    try:
+        ran = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    except OSError as problem:
+        raise runner.Failed(f"the GitHub CLI, gh, cannot be run: {problem.strerror}", "error") from problem
+    if ran.returncode:
+        said = ran.stderr.strip() or "it said nothing"
+        raise runner.Failed(f"GitHub's attestation is not of this release by {workflow}: {said}")
+    try:
+        [verified] = json.loads(ran.stdout)
+        certificate = verified["verificationResult"]["signature"]["certificate"]
+        subjects = {
+            one["name"]: one["digest"]["sha256"] for one in verified["verificationResult"]["statement"]["subject"]
+        }
+        built = certificate["sourceRepositoryIdentifier"]
+    except (ValueError, LookupError, TypeError) as problem:
+        raise runner.Failed("what gh says of the attestation cannot be read", "error") from problem
+    if built != os.environ["GITHUB_REPOSITORY_ID"]:  # a name can be given to another repository, an id cannot
+        raise runner.Failed(
+            f"the attestation is of repository id '{built}', not '{os.environ['GITHUB_REPOSITORY_ID']}'"
+        )
+    release.verify_sboms(directory, subjects)
