@@ -4,7 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,15 @@ from hypothesis import settings
 
 # The tools of this environment, whether or not it is activated.
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+# The wheel of opengrep puts none there.
+_command, _binary = (
+    Path(sys.executable).with_name("opengrep"),
+    Path(sysconfig.get_path("purelib"), "tackbox_opengrep/bin"),
+)
+if not _command.exists() and _binary.exists():
+    (_binary / "opengrep").chmod(0o755)
+    with suppress(FileExistsError):
+        _command.symlink_to(_binary / "opengrep")
 
 collect_ignore = ["benchmarks", "languages"]  # the samples have tests of their own
 

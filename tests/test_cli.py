@@ -128,7 +128,10 @@ def test_an_unknown_tool_is_refused_with_its_position(dpra, repository) -> None:
         file.write("actions:\n  sast: {tool: bandage}\n")
     done = dpra("plan", cwd=repository)
     assert done.returncode == 2
-    assert done.stderr == "dpra.yml:10:10: actions.sast.tool: no tool 'bandage' for python; there is bandit, semgrep\n"
+    assert (
+        done.stderr
+        == "dpra.yml:10:10: actions.sast.tool: no tool 'bandage' for python; there is bandit, opengrep, semgrep\n"
+    )
 
 
 def test_what_cannot_be_planned_is_told_at_once_with_positions(dpra, repository) -> None:
@@ -136,7 +139,7 @@ def test_what_cannot_be_planned_is_told_at_once_with_positions(dpra, repository)
     (repository / "dpra.yml").write_text(spec + "actions: {sast: {tool: x}}\n")
     assert dpra("plan", cwd=repository).stderr.splitlines() == [
         "dpra.yml:7:11: environments.gamma.account: beta has this account; DPRA asks for one each",
-        "dpra.yml:9:18: actions.sast.tool: no tool 'x' for python; there is bandit, semgrep",
+        "dpra.yml:9:18: actions.sast.tool: no tool 'x' for python; there is bandit, opengrep, semgrep",
     ]
 
 

@@ -161,6 +161,10 @@ CELLS = [
     Cell("SAST", "cdk", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
     Cell("SAST", "java", "semgrep", {"A.java": JAVA_SQL}, {"A.java": JAVA_OK}, "java-sql-injection", needs="javac"),
     Cell("SAST", "go", "semgrep", {"a.go": GO_SQL}, {"a.go": GO_OK}, "go-sql-injection", needs="go"),
+    Cell("SAST", "node", "opengrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
+    Cell("SAST", "java", "opengrep", {"A.java": JAVA_SQL}, {"A.java": JAVA_OK}, "java-sql-injection", needs="javac"),
+    Cell("SAST", "go", "opengrep", {"a.go": GO_SQL}, {"a.go": GO_OK}, "go-sql-injection", needs="go"),
+    Cell("SAST", "cdk", "opengrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
     Cell(
         *("SCA", "python", "trivy"),
         *({"requirements.txt": "requests==2.19.1\n"}, {"requirements.txt": "requests==2.32.3\n"}, "CVE-2018-18074"),
@@ -208,6 +212,20 @@ CELLS = [
         {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "AGPL-3.0"}'},
         {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "MIT"}'},
         rule="x:AGPL-3.0-only",
+        packed=True,
+    ),
+    Cell(
+        *("licences", "python", "pip-licenses"),
+        {"x-1.0.dist-info/METADATA": METADATA.format("x", "AGPL-3.0", "GNU Affero General Public License v3")},
+        {"x-1.0.dist-info/METADATA": METADATA.format("x", "MIT", "MIT License")},
+        rule="x:GNU-Affero-General-Public-License-v3",
+        packed=True,
+    ),
+    Cell(
+        *("licences", "node", "license-checker"),
+        {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "AGPL-3.0"}'},
+        {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "(MIT OR GPL-3.0)"}'},
+        rule="x:AGPL-3.0",
         packed=True,
     ),
     Cell(

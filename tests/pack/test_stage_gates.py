@@ -146,3 +146,108 @@ def test_a_state_that_faults_disturb_blocks(job: Any, web: Any, there: bool, fau
         (1, "fail", "chaostoolkit") if rule else (0, "pass", "chaostoolkit")
     ), ran.out
     assert not rule or f"::{rule}: " in ran.errors[0]
+
+
+# ---- Other tools than the defaults
+
+
+def own(job: Any, web: Any, report: str, **inputs: str) -> Any:
+    script = f'curl --silent --fail "$URL" > /dev/null\nprintf %s \'{report}\' > "$PERFORMANCE_REPORT"\n'
+    job.write("tests/performance.sh", script)
+    return use(job, web, "performance-tests", tool="project", **inputs)
+
+
+@pytest.mark.parametrize(
+    ("report", "result"),
+    [
+        ('{"requests": 9, "p95": 1.5, "thresholds": {"quick": true}}', "pass"),
+        ('{"requests": 9, "p95": 1.5, "thresholds": {"quick": false}}', "fail"),
+        ('{"requests": 9, "p95": 1.5, "thresholds": {"quick": "yes"}}', "fail"),
+        ('{"requests": 9, "p95": 1.5, "thresholds": {}}', "fail"),
+        ('{"requests": 0, "p95": 1.5, "thresholds": {"quick": true}}', "error"),
+        ('{"requests": 9, "thresholds": {"quick": true}}', "error"),
+        ("", "error"),
+    ],
+)
+def test_the_projects_own_script_is_judged_by_what_it_measured(job: Any, web: Any, report: str, result: str) -> None:
+    ran = own(job, web, report)
+    assert (ran.code, ran.record["result"], ran.record["tool"]) == (int(result != "pass"), result, "project"), ran.out
+    assert len(web.requests) == 1
+
+
+def test_a_script_of_the_projects_that_fails_is_an_error(job: Any, web: Any) -> None:
+    web.get = None
+    web.answers = [(500, {}, b"")]
+    ran = own(job, web, '{"requests": 9, "p95": 1.5, "thresholds": {"quick": true}}')
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+ALARM = [{"source": "aws:cloudwatch:alarm", "value": "arn:aws:cloudwatch:eu-west-1:123456789012:alarm:Errors"}]
+STOP = {"stop": {"actionId": "aws:ec2:stop-instances", "targets": {"Instances": "one"}}}
+
+
+@pytest.fixture
+def fis(job: Any) -> Any:
+    """AWS on this machine with FIS: makes an experiment template, gives its id."""
+    import boto3
+    from moto.fis.models import fis_backends
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "region_name": "eu-west-1"}
+    client = boto3.client("fis", endpoint_url=f"http://{host}:{port}", **keys)
+    job.env |= {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+    job.env |= {"AWS_MAX_ATTEMPTS": "1"}
+
+    def template(**said: Any) -> Any:
+        targets = {"one": {"resourceType": "aws:ec2:instance", "resourceTags": {"a": "b"}, "selectionMode": "ALL"}}
+        whole = {"actions": STOP, "stopConditions": ALARM, "targets": targets} | said
+        made = client.create_experiment_template(
+            clientToken="x", description="d", roleArn="arn:aws:iam::123456789012:role/fis", **whole
+        )
+        templates = fis_backends["123456789012"]["eu-west-1"].experiment_templates
+        real = "EXT1a2b3c4d5e6f7g"  # moto's ids do not look like AWS's
+        templates[real] = templates.pop(made["experimentTemplate"]["id"])
+        return real, client
+
+    yield template
+    server.stop()
+
+
+def experimented(job: Any, template: str) -> Any:
+    outputs = json.dumps({"Experiment": template, "Name": "shop"})
+    return job.use("check", action="resilience-tests", tool="fis", deployment_outputs=outputs, region="eu-west-1")
+
+
+def test_an_experiment_of_fis_runs_to_its_end(job: Any, fis: Any) -> None:
+    template, client = fis()
+    ran = experimented(job, template)
+    assert (ran.code, ran.record["result"], ran.record["tool"]) == (0, "pass", "fis"), ran.out
+    [experiment] = client.list_experiments()["experiments"]
+    assert experiment["state"]["status"] == "completed"
+
+
+def test_an_experiment_without_an_alarm_that_stops_it_blocks(job: Any, fis: Any) -> None:
+    ran = experimented(job, fis(stopConditions=[{"source": "none"}])[0])
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "no-stop-condition" in ran.errors[0]
+
+
+def test_an_experiment_that_an_alarm_stops_blocks(job: Any, fis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.fis.models import Experiment
+
+    def advance(self: Any) -> None:
+        self.status = "stopped"
+
+    monkeypatch.setattr(Experiment, "advance", advance)
+    ran = experimented(job, fis()[0])
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "::stopped: " in ran.errors[0]
+
+
+@pytest.mark.parametrize("template", ["EXT00000000000000", "shop"])
+def test_without_an_experiment_it_is_an_error(job: Any, fis: Any, template: str) -> None:
+    ran = experimented(job, template)
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out

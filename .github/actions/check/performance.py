@@ -1,4 +1,4 @@
-"""k6's summary -> findings: thresholds that were crossed, and a 95th percentile worse than that of the last good run.
+"""A summary as k6 writes it -> findings: thresholds that were crossed, a 95th percentile worse than before.
 
 The last good run's figures lie in the environment's own bucket ($HISTORY, an s3:// address; empty: nothing to compare
 with). A run without findings becomes the last good one."""
@@ -50,7 +50,7 @@ def found(metrics: dict[str, dict[str, object]]) -> list[dict[str, str]]:
 def main() -> None:
     metrics = json.loads(Path(sys.argv[1]).read_bytes())["metrics"]
     if not metrics.get("http_reqs", {}).get("count"):
-        sys.exit("k6 made no request")
+        sys.exit("no request was made")
     findings, p95 = found(metrics), float(metrics["http_req_duration"]["p(95)"])
     if place := os.environ.get("HISTORY", "").removeprefix("s3://"):
         bucket, _, key = place.partition("/")
