@@ -11,6 +11,13 @@ import pytest
 
 HERE = Path(__file__).parent
 TEMPLATE = "Resources: {Topic: {Type: AWS::SNS::Topic}}\n"
+IMAGE = f"Parameters: {{ImageUri: {{Type: String}}}}\n{TEMPLATE}Outputs: {{Image: {{Value: !Ref ImageUri}}}}\n"
+ADDRESS = r'"Image": "444444444444\.dkr\.ecr\.eu-west-1\.amazonaws\.com/dpra-shop@sha256:[0-9a-f]{64}"'
+# As a test of a deployed environment: the stack knows the image by its digest.
+FOUND = f"""grep -Eq '{ADDRESS}' <<< "$DEPLOYMENT_OUTPUTS"
+echo '<testsuite><testcase/></testsuite>' > "$JUNIT_FILE"
+"""
+DEPLOYED = json.dumps({"command": FOUND})
 
 # sample -> what its dpra.yml adds to the minimal one. pip, npm and Maven go further, in test_main_job and test_new.
 SAMPLES = {
@@ -19,7 +26,7 @@ SAMPLES = {
     "yarn": "language: node\nsetup: {package-manager: yarn}\n",
     "gradle": "language: java\nsetup: {package-manager: gradle}\n",
     "go": "language: go\n",
-    "container": "language: container\n",
+    "container": f"language: container\nactions: {{integration-tests: {DEPLOYED}, acceptance-tests: {DEPLOYED}}}\n",
 }
 
 
@@ -43,7 +50,7 @@ def test_the_generated_build_job_runs_in_each_language(sample: str, dpra: Any, n
     root = tmp_path / "shop"
     shutil.copytree(HERE / "languages" / sample, root)
     (root / "infrastructure").mkdir()
-    (root / "infrastructure/template.yml").write_text(TEMPLATE)
+    (root / "infrastructure/template.yml").write_text(IMAGE if sample == "container" else TEMPLATE)
     (root / "dpra.yml").write_text((HERE / "specs/minimal.yml").read_text() + SAMPLES[sample])
     path = os.environ["PATH"]
     if sample == "container":
@@ -55,8 +62,10 @@ def test_the_generated_build_job_runs_in_each_language(sample: str, dpra: Any, n
         shutil.copy("/bin/busybox", root / "busybox")
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
     assert dpra("generate", cwd=root).returncode == 0
-    code, result, text = rehearsed(dpra, root, "--only", "build", PATH=path)
+    code, result, text = rehearsed(dpra, root, "--only", "build" if sample != "container" else "beta", PATH=path)
     assert code == 0, text
     [build] = [job for job in result["jobs"] if job["job"] == "build"]
     assert {step["id"]: step["result"] for step in build["steps"]}["package-and-store-artifacts"] == "success"
     assert passed(result) == 1
+    if sample == "container":
+        assert passed(result, "integration-tests") == 1  # the image's address reached the stack

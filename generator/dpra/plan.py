@@ -75,6 +75,11 @@ class Plan:
         return bucket_name(self, self.storing, self.regions(self.storing)[0])
 
     @property
+    def images(self) -> str:
+        """The ECR repository of the component's images, beside the store; empty where it has none."""
+        return f"dpra-{self.spec.name}" if self.spec.language == "container" else ""
+
+    @property
     def attests(self) -> bool:
         """Whether GitHub attests the release; else a KMS key signs it.
 

@@ -42,7 +42,7 @@ def attest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Attest:
     def attested(by: Sigstore = sigstore, subjects: tuple[str, ...] = FILES, **claims: str) -> Path:
         issuer = Issuer("acme/shop", "main", COMMIT, 456, 123)
         said = issuer.claims("artifacts", "refs/heads/main", "sigstore") | claims
-        subject = [{"name": name, "digest": {"sha256": release._sha256(folder / name)}} for name in subjects]
+        subject = [{"name": name, "digest": {"sha256": release.sha256(folder / name)}} for name in subjects]
         statement = {"_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicate": {}}
         bundle = by.attest(said, statement | {"predicateType": "https://slsa.dev/provenance/v1"})
         (folder / "attestation.json").write_text(json.dumps(bundle) + "\n")
@@ -108,7 +108,7 @@ def test_who_is_not_github_cannot_attest(attest: Attest) -> None:
 
 
 def test_an_sbom_that_was_not_attested_stops_it(attest: Attest) -> None:
-    assert refused(attest(subjects=("release.json",))) == "sbom.cdx.json is not the SBOM that was signed"
+    assert refused(attest(subjects=("release.json",))) == "sbom.cdx.json is not the one that was signed"
 
 
 def test_the_attestation_of_another_release_stops_it(attest: Attest) -> None:

@@ -47,4 +47,4 @@ def verify(directory: Path, workflow: str) -> None:
         raise runner.Failed(
             f"the attestation is of repository id '{built}', not '{os.environ['GITHUB_REPOSITORY_ID']}'"
         )
-    release.verify_sboms(directory, subjects)
+    release.verify_beside(directory, subjects)

@@ -1,8 +1,8 @@
 """A release: a directory with package.zip, template.yml and release.json, which says what the other two are.
 
 The SHA-256 of release.json is the digest by which the release is known from build to production. Beside it lie its
-SBOMs and, once it is stored, its provenance: a statement of digest, commit and repository id, and its signature; or
-GitHub's attestation of the same.
+SBOMs, the address of its container image and, once it is stored, its provenance: a statement of digest, commit and
+repository id, and its signature; or GitHub's attestation of the same.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ import runner
 MANIFEST = "release.json"
 FILES = ("package.zip", "template.yml")
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
+IMAGE = "image.json"  # {"uri": the container image's address by digest}
+BESIDE = (*SBOMS, IMAGE)  # what comes after the build, and is signed with it
 PROVENANCE, SIGNATURE = "provenance.json", "provenance.sig"
 ATTESTATION = "attestation.json"
 
@@ -27,27 +29,27 @@ def describe(directory: Path, component: str) -> str:
         "schema": 1,
         "component": component,
         "commit": os.environ["GITHUB_SHA"],
-        "files": {name: _sha256(directory / name) for name in FILES},
+        "files": {name: sha256(directory / name) for name in FILES},
     }
     (directory / MANIFEST).write_text(json.dumps(manifest, sort_keys=True) + "\n", encoding="utf-8")
-    return _sha256(directory / MANIFEST)
+    return sha256(directory / MANIFEST)
 
 
 def verify(directory: Path, digest: str, component: str) -> None:
     """Fail unless this is the release of that digest, built from this commit for this component, and nothing else."""
     names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    if set(names) - {*SBOMS, PROVENANCE, SIGNATURE, ATTESTATION} != {MANIFEST, *FILES}:
+    if set(names) - {*BESIDE, PROVENANCE, SIGNATURE, ATTESTATION} != {MANIFEST, *FILES}:
         raise runner.Failed(
             f"the release should be {MANIFEST}, {', '.join(FILES)}, but is {', '.join(names) or 'empty'}"
         )
     for name in names:
         if (directory / name).is_symlink() or not (directory / name).is_file():
             raise runner.Failed(f"{name} in the release is not a file")
-    if (got := _sha256(directory / MANIFEST)) != digest:
+    if (got := sha256(directory / MANIFEST)) != digest:
         raise runner.Failed(f"the release has the digest {got}, not {digest}")
     manifest = json.loads((directory / MANIFEST).read_bytes())  # as trustworthy as the digest
     for name in FILES:
-        if (got := _sha256(directory / name)) != manifest["files"][name]:
+        if (got := sha256(directory / name)) != manifest["files"][name]:
             raise runner.Failed(f"{name} has the SHA-256 {got}, not {manifest['files'][name]} as {MANIFEST} says")
     if manifest["commit"] != os.environ["GITHUB_SHA"]:
         raise runner.Failed(f"the release is of commit {manifest['commit']}, this run is of {os.environ['GITHUB_SHA']}")
@@ -58,8 +60,8 @@ def verify(directory: Path, digest: str, component: str) -> None:
 def statement(directory: Path, digest: str) -> dict[str, Any]:
     """What is signed: an in-toto statement with SLSA provenance (https://slsa.dev/spec/v1.0/provenance)."""
     server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ["GITHUB_REPOSITORY"]
-    sboms = [
-        {"name": name, "digest": {"sha256": _sha256(directory / name)}} for name in SBOMS if (directory / name).exists()
+    beside = [
+        {"name": name, "digest": {"sha256": sha256(directory / name)}} for name in BESIDE if (directory / name).exists()
     ]
     source = {"uri": f"git+{server}/{repository}", "digest": {"gitCommit": os.environ["GITHUB_SHA"]}}
     return {
@@ -87,21 +89,21 @@ def statement(directory: Path, digest: str) -> dict[str, Any]:
                     "invocationId": f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
                     f"/attempts/{os.environ['GITHUB_RUN_ATTEMPT']}"
                 },
-                "byproducts": sboms,
+                "byproducts": beside,
             },
         },
     }
 
 
 def verify_statement(directory: Path, digest: str) -> None:
-    """Fail unless the provenance is of this digest, commit and repository, and of the SBOMs beside it.
+    """Fail unless the provenance is of this digest, commit and repository, and of what lies beside it.
 
     Its signature has been verified: what it says is what the signing job said."""
     try:
         said = json.loads((directory / PROVENANCE).read_bytes())
         build = said["predicate"]["buildDefinition"]
         [subject], [source] = said["subject"], build["resolvedDependencies"]
-        sboms = {one["name"]: one["digest"]["sha256"] for one in said["predicate"]["runDetails"]["byproducts"]}
+        beside = {one["name"]: one["digest"]["sha256"] for one in said["predicate"]["runDetails"]["byproducts"]}
         pairs = {
             "digest": (subject["digest"]["sha256"], digest),
             "commit": (source["digest"]["gitCommit"], os.environ["GITHUB_SHA"]),
@@ -121,15 +123,15 @@ def verify_statement(directory: Path, digest: str) -> None:
     for what, (got, wanted) in pairs.items():
         if got != wanted:
             raise runner.Failed(f"the release's provenance is of {what} '{got}', not '{wanted}'")
-    verify_sboms(directory, sboms)
+    verify_beside(directory, beside)
 
 
-def verify_sboms(directory: Path, signed: Mapping[str, str]) -> None:
-    """Fail unless the SBOMs that are there are those that were signed: name -> SHA-256."""
-    for name in SBOMS:
-        if (directory / name).exists() and _sha256(directory / name) != signed.get(name):
-            raise runner.Failed(f"{name} is not the SBOM that was signed")
+def verify_beside(directory: Path, signed: Mapping[str, str]) -> None:
+    """Fail unless what lies beside the release is what was signed with it: name -> SHA-256."""
+    for name in BESIDE:
+        if (directory / name).exists() and sha256(directory / name) != signed.get(name):
+            raise runner.Failed(f"{name} is not the one that was signed")
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -36,7 +36,14 @@ def get(region: str, bucket: str, component: str, digest: str, directory: Path) 
     if strange := [value for value in (bucket, component, digest) if not re.fullmatch(r"[\w.-]+", value)]:
         raise runner.Failed(f"'{strange[0]}' cannot be a place in the store", "error")
     directory.mkdir(parents=True)
-    names = (release.MANIFEST, *release.FILES, release.PROVENANCE, release.SIGNATURE, release.ATTESTATION)
+    names = (
+        release.MANIFEST,
+        *release.FILES,
+        release.PROVENANCE,
+        release.SIGNATURE,
+        release.ATTESTATION,
+        release.IMAGE,
+    )
     only = [word for name in names for word in ("--include", name)]  # its SBOMs are not needed to deploy it
     place = f"s3://{bucket}/{component}/{digest}/"
     # One call for all of them: each takes most of a second to start.

@@ -39,6 +39,8 @@ def main() -> None:
         release = Path(runner.required("RELEASE"))
         upload(region, release / "package.zip", bucket, key)
         offered = {"ArtifactBucket": bucket, "ArtifactKey": key, "Environment": environment}
+        if (image := release / "image.json").is_file():  # signed with the release
+            offered["ImageUri"] = json.loads(image.read_bytes())["uri"]
         template = (release / "template.yml").read_text(encoding="utf-8")
         change_set, changes = create_change_set(region, stack, kind, template, offered)
         facts["where"] = change_set

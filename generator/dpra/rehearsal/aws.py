@@ -12,12 +12,14 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from . import functions, permissions
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
+from .registry import Registry
 from .result import RehearsalError
 from .sigstore import Sigstore
 
@@ -53,6 +55,7 @@ class Cloud:
         quiet = type("Quiet", (MotoRequestHandler,), {"log_request": lambda *_: None})
         self.issuer = issuer
         self.sigstore = Sigstore()
+        self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
@@ -91,12 +94,15 @@ class Cloud:
                 return self.token(environ, query)
             if path == ATTEST_PATH:
                 return self.attest(environ)
+            if path.startswith("/v2/"):
+                service = "ecr"
+                return self.image(environ, path, query)
             if http := HTTP_PATH.fullmatch(path):
                 return self.http(environ, http, query)
             signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "") or unquote(query).replace("X-Amz-", ""))
             form = read_form(environ) if path == "/" else {}
-            if signed and signed[3] == "kms":
-                form |= {"KeyId": str(json.loads(read_body(environ) or b"{}").get("KeyId", ""))}
+            if signed and (named := permissions.NAMED.get(signed[3])):
+                form |= {named: str(json.loads(read_body(environ) or b"{}").get(named, ""))}
             if form.get("Action") == "AssumeRoleWithWebIdentity":
                 with self.lock:
                     return self.web_identity(form)
@@ -107,6 +113,8 @@ class Cloud:
             if service == "sts" and form.get("Action") != "GetCallerIdentity":
                 raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
             self.permit(access_key, service, region, account, environ, form)
+            if service == "ecr" and permissions.operation(service, environ, form) == "GetAuthorizationToken":
+                return json_answer(self.registry.log_in(access_key))
             if service == "lambda" and (invoked := INVOKE_PATH.fullmatch(path)):
                 return self.invoke(environ, account, region, unquote(invoked[1]), query)
             return self.forward(environ)
@@ -131,23 +139,31 @@ class Cloud:
         form: Mapping[str, str],
     ) -> None:
         """Refuse what the policies of the pipeline's role do not allow. A function's own role is not looked at."""
+        for action, target, context in permissions.asked(service, region, account, environ, form):
+            self.allow(access_key, action, target, context)
+
+    def allow(
+        self, access_key: str, action: str, target: str, context: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Refuse one action on one resource where the caller's policies, or the resource's own, do not allow it."""
         from moto.iam.models import iam_backends
 
-        if (role_arn := self.roles.get(access_key)) is None:
+        if (role_arn := self.roles.get(access_key)) is None or action in permissions.OPEN:
             return
+        account = self.keys[access_key][0]
         role = iam_backends[account]["aws"].get_role_by_arn(role_arn)
         # moto keeps a policy as it came: CloudFormation's as a mapping, the API's as text.
         policies = [json.loads(policy) if isinstance(policy, str) else policy for policy in role.policies.values()]
-        for action, target, context in permissions.asked(service, region, account, environ, form):
-            if action not in permissions.OPEN and not permissions.allows(policies, action, target, context):
-                message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
-                self.refusals.append(message)
-                raise Refused("AccessDenied", f"User: {message} because no identity-based policy allows it")
-            about = {**context, "aws:PrincipalArn": role_arn, "aws:SecureTransport": "true"}
-            if permissions.forbids(target, account, action, about):
-                message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
-                self.refusals.append(message)
-                raise Refused("AccessDenied", f"User: {message} because its resource-based policy does not let it")
+        about = {**context, "aws:PrincipalArn": role_arn, "aws:SecureTransport": "true"}
+        reason = ""
+        if not permissions.allows(policies, action, target, context):
+            reason = "no identity-based policy allows it"
+        elif permissions.forbids(target, account, action, about):
+            reason = "its resource-based policy does not let it"
+        if reason:
+            message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
+            self.refusals.append(message)
+            raise Refused("AccessDenied", f"User: {message} because {reason}")
 
     def forward(self, environ: dict[str, Any]) -> Answer:
         """moto's answer."""
@@ -160,6 +176,15 @@ class Cloud:
                 self.refusals.append(f"moto failed: {type(error).__name__}: {error}")
                 raise Refused("InternalFailure", f"moto: {type(error).__name__}: {error}", 500) from error
         return int(started[0].split()[0]), dict(started[1]), body
+
+    def image(self, environ: dict[str, Any], path: str, query: str) -> Answer:
+        """A request to a registry of ECR."""
+        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        body = environ["wsgi.input"].read() if environ.get("wsgi.input_terminated") else read_body(environ)
+        with self.lock:
+            authorization = environ.get("HTTP_AUTHORIZATION", "")
+            host = environ.get("HTTP_HOST", "")
+            return self.registry.answer(environ["REQUEST_METHOD"], host, path, asked, authorization, body)
 
     # ---- GitHub's token endpoint, and AWS's exchange of its token for credentials
 

@@ -27,6 +27,7 @@ S3 = {
     ("PUT", False): "CreateBucket",
 }
 PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
+NAMED = {"ecr": "repositoryName", "kms": "KeyId"}  # what names the resource in a request of JSON
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 
 
@@ -92,6 +93,9 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
             return f"arn:aws:cloudformation:{region}:{account}:stack/{name}/id" if name else "*"
         case "s3":
             return f"arn:aws:s3:::{unquote(path).strip('/')}"
+        case "ecr":
+            name = form.get("repositoryName", "")
+            return f"arn:aws:ecr:{region}:{account}:repository/{name}" if name else "*"
         case "lambda":
             found = re.match(r"/[0-9-]+/functions/([^/]+)", path)
             return f"arn:aws:lambda:{region}:{account}:function:{unquote(found[1])}" if found else "*"

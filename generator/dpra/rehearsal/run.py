@@ -79,9 +79,10 @@ def rehearse(
                 work, stage.runner_labels(workflow), stand_ins, spec.repository, spec.repository_id or 1
             )
             steps = act.shell(work)
+            env = act.environment(work, steps, cloud.url, offline)
             if accounts:
                 cloud.sigstore.install(steps)
-            env = act.environment(work, steps, cloud.url, offline)
+                cloud.registry.install(steps, cloud.url)
             if offline:
                 env |= advisories.write(work / "trivy")
             with aws_cli.started(steps) if accounts else nullcontext():

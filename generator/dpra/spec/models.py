@@ -306,8 +306,8 @@ class Deploy:
     )
     template: str = key(
         PATH,
-        "The CloudFormation template. Of the parameters ArtifactBucket, ArtifactKey and Environment it is given those "
-        "that it declares.",
+        "The CloudFormation template. Of the parameters ArtifactBucket, ArtifactKey, Environment and, for a container "
+        "image, ImageUri it is given those that it declares.",
         default="infrastructure/template.yml",
     )
     stack: str = key(STACK, "The stack's name. Left out: the component's name.", default="")
