@@ -61,7 +61,7 @@ def test_a_commit_goes_to_production_in_two_regions_and_three_accounts(dpra, tmp
     plan = json.loads(dpra("plan", "--format", "json", cwd=root).stdout)
     for action in plan["actions"]:
         if action["status"] == "blocks":
-            legs = made.steps(action["job"])
+            legs = [leg for job in action["jobs"] for leg in made.steps(job)]
             assert legs
             assert {leg[action["step"]] for leg in legs} == {"success"}, action
     assert any("simulated" in line for line in made.text.splitlines())

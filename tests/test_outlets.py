@@ -221,7 +221,7 @@ def test_every_job_has_the_runner_that_the_spec_gives_it(dpra, repository) -> No
     assert dpra("generate", cwd=repository).returncode == 0
     for name in ("pipeline.yml", "pull-request.yml"):
         jobs = YAML(typ="safe").load(repository / ".github/workflows" / name)["jobs"]
-        wanted = {"build": ["self-hosted", "linux"], "prod": "big"}
+        wanted = {"build": ["self-hosted", "linux"], "prod-1": "big"}
         assert {job: of["runs-on"] for job, of in jobs.items()} == {
             job: wanted.get(job, "ubuntu-24.04-arm") for job in jobs
         }

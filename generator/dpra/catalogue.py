@@ -36,8 +36,9 @@ class Stage:
     limit: int
     environment: bool
     most_regions: int | None  # how many of the component's regions it takes by itself; None: all
-    roles: Mapping[str, str]  # GitHub environment -> what its role may do: store, deploy or observe
+    roles: Mapping[str, str]  # role -> what it may do: store, promote, deploy or observe
     jobs: tuple[str, ...]
+    by_wave: tuple[str, ...]  # of the jobs those that each wave of regions has
     actions: tuple[Action, ...]
 
 
@@ -89,6 +90,7 @@ def load(pipeline: str) -> Catalogue:
             most_regions=stage.get("most-regions"),
             roles=stage.get("roles", {}),
             jobs=tuple(stage.get("jobs", ())),
+            by_wave=tuple(stage.get("by-wave", ())),
             actions=tuple(
                 Action(
                     id=action["id"],
@@ -119,8 +121,8 @@ def load(pipeline: str) -> Catalogue:
     }
     needs = {}
     for job, text in texts.items():
-        match = re.search(r"^  needs: \[(.*)\]$", text, re.MULTILINE)
-        needs[job] = tuple(need for need in match[1].split(", ") if need in texts) if match else ()
+        match = re.search(r"^  needs: (.+)$", text, re.MULTILINE)
+        needs[job] = tuple(word for word in re.findall(r"[\w-]+", match[1]) if word in texts) if match else ()
     by_region = frozenset(job for job, text in texts.items() if "matrix:" in text)
     return Catalogue(pipeline, stages, steps, by_region, needs)
 

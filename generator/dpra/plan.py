@@ -1,12 +1,12 @@
 """From a Spec and its catalogue to a Plan: which DPRA action runs where, with what, and why. Pure."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from dpra import catalogue, resources
-from dpra.catalogue import Catalogue
+from dpra.catalogue import Catalogue, Stage
 from dpra.spec.models import READ_ONLY, Action, Job, Spec, Step, Waiver
 
 catalogue_tools = catalogue.tools  # in Plan, `catalogue` is the pipeline type's
@@ -39,6 +39,24 @@ class PlannedAction:
 
 
 @dataclass(frozen=True)
+class Wave:
+    """Regions that are deployed to at the same time, then bake together."""
+
+    number: int  # from 1
+    regions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One job of the workflow."""
+
+    stage: str
+    template: str  # jobs/<template>.yml
+    regions: tuple[str, ...]  # it runs once in each; none: it runs once
+    needs: tuple[str, ...]  # the ids of the jobs of DPRA's stages that it waits for
+
+
+@dataclass(frozen=True)
 class Plan:
     """What will be generated, and why."""
 
@@ -53,12 +71,66 @@ class Plan:
     @property
     def stage_of(self) -> dict[str, str]:
         """Job id -> stage id."""
-        return {job: stage.id for stage in self.catalogue.stages for job in stage.jobs}
+        return {name: job.stage for name, job in self.jobs.items()}
+
+    @property
+    def jobs(self) -> dict[str, PlannedJob]:
+        """The jobs of DPRA's stages by their ids, in order; those of a wave stand together."""
+        found: dict[str, PlannedJob] = {}
+        for stage in self.catalogue.stages:
+            waves = self.waves(stage.id) if stage.by_wave else ()
+            for template in stage.jobs:
+                if template not in stage.by_wave:
+                    found[template] = self._job(stage, template, None)
+                elif template == stage.by_wave[0]:
+                    for wave in waves:
+                        found |= {f"{name}-{wave.number}": self._job(stage, name, wave) for name in stage.by_wave}
+        return found
+
+    def _job(self, stage: Stage, template: str, wave: Wave | None) -> PlannedJob:
+        regions = wave.regions if wave else self.regions(stage.id) if template in self.catalogue.by_region else ()
+        return PlannedJob(stage.id, template, regions, self.needs(template, self.catalogue.needs[template], wave))
+
+    def needs(self, template: str, needed: Iterable[str], wave: Wave | None) -> tuple[str, ...]:
+        """The ids of the jobs that a job waits for, by the templates that it needs.
+
+        A job of a wave waits for those before it in the same wave and for those behind it in the wave before; one
+        that is in no wave, for those of all waves."""
+        order = [name for stage in self.catalogue.stages for name in stage.by_wave]
+        numbers = [one.number for stage in self.catalogue.stages if stage.by_wave for one in self.waves(stage.id)]
+        found: list[str] = []
+        for name in needed:
+            if name not in order:
+                found.append(name)
+            elif wave is None:
+                found += [f"{name}-{number}" for number in numbers]
+            elif order.index(name) < order.index(template):
+                found.append(f"{name}-{wave.number}")
+            elif wave.number > 1:
+                found.append(f"{name}-{wave.number - 1}")
+        return tuple(found)
 
     def regions(self, environment: str) -> tuple[str, ...]:
         """The regions of an environment: its own, or the component's as its stage takes them."""
-        own = self.spec.environments[environment].regions
+        said = self.spec.environments[environment]
+        own = said.regions or tuple(region for wave in said.waves for region in wave)
         return own or self.spec.regions[: self.catalogue.stage(environment).most_regions]
+
+    def waves(self, environment: str) -> tuple[Wave, ...]:
+        """The waves of an environment, in order; one of all its regions unless the spec says more."""
+        waves = self.spec.environments[environment].waves or (self.regions(environment),)
+        return tuple(Wave(number, regions) for number, regions in enumerate(waves, 1))
+
+    def bake(self, environment: str) -> int:
+        """How long each wave of the environment bakes, in minutes."""
+        return self.spec.environments[environment].bake
+
+    @property
+    def protects(self) -> bool:
+        """Whether GitHub offers reviewers, wait timers and attestations for this repository.
+
+        Source: https://docs.github.com/actions/reference/workflows-and-actions/deployments-and-environments"""
+        return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
 
     @property
     def stack(self) -> str:
@@ -84,7 +156,7 @@ class Plan:
         """Whether GitHub attests the release; else a KMS key signs it.
 
         Source: https://docs.github.com/actions/concepts/security/artifact-attestations"""
-        return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
+        return self.protects
 
     @property
     def signing_key(self) -> str:
@@ -226,6 +298,16 @@ def make(spec: Spec) -> Plan:
     for environment in types.environments:
         if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
             problems[f"environments.{environment}.account"] = f"{first} has this account; DPRA asks for one each"
+        said = spec.environments[environment]
+        if not types.stage(environment).by_wave:
+            for key in ("waves", "alarms"):
+                if getattr(said, key):
+                    problems[f"environments.{environment}.{key}"] = "only production has it"
+        flat = [region for wave in said.waves for region in wave]
+        if said.waves and said.regions:
+            problems[f"environments.{environment}.regions"] = "the waves say the regions"
+        elif len(flat) != len(set(flat)):
+            problems[f"environments.{environment}.waves"] = "a region stands in two waves"
         if (count := len(plan.regions(environment))) > MOST_REGIONS:
             problems[f"environments.{environment}"] = f"{count} regions; an environment has at most {MOST_REGIONS}"
     if problems:
@@ -374,14 +456,41 @@ def key_alias(plan: Plan) -> str:
     return f"alias/dpra-{plan.spec.name}"
 
 
-def deploying_roles(plan: Plan) -> list[str]:
-    """The ARNs of the roles that read and verify a release."""
+def reads_store(stage: Stage, duty: str) -> bool:
+    """Whether a role of the stage reads releases in the account of the tools: production's deploy what was promoted."""
+    return duty == "promote" or (duty == "deploy" and not stage.by_wave)
+
+
+def reading_roles(plan: Plan) -> list[str]:
+    """The ARNs of the roles that read a release in the account of the tools."""
+    return _roles(plan, reads_store)
+
+
+def verifying_roles(plan: Plan) -> list[str]:
+    """The ARNs of the roles that verify a release's signature."""
+    return _roles(plan, lambda _, duty: duty in ("promote", "deploy"))
+
+
+def _roles(plan: Plan, which: Callable[[Stage, str], bool]) -> list[str]:
     return [
-        role_arn(plan, stage.id, environment)
+        role_arn(plan, stage.id, role)
         for stage in plan.catalogue.stages
-        for environment, duty in stage.roles.items()
-        if duty == "deploy"
+        for role, duty in stage.roles.items()
+        if which(stage, duty)
     ]
+
+
+def github_environments(plan: Plan, stage: Stage, role: str) -> list[str]:
+    """The GitHub environments whose jobs may assume a role: of its name, or those of the waves and of the way back."""
+    if stage.by_wave and stage.roles[role] == "deploy":
+        return [*(f"{stage.id}-{wave.number}" for wave in plan.waves(stage.id)), f"{stage.id}-rollback"]
+    return [role]
+
+
+def record(plan: Plan) -> str:
+    """Where the release record lies: in the first of production's regions."""
+    [stage] = [stage.id for stage in plan.catalogue.stages if stage.by_wave]
+    return f"s3://{bucket_name(plan, stage, plan.regions(stage)[0])}/{plan.spec.name}/record.json"
 
 
 def subjects(spec: Spec, environment: str) -> list[str]:
@@ -409,12 +518,18 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "trunk": plan.spec.trunk,
         "environments": {
             name: {"account": plan.spec.environments[name].account, "regions": list(plan.regions(name))}
+            | ({"waves": [list(w.regions) for w in plan.waves(name)]} if plan.catalogue.stage(name).by_wave else {})
             for name in plan.catalogue.environments
         },
         "releases": {"store": plan.store, "signer": plan.signer} if plan.storing else None,
-        "actions": [asdict(action) for action in plan.actions],
+        "actions": [asdict(action) | {"jobs": _jobs_of(plan, action)} for action in plan.actions],
         "unmanaged": list(plan.spec.unmanaged),
     }
+
+
+def _jobs_of(plan: Plan, action: PlannedAction) -> list[str]:
+    """The ids of the jobs that do an action: of a template that each wave has, several."""
+    return [name for name, job in plan.jobs.items() if job.template == action.job]
 
 
 def mermaid(plan: Plan) -> str:
@@ -422,12 +537,15 @@ def mermaid(plan: Plan) -> str:
     lines = ["flowchart LR"]
     stages = [stage for stage in plan.catalogue.stages if stage.jobs]
     done = {(action.job, action.step) for action in plan.actions}
+    jobs = plan.jobs
     for stage in stages:
         lines.append(f"  subgraph {stage.id}-stage [{stage.name.replace('(', '').replace(')', '')}]")
-        for job in stage.jobs:
-            steps = "<br/>".join(step for step in plan.catalogue.steps[job] if (job, step) in done)
-            lines.append(f'    {job}["<b>{job}</b>{"<br/>" if steps else ""}{steps}"]')
+        for name, job in jobs.items():
+            if job.stage == stage.id:
+                steps = "<br/>".join(s for s in plan.catalogue.steps[job.template] if (job.template, s) in done)
+                where = f"<br/>{', '.join(job.regions)}" if job.template in stage.by_wave else ""
+                lines.append(f'    {name}["<b>{name}</b>{where}{"<br/>" if steps else ""}{steps}"]')
         lines.append("  end")
-    for job, needs in plan.catalogue.needs.items():
-        lines += [f"  {need} --> {job}" for need in needs]
+    for name, job in jobs.items():
+        lines += [f"  {need} --> {name}" for need in job.needs]
     return "\n".join(lines) + "\n"

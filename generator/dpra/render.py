@@ -262,15 +262,26 @@ def _render(plan: Plan, template: str) -> str:
         "role_name": lambda environment: planning.role_name(plan, environment),
         "execution_role": lambda stage: planning.role_arn(plan, stage, f"{stage}-execution"),
         "key_alias": planning.key_alias(plan),
-        "deploying_roles": planning.deploying_roles(plan),
-        "deploying_accounts": [role.split(":")[4] for role in dict.fromkeys(planning.deploying_roles(plan))],
+        "reading_roles": planning.reading_roles(plan),
+        "verifying_roles": planning.verifying_roles(plan),
+        "deploying_accounts": list(dict.fromkeys(role.split(":")[4] for role in planning.reading_roles(plan))),
+        "reads_store": planning.reads_store,
+        "record": planning.record(plan) if plan.storing else "",
+        "buckets": lambda stage: planning.bucket_name(plan, stage, "{region}"),
+        "wave": None,
+        "in_region": lambda text: scalar.Raw(f"{text} in ${{{{ matrix.region }}}}"),
+        "needs": lambda job, templates, wave=None: list(plan.needs(job, templates, wave)),
         "bucket": lambda stage: scalar.Raw(planning.bucket_name(plan, stage, "${{ matrix.region }}")),
         "history": lambda stage: scalar.Raw(
             f"s3://{planning.bucket_name(plan, stage, '${{ matrix.region }}')}/{plan.spec.name}/performance.json"
         ),
         "logical_id": lambda environment: environment.title().replace("-", "") + "Role",
         "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),
-        "subjects": lambda environment: planning.subjects(plan.spec, environment),
+        "subjects": lambda stage, role: [
+            subject
+            for environment in planning.github_environments(plan, stage, role)
+            for subject in planning.subjects(plan.spec, environment)
+        ],
         "expected": expected(plan),
         "json": json.dumps,
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
@@ -295,9 +306,14 @@ def expected(plan: Plan) -> str:
         if action.status == "left-out" and action.level != "required":
             continue
         stage = plan.catalogue.stage(action.stage)
-        for job in [job for job in stage.jobs if action.action in plan.catalogue.steps[job] and action.job] or ["-"]:
+        doing = {
+            name: job.regions or ("",)
+            for name, job in plan.jobs.items()
+            if job.stage == stage.id and action.action in plan.catalogue.steps[job.template] and action.job
+        }
+        for job, regions in (doing or {"-": ("",)}).items():
             said: dict[str, Any] = {"job": job, "action": action.action, "level": action.level}
             said |= {"status": action.status} | ({"security": True} if known[action.action].security else {})
-            for region in plan.regions(action.stage) if job in plan.catalogue.by_region else ("",):
+            for region in regions:
                 lines.append(json.dumps({**said, "region": region} if region else said))
     return "".join(f"{line}\n" for line in lines)

@@ -36,6 +36,10 @@ def show_plan(plan: Plan) -> None:
     console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
     for name in plan.catalogue.environments:
         console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
+        if plan.catalogue.stage(name).by_wave:
+            for wave in plan.waves(name):
+                bake = f"{plan.bake(name)} minutes' bake"
+                console.print(Text(f"    wave {wave.number}: {', '.join(wave.regions)}, then {bake}"))
     if plan.storing:
         console.print(Text(f"  releases: in {plan.store}, signed by {plan.signer}"))
     for path in spec.unmanaged:

@@ -95,6 +95,7 @@ class Runner:
             "LANG": "C.UTF-8",
             "RUNNER_TEMP": str(self.temp),
             "DPRA_TOOLS": str(Path.home() / ".cache"),
+            "GOCACHE": str(Path.home() / ".cache" / "go-build"),  # else each test compiles Go's own library anew
             "GITHUB_ACTIONS": "true",
             "GITHUB_JOB": "job",
             "GITHUB_REPOSITORY": "acme/shop",

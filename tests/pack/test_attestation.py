@@ -56,14 +56,14 @@ def refused(folder: Path) -> str:
     import runner
 
     with pytest.raises(runner.Failed) as failed:
-        attestation.verify(folder, WORKFLOW)
+        attestation.verify(folder, WORKFLOW, COMMIT)
     return str(failed.value)
 
 
 def test_what_github_attests_is_let_through(attest: Attest) -> None:
     import attestation
 
-    attestation.verify(attest(), WORKFLOW)
+    attestation.verify(attest(), WORKFLOW, COMMIT)
 
 
 OTHER = {

@@ -114,7 +114,7 @@ def test_a_first_deployment(aws: Any, deploy: Any) -> None:
     [(_, made_set)] = aws.calls("cloudformation create-change-set")
     assert made_set == {
         "StackName": "shop",
-        "ChangeSetName": "dpra-7-1",
+        "ChangeSetName": f"dpra-7-1-{deploy.digest[:12]}",
         "ChangeSetType": "CREATE",
         "TemplateBody": TEMPLATE,
         "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],

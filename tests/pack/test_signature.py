@@ -1,6 +1,7 @@
 """A release is stored once, signed by a key that never leaves KMS, and verified first: by the real CLI."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -68,9 +69,10 @@ def verify(folder: Path, digest: str, key: str) -> None:
     import release
     import signature
 
+    commit = os.environ["GITHUB_SHA"]
     signature.verify(folder, key)
-    release.verify_statement(folder, digest)
-    release.verify(folder, digest, "shop")
+    release.verify_statement(folder, digest, commit)
+    release.verify(folder, digest, "shop", commit)
 
 
 def test_what_was_signed_is_let_through(signed: Any) -> None:

@@ -9,8 +9,8 @@ import release
 import runner
 
 
-def verify(directory: Path, workflow: str) -> None:
-    """Fail unless GitHub attests that this workflow built the release from this commit, on a runner of GitHub's.
+def verify(directory: Path, workflow: str, commit: str) -> None:
+    """Fail unless GitHub attests that this workflow built the release from the commit, on a runner of GitHub's.
 
     Args:
         directory: the release, with the attestation beside it.
@@ -24,7 +24,7 @@ def verify(directory: Path, workflow: str) -> None:
     words = ["gh", "attestation", "verify", str(directory / release.MANIFEST), "--bundle", str(bundle)]
     words += ["--repo", repository, "--predicate-type", "https://slsa.dev/provenance/v1"]
     words += ["--cert-identity", f"{os.environ['GITHUB_SERVER_URL']}/{repository}/{workflow}"]
-    words += ["--source-ref", workflow.rpartition("@")[2], "--source-digest", os.environ["GITHUB_SHA"]]
+    words += ["--source-ref", workflow.rpartition("@")[2], "--source-digest", commit]
     words += ["--deny-self-hosted-runners", "--format", "json"]
     env = {**os.environ, "GH_NO_UPDATE_NOTIFIER": "1", "GH_PROMPT_DISABLED": "1"}
     try:

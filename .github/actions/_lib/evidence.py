@@ -39,8 +39,11 @@ def append(
     waivers: list[dict[str, Any]] | None = None,
     baseline: int = 0,
     coverage: float | None = None,
+    override: str = "",
 ) -> None:
-    """One record; docs/evidence.schema.json describes it. `advisory` is the reason why the action does not block."""
+    """One record; docs/evidence.schema.json describes it.
+
+    `advisory` is the reason why the action does not block, `override` the one for which a rule was set aside."""
     record = {
         "schema": 1,
         "action": action,
@@ -55,6 +58,7 @@ def append(
         "waivers": waivers or [],
         "baseline": baseline,
         **({} if coverage is None else {"coverage": coverage}),
+        **({"override": override} if override else {}),
         "seconds": round(seconds, 2),
         "commit": os.environ.get("GITHUB_SHA", ""),
         "run": os.environ.get("GITHUB_RUN_ID", ""),

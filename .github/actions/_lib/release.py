@@ -35,8 +35,8 @@ def describe(directory: Path, component: str) -> str:
     return sha256(directory / MANIFEST)
 
 
-def verify(directory: Path, digest: str, component: str) -> None:
-    """Fail unless this is the release of that digest, built from this commit for this component, and nothing else."""
+def verify(directory: Path, digest: str, component: str, commit: str) -> None:
+    """Fail unless this is the release of that digest, built from the commit for this component, and nothing else."""
     names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     if set(names) - {*BESIDE, PROVENANCE, SIGNATURE, ATTESTATION} != {MANIFEST, *FILES}:
         raise runner.Failed(
@@ -51,8 +51,8 @@ def verify(directory: Path, digest: str, component: str) -> None:
     for name in FILES:
         if (got := sha256(directory / name)) != manifest["files"][name]:
             raise runner.Failed(f"{name} has the SHA-256 {got}, not {manifest['files'][name]} as {MANIFEST} says")
-    if manifest["commit"] != os.environ["GITHUB_SHA"]:
-        raise runner.Failed(f"the release is of commit {manifest['commit']}, this run is of {os.environ['GITHUB_SHA']}")
+    if manifest["commit"] != commit:
+        raise runner.Failed(f"the release is of commit {manifest['commit']}, not of {commit}")
     if manifest["component"] != component:
         raise runner.Failed(f"the release is of component '{manifest['component']}', not '{component}'")
 
@@ -95,7 +95,7 @@ def statement(directory: Path, digest: str) -> dict[str, Any]:
     }
 
 
-def verify_statement(directory: Path, digest: str) -> None:
+def verify_statement(directory: Path, digest: str, commit: str) -> None:
     """Fail unless the provenance is of this digest, commit and repository, and of what lies beside it.
 
     Its signature has been verified: what it says is what the signing job said."""
@@ -106,7 +106,7 @@ def verify_statement(directory: Path, digest: str) -> None:
         beside = {one["name"]: one["digest"]["sha256"] for one in said["predicate"]["runDetails"]["byproducts"]}
         pairs = {
             "digest": (subject["digest"]["sha256"], digest),
-            "commit": (source["digest"]["gitCommit"], os.environ["GITHUB_SHA"]),
+            "commit": (source["digest"]["gitCommit"], commit),
             "repository": (
                 build["externalParameters"]["workflow"]["repository"].removeprefix(
                     os.environ.get("GITHUB_SERVER_URL", "") + "/"

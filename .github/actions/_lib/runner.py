@@ -30,9 +30,11 @@ def required(name: str) -> str:
 
 
 def job_results() -> dict[str, str]:
-    """The result of every job, from the input `needs`, which is toJSON(needs)."""
+    """The result of every job, from the input `needs`, toJSON(needs); but for those of `idle` that were skipped."""
+    idle = [(job, "skipped") for job in given("IDLE").split()]
     try:
-        return {job: str(need["result"]) for job, need in json.loads(given("NEEDS") or "{}").items()}
+        found = [(job, str(need["result"])) for job, need in json.loads(given("NEEDS") or "{}").items()]
+        return {job: result for job, result in found if (job, result) not in idle}
     except (ValueError, TypeError, AttributeError, KeyError) as problem:
         raise Failed("the input 'needs' is not toJSON(needs)", "error") from problem
 

@@ -1,6 +1,7 @@
 """Fails unless the release is what was built from this commit, and pushes its image: what is signed after that."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import runner
 def main() -> None:
     try:
         directory, digest = Path(runner.required("RELEASE")), runner.required("DIGEST")
-        release.verify(directory, digest, runner.required("COMPONENT"))
+        release.verify(directory, digest, runner.required("COMPONENT"), os.environ["GITHUB_SHA"])
         if repository := runner.given("REPOSITORY"):
             region, account = runner.required("REGION"), runner.required("ACCOUNT")
             aws.expect_account(region, account)

@@ -25,6 +25,7 @@ from .sigstore import Sigstore
 
 TOKEN_PATH = "/_dpra/token"  # noqa: S105
 ATTEST_PATH = "/_dpra/attest"
+COMPARE_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})")
 HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
@@ -54,6 +55,7 @@ class Cloud:
         mends.forget()
         quiet = type("Quiet", (MotoRequestHandler,), {"log_request": lambda *_: None})
         self.issuer = issuer
+        self.order: Callable[[str, str], str] = lambda base, head: "unknown"  # of two commits
         self.sigstore = Sigstore()
         self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
@@ -64,7 +66,7 @@ class Cloud:
         self.server = make_server("127.0.0.1", 0, self.serve, threaded=True, request_handler=quiet)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
-        self.attest_url = f"{self.url}{ATTEST_PATH}"
+        self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}/_dpra/github"
         mends.resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
 
     def __enter__(self) -> "Cloud":
@@ -94,6 +96,9 @@ class Cloud:
                 return self.token(environ, query)
             if path == ATTEST_PATH:
                 return self.attest(environ)
+            if compared := COMPARE_PATH.fullmatch(path):
+                _, base, head = compared.groups()
+                return json_answer({"status": self.order(base, head)})
             if path.startswith("/v2/"):
                 service = "ecr"
                 return self.image(environ, path, query)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +82,8 @@ def rehearse(
             steps = act.shell(work)
             env = act.environment(work, steps, cloud.url, offline)
             if accounts:
+                cloud.order = partial(stage.order, repository)
+                arguments += ["--env", f"GITHUB_API_URL={cloud.github_url}"]
                 cloud.sigstore.install(steps)
                 cloud.registry.install(steps, cloud.url)
             if offline:
@@ -130,6 +133,7 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
         found += [
             f"branch policy of the environments ({names}): {spec.trunk} only",
             f"reviewers and wait timers of the environments ({names}): passed at once, as if approved",
+            "the bake time: it passes at once, and the alarms are looked at",
             "permission policies of CloudFormation's and the functions' roles: those of the pipeline's are evaluated",
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
             "functions run as processes of this machine",

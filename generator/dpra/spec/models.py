@@ -154,7 +154,20 @@ class Environment:
         "(DPRA: gamma has the same regions as prod).",
         default=(),
     )
-    later = ("alarms", "bake", "deploy", "reviewers", "role", "runs-on", "stack", "waves", "windows")
+    waves: tuple[tuple[str, ...], ...] = key(
+        ListOf(ListOf(Choice(REGIONS), least=1)),
+        "Production's regions in waves: those of one at the same time, then it bakes, then the next. Left out: one.",
+        default=(),
+        example="[[eu-west-1], [us-east-1, us-west-2]]",
+    )
+    bake: int = key(Number(1, 1440), "How long a wave of production bakes, in minutes.", default=15, example="45")
+    alarms: tuple[str, ...] = key(
+        ListOf(LINE),
+        "The names of the CloudWatch alarms that a bake looks at, in each region. Left out: those of the stack.",
+        default=(),
+        example="[shop-errors]",
+    )
+    later = ("deploy", "reviewers", "role", "runs-on", "stack", "windows")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,11 +1,11 @@
-"""moto's CloudFormation, mended in this process so that it does what AWS does where a rehearsal depends on it."""
+"""moto, mended in this process so that it does what AWS does where a rehearsal depends on it."""
 
 from functools import cache
 
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
-from . import change_sets, keys, resource_types, resources
+from . import alarms, change_sets, keys, resource_types, resources
 
 
 @cache
@@ -14,6 +14,7 @@ def mend() -> None:
     resource_types.register()
     resources.mend()
     keys.mend()
+    alarms.mend()
     change_sets.mend()
 
 

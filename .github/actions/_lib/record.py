@@ -1,0 +1,216 @@
+"""The release record: one object in production's store that says who is releasing, and what runs in each region.
+
+It is only ever changed conditionally (S3's If-Match), by a job that says first what it is about to do and afterwards
+what happened. So whoever comes after a lost runner knows which regions were touched. What a change makes of a record is
+pure.
+
+    lock     the run that is releasing, with its release, since when and until when it is believed to live
+    waiting  the newest run that was approved meanwhile, with its release
+    current  the release that all regions last ended with; history has those before it
+    regions  region -> good, the release to go back to, and now, what a run did since, with its state and its wave
+"""
+
+import copy
+import json
+import os
+import random
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aws
+import runner
+
+Record = dict[str, Any]
+Release = dict[str, str]  # digest, commit
+Order = Callable[
+    [str, str], str
+]  # of two commits: is the second ahead of the first, identical, behind, diverged, unknown?
+KEPT = 20  # releases in the history
+T = TypeVar("T")
+ATTEMPTS = 40  # at a conditional write; every failed one means that another job's succeeded
+GRACE = 2 * 3600  # seconds that a run is believed to live after it was last heard of, besides its bake
+
+
+def empty() -> Record:
+    return {"schema": 1, "lock": None, "waiting": None, "current": None, "history": [], "regions": {}}
+
+
+# ---- What a change makes of a record. Each can be done again: a write may have succeeded that seemed to fail.
+
+
+def enter(record: Record, run: str, release: Release, order: Order, now: float, lease: float, force: bool) -> str:
+    """Take the lock for a run: `locked`, or `wait` while an older release is under way.
+
+    The newest approved commit wins; one that waited is told so when it asks again. `force` lets a commit in that is no
+    descendant of what is there.
+
+    Raises:
+        runner.Failed: a newer commit was released, is being released or waits; or the order is not known.
+    """
+    lock, waiting = record["lock"], record["waiting"]
+    if lock and lock["run"] == run:
+        return "locked"
+    for what, known in (("was released", record["current"]), ("is being released", lock), ("waits", waiting)):
+        if known and known["run"] != run:
+            _in_order(what, known["commit"], release["commit"], order, force)
+    if lock and lock["until"] < now and not touched(record):
+        lock = None  # it died before it changed anything
+    if lock and lock["until"] < now:
+        raise runner.Failed(f"run {lock['run']} died while it was releasing; the rollback workflow has to end it first")
+    if lock:
+        record["waiting"] = {"run": run, **release}
+        return "wait"
+    record["lock"], record["waiting"] = {"run": run, **release, "since": now, "until": now + lease}, None
+    return "locked"
+
+
+def _in_order(what: str, known: str, commit: str, order: Order, force: bool) -> None:
+    found = order(known, commit)
+    if found in ("ahead", "identical") or force:
+        return
+    if found == "behind":
+        raise runner.Failed(
+            f"{known[:12]}, which is newer than {commit[:12]}, {what}: it is not replaced by an older one"
+        )
+    raise runner.Failed(f"{known[:12]} {what}, and {commit[:12]} is no descendant of it ({found})")
+
+
+def _holding(record: Record, run: str) -> Record:
+    lock: Record | None = record["lock"]
+    if not lock or lock["run"] != run:
+        raise runner.Failed(
+            f"this run does not hold the release lock; {lock['run'] if lock else 'nobody'} does", "error"
+        )
+    return lock
+
+
+def intend(record: Record, run: str, region: str, wave: int, release: Release, now: float, lease: float) -> None:
+    """Say that the run is about to change a region."""
+    _holding(record, run)["until"] = now + lease
+    said = record["regions"].setdefault(region, {"good": None, "now": None})
+    said["now"] = {**release, "state": "deploying", "wave": wave, "began": now, "at": now}
+
+
+def became(record: Record, run: str, region: str, state: str, now: float) -> None:
+    """Say what happened to a region: `deployed`, `failed`, `rolling-back`, `rollback-failed`, or `good` as before."""
+    _holding(record, run)
+    said = record["regions"][region]
+    if state == "good":
+        said["now"] = None
+    elif said["now"]:
+        said["now"] |= {"state": state, "at": now}
+
+
+def finish(record: Record, run: str, wanted: list[str]) -> None:
+    """All waves are deployed and baked: the release is what every region goes back to from now on."""
+    if not record["lock"] and record["current"] and record["current"].get("run") == run:
+        return  # done already
+    lock = _holding(record, run)
+    release = {"digest": lock["digest"], "commit": lock["commit"]}
+    for region in wanted:
+        state = (record["regions"].get(region) or {}).get("now")
+        if not state or state["state"] != "deployed" or state["digest"] != release["digest"]:
+            raise runner.Failed(f"{region} does not run the release: the record says {state or 'nothing'}")
+    for region in wanted:
+        record["regions"][region] = {"good": release, "now": None}
+    if record["current"]:
+        record["history"] = [record["current"], *record["history"]][:KEPT]
+    record["current"] = {**release, "run": run}
+    record["lock"] = None
+
+
+def touched(record: Record) -> list[list[str]]:
+    """The regions that have to go back, wave by wave, the last one first."""
+    waves: dict[int, list[str]] = {}
+    for region, said in sorted(record["regions"].items()):
+        if said["now"]:
+            waves.setdefault(said["now"]["wave"], []).append(region)
+    return [waves[wave] for wave in sorted(waves, reverse=True)]
+
+
+def take_over(record: Record, run: str, now: float, lease: float) -> None:
+    """Become the run that holds the lock: a rollback waits for nobody."""
+    lock = record["lock"] or {"digest": "", "commit": ""}
+    record["lock"] = {**lock, "run": run, "since": now, "until": now + lease}
+
+
+def leave(record: Record, run: str) -> None:
+    """Give the lock back."""
+    if record["lock"] and record["lock"]["run"] == run:
+        record["lock"] = None
+
+
+# ---- The object
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the record lies: a bucket of the account `owner`, and nobody else's of that name."""
+
+    region: str
+    bucket: str
+    key: str
+    owner: str
+
+
+def read(place: Place) -> tuple[Record, str]:
+    """The record and its ETag; an empty one and no ETag where there is none yet."""
+    with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
+        path = Path(folder, "record.json")
+        words = ("--bucket", place.bucket, "--key", place.key, "--expected-bucket-owner", place.owner, str(path))
+        try:
+            answer = aws.call(place.region, "s3api", "get-object", *words)
+        except aws.Refused as refused:
+            if refused.code == "NoSuchKey":
+                return empty(), ""
+            raise
+        return json.loads(path.read_bytes()), str(answer["ETag"])
+
+
+def write(place: Place, record: Record, etag: str) -> bool:
+    """Write it, if it is still the one that was read; whether it was."""
+    with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
+        path = Path(folder, "record.json")
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        about = {"Bucket": place.bucket, "Key": place.key, "ExpectedBucketOwner": place.owner, **condition}
+        try:
+            aws.call(place.region, "s3api", "put-object", "--body", str(path), **about)
+        except aws.Refused as refused:
+            if refused.code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
+                return False
+            raise
+    return True
+
+
+def change(place: Place, transition: Callable[[Record], T]) -> T:
+    """Apply a change to the record as it is then, however often others change it meanwhile."""
+    for attempt in range(ATTEMPTS):
+        record, etag = read(place)
+        before = copy.deepcopy(record)
+        answer = transition(record)
+        if record == before or write(place, record, etag):
+            return answer
+        time.sleep(random.uniform(0, min(2.0, 0.1 * 2**attempt)))  # noqa: S311 - to meet less often
+    raise runner.Failed(f"s3://{place.bucket}/{place.key} changed {ATTEMPTS} times while it was to be written", "error")
+
+
+def given() -> Place:
+    """The record that the input `record` names, s3://BUCKET/KEY, in `record-region`; it belongs to `account`."""
+    bucket, separator, key = runner.required("RECORD").removeprefix("s3://").partition("/")
+    if not separator:
+        raise runner.Failed(f"'{runner.given('RECORD')}' is no address s3://BUCKET/KEY", "error")
+    return Place(runner.required("RECORD_REGION"), bucket, key, runner.required("ACCOUNT"))
+
+
+def lease() -> float:
+    """Seconds that this run is believed to live from now on, without another word of it."""
+    return GRACE + 60 * float(runner.given("BAKE_MINUTES") or 0)
+
+
+def run() -> str:
+    return os.environ["GITHUB_RUN_ID"]

@@ -1,0 +1,158 @@
+"""Leads a release through production by its record: promote, finish, rollback."""
+
+import os
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import aws
+import cloudformation
+import evidence
+import order
+import record
+import runner
+import store
+import trusted
+
+PAUSE = 15  # seconds between two looks at another run's lock
+
+
+def regions() -> list[str]:
+    return runner.required("REGIONS").split()
+
+
+def bucket(region: str) -> str:
+    return runner.required("BUCKET").replace("{region}", region)
+
+
+def promote() -> None:
+    """Copy the approved release to production's store, and take the lock: first approve, then lock."""
+    with evidence.recorded("manual-approval", tool="GitHub environment") as facts:
+        digest, commit, account = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.required("ACCOUNT")
+        aws.expect_account(runner.required("RECORD_REGION"), account)
+        release = trusted.fetch(runner.required("STORE_REGION"), runner.required("STORE"), digest, commit)
+        with ThreadPoolExecutor(4) as pool:
+            puts = [
+                pool.submit(store.put, region, bucket(region), account, runner.required("COMPONENT"), digest, release)
+                for region in regions()
+            ]
+            for put in puts:
+                put.result()
+        if reason := runner.given("OVERRIDE"):
+            facts["override"] = reason
+        lock({"digest": digest, "commit": commit}, bool(reason))
+        runner.output("locked", "true")
+
+
+def lock(release: record.Release, force: bool) -> None:
+    """Take the release lock; wait for an older release that is under way."""
+    until = time.monotonic() + 60 * float(runner.required("WAIT_MINUTES"))
+    while True:
+        now = time.time()
+        answer = record.change(
+            record.given(),
+            lambda kept: record.enter(kept, record.run(), release, order.of, now, record.lease(), force),  # noqa: B023
+        )
+        if answer == "locked":
+            runner.say(f"run {record.run()} releases {release['commit'][:12]}")
+            return
+        if time.monotonic() > until:
+            raise runner.Failed("another release is still under way: run this job again when it has ended")
+        runner.say("another release is under way; this one waits for its end")
+        time.sleep(PAUSE)
+
+
+def finish() -> None:
+    """Every wave is deployed and baked: from now on this is the release to go back to."""
+    record.change(record.given(), lambda kept: record.finish(kept, record.run(), regions()))
+    runner.say("the release is the last good one now")
+
+
+def rollback() -> None:
+    """Bring back every region that was touched, the last wave first. What one region does stops no other."""
+    with evidence.recorded("rollback", tool="cloudformation") as facts:
+        if reason := runner.given("OVERRIDE"):
+            facts["override"] = reason
+        aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
+        now = time.time()
+        record.change(record.given(), lambda kept: record.take_over(kept, record.run(), now, record.lease()))
+        kept, _ = record.read(record.given())
+        waves = record.touched(kept)
+        if not waves:
+            runner.say("no region was touched: there is nothing to bring back")
+        results: dict[str, str] = {}
+        for wave in waves:
+            with ThreadPoolExecutor(len(wave)) as pool:
+                results |= dict(zip(wave, pool.map(lambda region: back(kept, region), wave), strict=True))
+        record.change(record.given(), lambda kept: record.leave(kept, record.run()))
+        facts["findings"] = {
+            "back": list(results.values()).count(""),
+            "not back": len(list(filter(None, results.values()))),
+        }
+        rows = [(runner.code(region), runner.code(said or "back")) for region, said in results.items()]
+        if rows:
+            runner.summary("rollback", ("region", "result"), rows)
+        for region, said in results.items():
+            if said:
+                runner.error(f"{region}: {said}", title="rollback")
+        if any(results.values()):
+            raise runner.Failed("not every region is back")
+
+
+def back(kept: record.Record, region: str) -> str:
+    """Bring one region back to its last good release; why it is not, or nothing."""
+    good = kept["regions"][region]["good"]
+    if not good:
+        return "nothing to go back to: this was its first release"
+    try:
+        told(region, "rolling-back")
+        target = cloudformation.Target(
+            component=runner.required("COMPONENT"),
+            environment=runner.required("ENVIRONMENT"),
+            account=runner.required("ACCOUNT"),
+            region=region,
+            stack=runner.required("STACK"),
+            bucket=bucket(region),
+            execution_role=runner.given("EXECUTION_ROLE"),
+        )
+        cloudformation.settled(region, target.stack)
+        release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
+        cloudformation.deploy(target, release, good["digest"], good["commit"], lambda: None, stored=True)
+        running = tags(cloudformation.describe(region, target.stack)).get("dpra:digest")
+        if running != good["digest"]:
+            raise runner.Failed(f"the stack runs {running}, not {good['digest']}")
+        told(region, "good")
+        runner.say(f"{region} is back at {good['digest'][:12]}, commit {good['commit'][:12]}")
+    except (runner.Failed, OSError) as failed:
+        told(region, "rollback-failed")
+        return str(failed) or type(failed).__name__
+    return ""
+
+
+def told(region: str, state: str) -> None:
+    record.change(record.given(), lambda kept: record.became(kept, record.run(), region, state, time.time()))
+
+
+def tags(stack: dict[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
+
+
+DUTIES = {"promote": promote, "finish": finish, "rollback": rollback}
+
+
+def main() -> None:
+    duty = DUTIES.get(runner.given("DO"))
+    if duty is None:
+        runner.error(f"the input 'do' is one of {', '.join(DUTIES)}")
+        sys.exit(1)
+    try:
+        duty()
+    except runner.Failed as failed:
+        runner.error(str(failed))
+        sys.exit(1)
+
+
+main()

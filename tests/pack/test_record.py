@@ -1,0 +1,296 @@
+"""The release record: in whatever order the jobs of several runs come, no older commit ends up over a newer one, and a
+rollback waits for nobody. The real code, against moto's conditional writes."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from moto import mock_aws
+
+REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
+COMMITS = [f"{number:040x}" for number in range(1, 9)]  # in their order on the trunk
+
+
+def release(number: int) -> dict[str, str]:
+    return {"digest": f"{number:064x}", "commit": COMMITS[number - 1]}
+
+
+def order(base: str, head: str) -> str:
+    if base not in COMMITS or head not in COMMITS:
+        return "unknown"
+    return "identical" if base == head else "ahead" if COMMITS.index(head) > COMMITS.index(base) else "behind"
+
+
+def take(kept: Any, run: str, number: int, now: float = 1000.0, force: bool = False) -> str:
+    import record
+
+    return str(record.enter(kept, run, release(number), order, now, 100.0, force))
+
+
+def deploy(kept: Any, run: str, number: int, *regions: str, wave: int = 1, state: str = "deployed") -> None:
+    import record
+
+    for region in regions:
+        record.intend(kept, run, region, wave, release(number), 1000.0, 100.0)
+        record.became(kept, run, region, state, 1001.0)
+
+
+def test_a_release_becomes_the_one_to_go_back_to() -> None:
+    import record
+
+    kept = record.empty()
+    assert take(kept, "1", 1) == "locked"
+    deploy(kept, "1", 1, *REGIONS)
+    record.finish(kept, "1", list(REGIONS))
+    assert (kept["lock"], kept["current"]["commit"]) == (None, COMMITS[0])
+    assert all(kept["regions"][region] == {"good": release(1), "now": None} for region in REGIONS)
+    record.finish(kept, "1", list(REGIONS))  # once more, as after a write whose answer was lost
+
+
+def test_an_older_commit_stops_and_a_newer_one_waits() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    assert take(kept, "2", 2) == "locked"
+    with pytest.raises(runner.Failed, match=r"is newer than .* is being released"):
+        take(kept, "1", 1)
+    assert take(kept, "4", 4) == "wait"
+    with pytest.raises(runner.Failed, match=r"is newer than .* waits"):
+        take(kept, "3", 3)
+    deploy(kept, "2", 2, *REGIONS)
+    record.finish(kept, "2", list(REGIONS))
+    with pytest.raises(runner.Failed, match=r"waits"):
+        take(kept, "3", 3)
+    assert take(kept, "4", 4) == "locked"
+    deploy(kept, "4", 4, *REGIONS)
+    record.finish(kept, "4", list(REGIONS))
+    with pytest.raises(runner.Failed, match=r"was released"):
+        take(kept, "3", 3)
+
+
+def test_what_is_no_descendant_needs_an_override() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    take(kept, "1", 1)
+    record.leave(kept, "1")
+    kept["current"] = {"digest": "x", "commit": "f" * 40, "run": "0"}
+    with pytest.raises(runner.Failed, match=r"no descendant of it \(unknown\)"):
+        take(kept, "1", 1)
+    assert take(kept, "1", 1, force=True) == "locked"
+
+
+def test_without_the_lock_nothing_is_touched() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    take(kept, "1", 1)
+    for change in (
+        lambda: deploy(kept, "2", 2, REGIONS[0]),
+        lambda: record.finish(kept, "2", list(REGIONS)),
+        lambda: record.became(kept, "2", REGIONS[0], "deployed", 0.0),
+    ):
+        with pytest.raises(runner.Failed, match=r"does not hold the release lock; 1 does"):
+            change()
+    assert kept["regions"] == {}
+
+
+def test_a_release_that_did_not_reach_every_region_is_not_finished() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    take(kept, "1", 1)
+    deploy(kept, "1", 1, *REGIONS[:2])
+    with pytest.raises(runner.Failed, match=r"us-west-2 does not run the release"):
+        record.finish(kept, "1", list(REGIONS))
+
+
+def test_the_last_wave_goes_back_first() -> None:
+    import record
+
+    kept = record.empty()
+    take(kept, "1", 1)
+    deploy(kept, "1", 1, "eu-west-1")
+    deploy(kept, "1", 1, "us-west-2", wave=2)
+    deploy(kept, "1", 1, "us-east-1", wave=2, state="failed")
+    assert record.touched(kept) == [["us-east-1", "us-west-2"], ["eu-west-1"]]
+
+
+def test_a_run_that_died_is_ended_by_a_rollback_only_if_it_touched_something() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    take(kept, "1", 1, now=1000.0)
+    assert take(kept, "2", 2, now=2000.0) == "locked"  # nothing was touched
+    deploy(kept, "2", 2, REGIONS[0])
+    with pytest.raises(runner.Failed, match=r"run 2 died"):
+        take(kept, "3", 3, now=9000.0)
+    record.take_over(kept, "9", 9000.0, 100.0)
+    record.became(kept, "9", REGIONS[0], "good", 9000.0)
+    record.leave(kept, "9")
+    assert take(kept, "3", 3, now=9001.0) == "locked"
+
+
+# ---- In many random orders
+
+
+NUMBERS = st.integers(1, 4)  # of commits, and of the runs that they started
+
+
+@cache
+def s3() -> Any:
+    return boto3.client("s3", region_name="us-east-1")
+
+
+class Releases(RuleBasedStateMachine):
+    """Runs of the pipeline whose jobs come in any order, on one record in S3; what runs where is the world."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mock = mock_aws()
+        self.mock.start()
+        s3().create_bucket(Bucket="prod")
+        self.world: dict[str, int] = dict.fromkeys(REGIONS, 0)
+        self.good = 0
+        self.phase: dict[int, str] = {}
+
+    def teardown(self) -> None:
+        self.mock.stop()
+
+    def change(self, transition: Any) -> Any:
+        import record
+
+        return record.change(record.Place("us-east-1", "prod", "shop/record.json", "123456789012"), transition)
+
+    @rule(number=NUMBERS)
+    def enter(self, number: int) -> None:
+        import runner
+
+        if self.phase.get(number, "waits") != "waits":  # approved just now, or it looks again
+            return
+        try:
+            answer = self.change(lambda kept: take(kept, str(number), number))
+        except runner.Failed:
+            self.phase[number] = "stopped"
+            return
+        assert answer == "wait" or number >= self.good, "an older commit was let in"
+        self.phase[number] = {"locked": "holds", "wait": "waits"}[answer]
+
+    @rule(number=NUMBERS, region=st.sampled_from(REGIONS), dies=st.booleans())
+    def deploy(self, number: int, region: str, dies: bool) -> None:
+        self._deploy(number, region, dies)
+
+    def _deploy(self, number: int, region: str, dies: bool) -> None:
+        import record
+        import runner
+
+        try:
+            self.change(lambda kept: record.intend(kept, str(number), region, 1, release(number), 1000.0, 1e9))
+        except runner.Failed:
+            assert self.phase.get(number) != "holds"
+            return
+        assert self.phase.get(number) == "holds"
+        self.world[region] = number  # the stack changes between the two writes
+        if not dies:
+            self.change(lambda kept: record.became(kept, str(number), region, "deployed", 1001.0))
+
+    @rule(number=NUMBERS)
+    def reach_every_region(self, number: int) -> None:
+        for region in REGIONS:
+            self._deploy(number, region, dies=False)
+        self._finish(number)
+
+    @rule(number=NUMBERS)
+    def finish(self, number: int) -> None:
+        self._finish(number)
+
+    def _finish(self, number: int) -> None:
+        import record
+        import runner
+
+        try:
+            self.change(lambda kept: record.finish(kept, str(number), list(REGIONS)))
+        except runner.Failed:
+            return
+        if self.phase.get(number) == "holds":
+            assert set(self.world.values()) == {number}
+            self.good, self.phase[number] = number, "finished"
+
+    @rule(by=st.integers(100, 200))
+    def rollback(self, by: int) -> None:
+        """By the run itself, by the scheduled workflow or by hand: at any time."""
+        import record
+
+        self.change(lambda kept: record.take_over(kept, str(by), 1000.0, 1e9))
+        kept = self.change(lambda kept: json.loads(json.dumps(kept)))
+        for wave in record.touched(kept):
+            for region in wave:
+                good = kept["regions"][region]["good"]
+                self.world[region] = COMMITS.index(good["commit"]) + 1 if good else 0
+                self.change(lambda kept, region=region: record.became(kept, str(by), region, "good", 1002.0))
+        self.change(lambda kept: record.leave(kept, str(by)))
+        for number, phase in self.phase.items():
+            if phase == "holds":
+                self.phase[number] = "rolled back"
+        assert set(self.world.values()) == {self.good}, "a region that was touched did not go back"
+
+    @invariant()
+    def one_release_at_a_time(self) -> None:
+        assert list(self.phase.values()).count("holds") <= 1
+
+    @invariant()
+    @precondition(lambda self: "holds" not in self.phase.values())
+    def nothing_older_than_the_last_good_runs(self) -> None:
+        assert all(number >= self.good for number in self.world.values())
+
+
+def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import aws
+    import record
+
+    def call(region: str, service: str, operation: str, *words: str, **parameters: Any) -> Any:
+        """As the CLI does it, in this process: the two operations that a record needs."""
+        client = s3()
+        given = dict(zip(words[::2], words[1::2], strict=False))
+        try:
+            if operation == "get-object":
+                answer = client.get_object(Bucket=given["--bucket"], Key=given["--key"])
+                Path(words[-1]).write_bytes(answer["Body"].read())
+                return {"ETag": answer["ETag"]}
+            return client.put_object(Body=Path(given["--body"]).read_bytes(), **parameters)
+        except client.exceptions.ClientError as error:
+            code = error.response["Error"]["Code"]
+            raise aws.Refused(
+                f"s3api {operation}", f"An error occurred ({code}) when calling the Operation operation"
+            ) from None
+
+    monkeypatch.setattr(aws, "call", call)
+    monkeypatch.setattr(record.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("RUNNER_TEMP", str(tmp_path))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    checks = settings(max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(Releases, settings=checks)
+
+
+def test_a_write_that_another_overtook_is_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import record
+
+    kept, lost = record.empty(), iter([False, False, True])
+    monkeypatch.setattr(record, "read", lambda place: (json.loads(json.dumps(kept)), "etag"))
+    monkeypatch.setattr(record, "write", lambda place, new, etag: next(lost) and not kept.update(new))
+    monkeypatch.setattr(record.time, "sleep", lambda seconds: None)
+    place = record.Place("us-east-1", "prod", "k", "1")
+    assert record.change(place, lambda record: take(record, "1", 1)) == "locked"
+    assert kept["lock"]["run"] == "1"
