@@ -39,7 +39,8 @@ def test_alarms_that_are_ok_pass(job: Any, aws: Any) -> None:
     ran = bake(job)
     assert (ran.code, ran.errors) == (0, [])
     assert aws.calls("cloudformation list-stack-resources")[0][1] == {"StackName": "shop"}
-    assert aws.calls("cloudwatch describe-alarms")[0][1] == {"AlarmNames": ["errors", "latency"]}
+    asked = {"AlarmNames": ["errors", "latency"], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+    assert aws.calls("cloudwatch describe-alarms")[0][1] == asked
     assert (ran.record["action"], ran.record["region"], ran.record["result"]) == (
         "progressive-deployment",
         "eu-west-1",

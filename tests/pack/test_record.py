@@ -136,7 +136,8 @@ def test_a_run_that_died_is_ended_by_a_rollback_only_if_it_touched_something() -
     deploy(kept, "2", 2, REGIONS[0])
     with pytest.raises(runner.Failed, match=r"run 2 died"):
         take(kept, "3", 3, now=9000.0)
-    record.take_over(kept, "9", 9000.0, 100.0)
+    assert record.died(kept, 9000.0)
+    assert record.take_over(kept, "9", 9000.0, 100.0)
     record.became(kept, "9", REGIONS[0], "good", 9000.0)
     record.leave(kept, "9")
     assert take(kept, "3", 3, now=9001.0) == "locked"
@@ -154,15 +155,18 @@ def s3() -> Any:
 
 
 class Releases(RuleBasedStateMachine):
-    """Runs of the pipeline whose jobs come in any order, on one record in S3; what runs where is the world."""
+    """Runs of the pipeline whose jobs come in any order, on one record in S3; what runs where is the world.
+
+    Each is approved when `enter` first comes, however long that takes."""
 
     def __init__(self) -> None:
         super().__init__()
         self.mock = mock_aws()
         self.mock.start()
         s3().create_bucket(Bucket="prod")
+        self.now = 1000.0
         self.world: dict[str, int] = dict.fromkeys(REGIONS, 0)
-        self.good = 0
+        self.good, self.past = 0, {0}
         self.phase: dict[int, str] = {}
 
     def teardown(self) -> None:
@@ -173,37 +177,47 @@ class Releases(RuleBasedStateMachine):
 
         return record.change(record.Place("us-east-1", "prod", "shop/record.json", "123456789012"), transition)
 
+    def holder(self) -> int:
+        return next((number for number, phase in self.phase.items() if phase == "holds"), 0)
+
+    @rule()
+    def hours_pass(self) -> None:
+        self.now += 1000.0  # the lease is 100
+
     @rule(number=NUMBERS)
     def enter(self, number: int) -> None:
         import runner
 
         if self.phase.get(number, "waits") != "waits":  # approved just now, or it looks again
             return
+        before = self.holder()
         try:
-            answer = self.change(lambda kept: take(kept, str(number), number))
+            answer = self.change(lambda kept: take(kept, str(number), number, now=self.now))
         except runner.Failed:
-            self.phase[number] = "stopped"
+            self.phase[number] = "stopped" if number < max(self.good, before) else "waits"
             return
         assert answer == "wait" or number >= self.good, "an older commit was let in"
+        if answer == "locked" and before:  # it had died, and touched nothing
+            self.phase[before] = "dead"
         self.phase[number] = {"locked": "holds", "wait": "waits"}[answer]
-
-    @rule(number=NUMBERS, region=st.sampled_from(REGIONS), dies=st.booleans())
-    def deploy(self, number: int, region: str, dies: bool) -> None:
-        self._deploy(number, region, dies)
 
     def _deploy(self, number: int, region: str, dies: bool) -> None:
         import record
         import runner
 
         try:
-            self.change(lambda kept: record.intend(kept, str(number), region, 1, release(number), 1000.0, 1e9))
+            self.change(lambda kept: record.intend(kept, str(number), region, 1, release(number), self.now, 100.0))
         except runner.Failed:
             assert self.phase.get(number) != "holds"
             return
         assert self.phase.get(number) == "holds"
         self.world[region] = number  # the stack changes between the two writes
         if not dies:
-            self.change(lambda kept: record.became(kept, str(number), region, "deployed", 1001.0))
+            self.change(lambda kept: record.became(kept, str(number), region, "deployed", self.now))
+
+    @rule(number=NUMBERS, region=st.sampled_from(REGIONS), dies=st.booleans())
+    def deploy(self, number: int, region: str, dies: bool) -> None:
+        self._deploy(number, region, dies)
 
     @rule(number=NUMBERS)
     def reach_every_region(self, number: int) -> None:
@@ -226,33 +240,56 @@ class Releases(RuleBasedStateMachine):
         if self.phase.get(number) == "holds":
             assert set(self.world.values()) == {number}
             self.good, self.phase[number] = number, "finished"
+            self.past.add(number)
 
-    @rule(by=st.integers(100, 200))
-    def rollback(self, by: int) -> None:
-        """By the run itself, by the scheduled workflow or by hand: at any time."""
+    def _back(self, by: str, by_hand: bool, to: int = 0) -> None:
         import record
 
-        self.change(lambda kept: record.take_over(kept, str(by), 1000.0, 1e9))
+        def take_over(kept: Any) -> bool:
+            taken = record.take_over(kept, by, self.now, 100.0, by_hand)
+            if taken and to:
+                record.aim(kept, by, record.find(kept, COMMITS[to - 1]), list(REGIONS), self.now)
+            return bool(taken)
+
+        if not self.change(take_over):
+            assert not by_hand, "a rollback by hand waited"
+            return
         kept = self.change(lambda kept: json.loads(json.dumps(kept)))
         for wave in record.touched(kept):
             for region in wave:
                 good = kept["regions"][region]["good"]
                 self.world[region] = COMMITS.index(good["commit"]) + 1 if good else 0
-                self.change(lambda kept, region=region: record.became(kept, str(by), region, "good", 1002.0))
-        self.change(lambda kept: record.leave(kept, str(by)))
-        for number, phase in self.phase.items():
-            if phase == "holds":
-                self.phase[number] = "rolled back"
+                self.change(lambda kept, region=region: record.became(kept, by, region, "good", self.now))
+        self.change(lambda kept: record.leave(kept, by))
+        self.good = to or self.good
+        if number := self.holder():
+            self.phase[number] = "rolled back"
         assert set(self.world.values()) == {self.good}, "a region that was touched did not go back"
+
+    @precondition(lambda self: self.holder())
+    @rule()
+    def rollback_of_its_own(self) -> None:
+        self._back(str(self.holder()), by_hand=False)
+
+    @rule(to=NUMBERS)
+    def rollback_by_hand(self, to: int) -> None:
+        self._back("900", by_hand=True, to=to if to in self.past and to != self.good else 0)
+
+    @rule()
+    def the_scheduled_workflow_looks(self) -> None:
+        import record
+
+        if self.change(lambda kept: record.died(kept, self.now)):
+            self._back("800", by_hand=False)
 
     @invariant()
     def one_release_at_a_time(self) -> None:
         assert list(self.phase.values()).count("holds") <= 1
 
     @invariant()
-    @precondition(lambda self: "holds" not in self.phase.values())
+    @precondition(lambda self: not self.holder())
     def nothing_older_than_the_last_good_runs(self) -> None:
-        assert all(number >= self.good for number in self.world.values())
+        assert set(self.world.values()) == {self.good}
 
 
 def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -280,7 +317,7 @@ def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.M
     monkeypatch.setenv("RUNNER_TEMP", str(tmp_path))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    checks = settings(max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck))
+    checks = settings(max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Releases, settings=checks)
 
 

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ WAY_OUT = {
     "IN_PROGRESS": "something else is changing it; wait for its end and run again",
     "FAILED": "repair what its events name, or delete it, and run again",
 }
+MOST_TRIGGERS = 5  # that CloudFormation takes
 LONGEST_PAUSE = 10  # seconds between two looks
 
 
@@ -40,12 +41,22 @@ class Target:
     execution_role: str = ""
 
 
-def deploy(target: Target, release: Path, digest: str, commit: str, before: Callable[[], None], stored: bool) -> "Done":
+def deploy(
+    target: Target,
+    release: Path,
+    digest: str,
+    commit: str,
+    before: Callable[[], None],
+    stored: bool,
+    triggers: Sequence[str] = (),
+) -> "Done":
     """Make the stack what the release says.
 
     Args:
         before: is called right before anything is changed; where it fails, nothing is.
         stored: the release lies in the target's bucket already.
+        triggers: ARNs of alarms; where one fires meanwhile CloudFormation itself takes the change back. A rollback has
+            none: the alarm that fires would undo it.
     """
     region = target.region
     kind = change_set_type(region, target.stack)
@@ -57,7 +68,7 @@ def deploy(target: Target, release: Path, digest: str, commit: str, before: Call
         offered["ImageUri"] = json.loads(image.read_bytes())["uri"]
     template = (release / "template.yml").read_text(encoding="utf-8")
     tags = {"dpra:component": target.component, "dpra:commit": commit, "dpra:digest": digest}
-    change_set, changes = create_change_set(target, kind, template, offered, tags)
+    change_set, changes = create_change_set(target, kind, template, offered, tags, triggers)
     show(target.stack, changes)
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     before()
@@ -115,7 +126,12 @@ def upload(region: str, package: Path, bucket: str, key: str, owner: str) -> Non
 
 
 def create_change_set(
-    target: Target, kind: str, template: str, offered: dict[str, str], tags: dict[str, str]
+    target: Target,
+    kind: str,
+    template: str,
+    offered: dict[str, str],
+    tags: dict[str, str],
+    triggers: Sequence[str],
 ) -> tuple[str, list[dict[str, Any]]]:
     """The change set's id and its changes. One without changes is deleted."""
     region, stack = target.region, target.stack
@@ -133,6 +149,11 @@ def create_change_set(
         ],
         "Tags": [{"Key": name, "Value": value} for name, value in tags.items()],
     }
+    if triggers:
+        kinds = {arn: "AWS::CloudWatch::Alarm" for arn in triggers[:MOST_TRIGGERS]}
+        watched = [{"Arn": arn, "Type": kind} for arn, kind in kinds.items()]
+        # 0 minutes: they are watched while the stack changes; the bake watches them afterwards.
+        request["RollbackConfiguration"] = {"RollbackTriggers": watched, "MonitoringTimeInMinutes": 0}
     if target.execution_role:
         request["RoleARN"] = target.execution_role
     change_set = aws.call(region, "cloudformation", "create-change-set", **request)["Id"]

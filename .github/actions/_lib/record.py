@@ -16,7 +16,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ Order = Callable[
     [str, str], str
 ]  # of two commits: is the second ahead of the first, identical, behind, diverged, unknown?
 KEPT = 20  # releases in the history
+LEAST = 7  # characters by which a release is named
 T = TypeVar("T")
 ATTEMPTS = 40  # at a conditional write; every failed one means that another job's succeeded
 GRACE = 2 * 3600  # seconds that a run is believed to live after it was last heard of, besides its bake
@@ -88,11 +89,20 @@ def _holding(record: Record, run: str) -> Record:
     return lock
 
 
-def intend(record: Record, run: str, region: str, wave: int, release: Release, now: float, lease: float) -> None:
-    """Say that the run is about to change a region."""
+def intend(
+    record: Record,
+    run: str,
+    region: str,
+    wave: int,
+    release: Release,
+    now: float,
+    lease: float,
+    firing: Sequence[str] = (),
+) -> None:
+    """Say that the run is about to change a region; `firing` are the alarms that it is to mend."""
     _holding(record, run)["until"] = now + lease
     said = record["regions"].setdefault(region, {"good": None, "now": None})
-    said["now"] = {**release, "state": "deploying", "wave": wave, "began": now, "at": now}
+    said["now"] = {**release, "state": "deploying", "wave": wave, "began": now, "at": now, "firing": [*firing]}
 
 
 def became(record: Record, run: str, region: str, state: str, now: float) -> None:
@@ -132,10 +142,53 @@ def touched(record: Record) -> list[list[str]]:
     return [waves[wave] for wave in sorted(waves, reverse=True)]
 
 
-def take_over(record: Record, run: str, now: float, lease: float) -> None:
-    """Become the run that holds the lock: a rollback waits for nobody."""
-    lock = record["lock"] or {"digest": "", "commit": ""}
+def take_over(record: Record, run: str, now: float, lease: float, by_hand: bool = False) -> bool:
+    """Become the run that holds the lock, to bring back what is touched; whether it is.
+
+    By hand it waits for nobody. Else another run that lives keeps the lock: it is the one that brings back."""
+    lock = record["lock"] or {"run": run, "digest": "", "commit": "", "until": 0.0}
+    if lock["run"] != run and lock["until"] >= now and not by_hand:
+        return False
     record["lock"] = {**lock, "run": run, "since": now, "until": now + lease}
+    return True
+
+
+def died(record: Record, now: float) -> bool:
+    """Whether a run holds the lock that is not believed to live any more."""
+    return bool(record["lock"]) and record["lock"]["until"] < now
+
+
+def find(record: Record, word: str) -> Release:
+    """The release whose digest or commit begins with the word, of those that once ran everywhere."""
+    known = [record["current"], *record["history"]] if record["current"] else []
+    releases = [{"digest": one["digest"], "commit": one["commit"]} for one in known]
+    for one in releases:
+        if len(word) >= LEAST and (one["digest"].startswith(word) or one["commit"].startswith(word)):
+            return one
+    names = ", ".join(dict.fromkeys(one["commit"][:12] for one in releases)) or "none"
+    raise runner.Failed(f"'{word}' is no release that ran in every region; there is {names} (commits)")
+
+
+def aim(record: Record, run: str, release: Release, wanted: list[str], now: float) -> None:
+    """Choose by hand what every region is to run from now on; each counts as touched until it does."""
+    _holding(record, run)
+    record["history"] = [record["current"], *record["history"]][:KEPT]
+    record["current"] = {**release, "run": run}
+    for region in wanted:
+        said = {**release, "state": "rolling-back", "wave": 1, "began": now, "at": now}
+        record["regions"][region] = {"good": release, "now": said}
+
+
+def unlock(record: Record) -> Record | None:
+    """Break the lock; whose it was. Not while it is needed to know what a run touched."""
+    lock: Record | None = record["lock"]
+    if lock and touched(record):
+        regions = ", ".join(region for wave in touched(record) for region in wave)
+        raise runner.Failed(
+            f"run {lock['run']} touched {regions}: the rollback workflow ends it, and gives the lock back"
+        )
+    record["lock"] = record["waiting"] = None
+    return lock
 
 
 def leave(record: Record, run: str) -> None:

@@ -3,89 +3,49 @@
 Where the environment's wait timer is the bake time, it looks once: at the states, and at what they were meanwhile.
 """
 
-import datetime
-import json
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import alarms
 import aws
 import evidence
 import record
 import runner
 
-ASKED_AT_ONCE = 100  # names that describe-alarms takes
 PAUSE = 30  # seconds between two looks
-
-
-def alarm_names(region: str, stack: str) -> list[str]:
-    answer = aws.call(region, "cloudformation", "list-stack-resources", StackName=stack)
-    return [
-        resource["PhysicalResourceId"]
-        for resource in answer.get("StackResourceSummaries", [])
-        if resource["ResourceType"] == "AWS::CloudWatch::Alarm" and resource["ResourceStatus"] != "DELETE_COMPLETE"
-    ]
-
-
-def states(region: str, names: list[str]) -> dict[str, str]:
-    alarms: list[dict[str, Any]] = []
-    for start in range(0, len(names), ASKED_AT_ONCE):
-        some = names[start : start + ASKED_AT_ONCE]
-        alarms += aws.call(region, "cloudwatch", "describe-alarms", AlarmNames=some).get("MetricAlarms", [])
-    found = {alarm["AlarmName"]: alarm["StateValue"] for alarm in alarms}
-    return {name: found.get(name, "missing") for name in names}
 
 
 def asked(region: str, stack: str) -> list[str]:
     """The alarms to look at: those that were named, else those of the stack."""
-    try:
-        names = [str(name) for name in json.loads(runner.given("ALARMS") or "[]")]
-    except (ValueError, TypeError) as problem:
-        raise runner.Failed("the input 'alarms' is no JSON list of names", "error") from problem
-    if not names and not (names := alarm_names(region, stack)):
+    if not (names := alarms.given() or alarms.of(region, stack)):
         raise runner.Failed(f"inconclusive: the stack {stack} has no AWS::CloudWatch::Alarm", "error")
     return names
 
 
-def deployed(region: str) -> float:
-    """When the region's deployment ended, seconds since 1970; now where there is no record."""
+def deployment(region: str) -> dict[str, Any]:
+    """What the record says of the region's deployment: when it ended, the alarms that rang before it."""
     if not runner.given("RECORD"):
-        return time.time()
+        return {"at": time.time()}
     kept, _ = record.read(record.given())
-    now = (kept["regions"].get(region) or {}).get("now")
+    now: dict[str, Any] | None = (kept["regions"].get(region) or {}).get("now")
     if not now or now["state"] != "deployed":
         raise runner.Failed(f"the record does not say that {region} was deployed to", "error")
-    return float(now["at"])
+    return now
 
 
-def rang(region: str, names: list[str], since: float) -> list[str]:
-    """The alarms that were in ALARM at some time since then, though they may be OK again."""
-    start = datetime.datetime.fromtimestamp(since, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    found = []
-    for name in names:
-        about = {"AlarmName": name, "HistoryItemType": "StateUpdate", "StartDate": start}
-        about["AlarmTypes"] = ["MetricAlarm", "CompositeAlarm"]
-        items = aws.call(region, "cloudwatch", "describe-alarm-history", **about).get("AlarmHistoryItems", [])
-        if any("to ALARM" in item.get("HistorySummary", "") for item in items):
-            found.append(name)
-    return found
-
-
-def look(region: str, stack: str, names: list[str]) -> dict[str, str]:
-    """The states; fails where one is not OK."""
-    seen = states(region, names)
-    for state, meaning in (
-        ("ALARM", "in ALARM"),
-        ("missing", "inconclusive: gone from CloudWatch, though it is to be looked at"),
-        ("INSUFFICIENT_DATA", "inconclusive: INSUFFICIENT_DATA, nothing was measured"),
-    ):
-        for name in (name for name in seen if seen[name] == state):
-            runner.error(f"{name}: {meaning}", title=stack)
-    if set(seen.values()) != {"OK"}:
+def look(region: str, stack: str, names: list[str], forgiven: Collection[str] = ()) -> dict[str, str]:
+    """The states; fails where one is not OK, but for those of `forgiven` in ALARM."""
+    seen = alarms.states(region, names)
+    bad = {name: state for name, state in seen.items() if state != "OK" and (name not in forgiven or state != "ALARM")}
+    for name, state in bad.items():
+        runner.error(f"{name}: {alarms.MEANING.get(state, state)}", title=stack)
+    if bad:
         show(stack, seen)
-        raise runner.Failed(result="fail" if "ALARM" in seen.values() else "error")
+        raise runner.Failed(result="fail" if "ALARM" in bad.values() else "error")
     return seen
 
 
@@ -101,16 +61,17 @@ def main() -> None:
     with evidence.recorded(runner.given("ACTION"), region=region, tool="cloudwatch") as facts:
         aws.expect_account(runner.required("REGION"), runner.required("ACCOUNT"))
         names = asked(region, runner.required("STACK"))
-        since = deployed(region)
+        deployed = deployment(region)
+        since, before = float(deployed["at"]), deployed.get("firing", [])  # what rang before may mend itself meanwhile
         until = since + 60 * float(runner.given("MINUTES") or 0)
         facts["findings"] = {"ok": 0, "not ok": len(names)}
+        while (left := until - time.time()) > 0:
+            look(region, stack, names, before)
+            time.sleep(min(PAUSE, left))
         seen = look(region, stack, names)
-        while time.time() < until:
-            time.sleep(min(PAUSE, max(0.0, until - time.time())))
-            seen = look(region, stack, names)
         facts["findings"] = {"ok": len(seen), "not ok": 0}
         show(stack, seen)
-        for name in (ringing := rang(region, names, since) if runner.given("RECORD") else []):
+        for name in (ringing := alarms.rang(region, names, since) if runner.given("RECORD") else []):
             runner.error(f"{name}: was in ALARM since the deployment", title=stack)
         if ringing:
             facts["findings"] = {"ok": len(seen) - len(ringing), "not ok": len(ringing)}

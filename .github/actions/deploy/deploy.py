@@ -5,8 +5,10 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import alarms
 import aws
 import cloudformation
 import evidence
@@ -28,6 +30,10 @@ def main() -> None:
         )
         digest, commit, wave = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.given("WAVE")
         aws.expect_account(region, target.account)
+        watched = before(target) if wave else {}
+        firing = [name for name, alarm in watched.items() if alarm["StateValue"] == "ALARM"]
+        if reason := runner.given("OVERRIDE"):
+            facts["override"] = reason
 
         def intend() -> None:
             if wave:
@@ -35,7 +41,7 @@ def main() -> None:
                 record.change(
                     record.given(),
                     lambda kept: record.intend(
-                        kept, record.run(), region, int(wave), release, time.time(), record.lease()
+                        kept, record.run(), region, int(wave), release, time.time(), record.lease(), firing
                     ),
                 )
                 begun.append(region)
@@ -48,8 +54,11 @@ def main() -> None:
 
         begun: list[str] = []
         stored = runner.given("STORE") == target.bucket
+        triggers = [str(alarm["AlarmArn"]) for name, alarm in watched.items() if name not in firing]
         try:
-            done = cloudformation.deploy(target, Path(runner.required("RELEASE")), digest, commit, intend, stored)
+            done = cloudformation.deploy(
+                target, Path(runner.required("RELEASE")), digest, commit, intend, stored, triggers
+            )
         except BaseException:
             became("failed")
             raise
@@ -57,6 +66,20 @@ def main() -> None:
         facts["where"] = done.change_set
         runner.output("started", done.started)
         runner.output("deployment-outputs", json.dumps(done.outputs))
+
+
+def before(target: cloudformation.Target) -> dict[str, dict[str, Any]]:
+    """The alarms that are there before anything is changed. One that fires stops a release that is no fix for it."""
+    names = alarms.given()
+    if not names and cloudformation.describe(target.region, target.stack):
+        names = alarms.of(target.region, target.stack)
+    found = alarms.described(target.region, names) if names else {}
+    if firing := [name for name, alarm in found.items() if alarm["StateValue"] == "ALARM"]:
+        said = f"{', '.join(firing)}: in ALARM before the deployment"
+        if not runner.given("OVERRIDE"):
+            raise runner.Failed(f"{said}. If this release is the fix, run the pipeline by hand with that as the reason")
+        runner.warning(f"{said}; deployed all the same, as the fix: {runner.given('OVERRIDE')}", title=target.stack)
+    return found
 
 
 main()

@@ -1,5 +1,7 @@
-"""Leads a release through production by its record: promote, finish, rollback."""
+"""Leads a release through production by its record: promote, finish, rollback, recover."""
 
+import datetime
+import json
 import os
 import sys
 import time
@@ -16,6 +18,7 @@ import record
 import runner
 import store
 import trusted
+import windows
 
 PAUSE = 15  # seconds between two looks at another run's lock
 
@@ -31,6 +34,9 @@ def bucket(region: str) -> str:
 def promote() -> None:
     """Copy the approved release to production's store, and take the lock: first approve, then lock."""
     with evidence.recorded("manual-approval", tool="GitHub environment") as facts:
+        if reason := runner.given("REASON"):
+            facts["override"] = reason
+        in_window(reason)
         digest, commit, account = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.required("ACCOUNT")
         aws.expect_account(runner.required("RECORD_REGION"), account)
         release = trusted.fetch(runner.required("STORE_REGION"), runner.required("STORE"), digest, commit)
@@ -41,10 +47,16 @@ def promote() -> None:
             ]
             for put in puts:
                 put.result()
-        if reason := runner.given("OVERRIDE"):
-            facts["override"] = reason
         lock({"digest": digest, "commit": commit}, bool(reason))
         runner.output("locked", "true")
+
+
+def in_window(reason: str) -> None:
+    """Hold the release back where no window is open, unless there is a reason not to."""
+    if why := windows.closed(json.loads(runner.given("WINDOWS") or "{}"), datetime.datetime.now(datetime.UTC)):
+        if not reason:
+            raise runner.Failed(f"{why}. Run this job again then; or run the pipeline by hand with a reason")
+        runner.warning(f"{why}; released all the same: {reason}", title="deployment window")
 
 
 def lock(release: record.Release, force: bool) -> None:
@@ -71,14 +83,36 @@ def finish() -> None:
     runner.say("the release is the last good one now")
 
 
+def recover() -> None:
+    """What a run that died left half done goes back; where none died nothing is done."""
+    kept, _ = record.read(record.given())
+    if record.died(kept, time.time()):
+        runner.warning(f"run {kept['lock']['run']} died while it was releasing")
+        rollback()
+    else:
+        runner.say("no run died while it was releasing")
+
+
 def rollback() -> None:
-    """Bring back every region that was touched, the last wave first. What one region does stops no other."""
+    """Bring back every region that was touched, the last wave first. What one region does stops no other.
+
+    With a reason it is by hand: it waits for nobody, and `to` may name the release."""
     with evidence.recorded("rollback", tool="cloudformation") as facts:
-        if reason := runner.given("OVERRIDE"):
+        reason, to = runner.given("REASON"), runner.given("TO")
+        if reason:
             facts["override"] = reason
         aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
         now = time.time()
-        record.change(record.given(), lambda kept: record.take_over(kept, record.run(), now, record.lease()))
+
+        def take_over(kept: record.Record) -> bool:
+            taken = record.take_over(kept, record.run(), now, record.lease(), bool(reason))
+            if taken and to:
+                record.aim(kept, record.run(), record.find(kept, to), regions(), now)
+            return taken
+
+        if not record.change(record.given(), take_over):
+            runner.say("another run holds the lock and brings back what was touched")
+            return
         kept, _ = record.read(record.given())
         waves = record.touched(kept)
         if not waves:
@@ -140,7 +174,7 @@ def tags(stack: dict[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
 
 
-DUTIES = {"promote": promote, "finish": finish, "rollback": rollback}
+DUTIES = {"promote": promote, "finish": finish, "rollback": rollback, "recover": recover}
 
 
 def main() -> None:

@@ -1,0 +1,62 @@
+"""CloudWatch alarms: which are looked at, what they say, and what they said meanwhile."""
+
+import datetime
+import json
+from typing import Any
+
+import aws
+import runner
+
+ASKED_AT_ONCE = 100  # names that describe-alarms takes
+MEANING = {
+    "ALARM": "in ALARM",
+    "missing": "inconclusive: gone from CloudWatch, though it is to be looked at",
+    "INSUFFICIENT_DATA": "inconclusive: INSUFFICIENT_DATA, nothing was measured",
+}
+
+
+def given() -> list[str]:
+    """The names that the input `alarms` lists."""
+    try:
+        return [str(name) for name in json.loads(runner.given("ALARMS") or "[]")]
+    except (ValueError, TypeError) as problem:
+        raise runner.Failed("the input 'alarms' is no JSON list of names", "error") from problem
+
+
+def of(region: str, stack: str) -> list[str]:
+    """The names of the stack's own alarms."""
+    answer = aws.call(region, "cloudformation", "list-stack-resources", StackName=stack)
+    return [
+        resource["PhysicalResourceId"]
+        for resource in answer.get("StackResourceSummaries", [])
+        if resource["ResourceType"] == "AWS::CloudWatch::Alarm" and resource["ResourceStatus"] != "DELETE_COMPLETE"
+    ]
+
+
+def described(region: str, names: list[str]) -> dict[str, dict[str, Any]]:
+    """What CloudWatch knows of them: those that are there."""
+    found: list[dict[str, Any]] = []
+    for start in range(0, len(names), ASKED_AT_ONCE):
+        about = {"AlarmNames": names[start : start + ASKED_AT_ONCE], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+        answer = aws.call(region, "cloudwatch", "describe-alarms", **about)
+        found += [*answer.get("MetricAlarms", []), *answer.get("CompositeAlarms", [])]
+    return {str(alarm["AlarmName"]): alarm for alarm in found}
+
+
+def states(region: str, names: list[str]) -> dict[str, str]:
+    """OK, ALARM, INSUFFICIENT_DATA or missing, of each."""
+    found = described(region, names)
+    return {name: str(found[name]["StateValue"]) if name in found else "missing" for name in names}
+
+
+def rang(region: str, names: list[str], since: float) -> list[str]:
+    """The alarms that went to ALARM since then (seconds since 1970), though they may be OK again."""
+    start = datetime.datetime.fromtimestamp(since, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    found = []
+    for name in names:
+        about = {"AlarmName": name, "HistoryItemType": "StateUpdate", "StartDate": start}
+        about["AlarmTypes"] = ["MetricAlarm", "CompositeAlarm"]
+        items = aws.call(region, "cloudwatch", "describe-alarm-history", **about).get("AlarmHistoryItems", [])
+        if any("to ALARM" in item.get("HistorySummary", "") for item in items):
+            found.append(name)
+    return found
