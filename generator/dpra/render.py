@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import jinja2
 from dpra import catalogue, resources, scalar
 from dpra import plan as planning
 from dpra.plan import Plan, PlanError
-from dpra.spec.models import Expression, Permission, Waiver
+from dpra.spec.models import Expression, Permission, Waiver, Windows
 from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
@@ -282,6 +282,7 @@ def _render(plan: Plan, template: str) -> str:
             for environment in planning.github_environments(plan, stage, role)
             for subject in planning.subjects(plan.spec, environment)
         ],
+        "windows": _windows(plan.spec.windows),
         "expected": expected(plan),
         "json": json.dumps,
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
@@ -289,6 +290,11 @@ def _render(plan: Plan, template: str) -> str:
         "mermaid": _Hole(planning.mermaid(plan)),
     }
     return _lines(environment.get_template(name).render(values))
+
+
+def _windows(windows: Windows) -> str:
+    said = {name: value for name, value in asdict(windows).items() if value}
+    return json.dumps(said) if said else ""
 
 
 def _waiver(waiver: Waiver) -> dict[str, str]:

@@ -5,6 +5,6 @@ for third-party ones. Where something stands in, it refuses what the real thing 
 """
 
 from .result import Deployment, Job, RehearsalError, Result, Step
-from .run import rehearse
+from .run import prove, rehearse
 
-__all__ = ["Deployment", "Job", "RehearsalError", "Result", "Step", "rehearse"]
+__all__ = ["Deployment", "Job", "RehearsalError", "Result", "Step", "prove", "rehearse"]

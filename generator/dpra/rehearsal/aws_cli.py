@@ -4,6 +4,7 @@ It is the real CLI, with the caller's words, environment, folder and streams. Ru
 """
 
 import contextlib
+import importlib
 import importlib.util
 import json
 import os
@@ -17,7 +18,9 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+USED = ("cloudformation", "cloudwatch", "kms", "s3", "sts")  # in every deployment
 # What stands first in the jobs' PATH: it hands its words and streams over, and waits for the exit code.
 CALLER = """#!{python} -ISB
 import json, os, socket, sys
@@ -65,7 +68,11 @@ def serve(listener: socket.socket) -> None:
     """Answer calls until killed, or until the rehearsal is there no more."""
     from awscli import clidriver
 
-    clidriver.create_clidriver()  # what it imports late
+    remember(sys.modules.get("awscli.botocore.loaders") or importlib.import_module("botocore.loaders"))
+    driver = clidriver.create_clidriver()  # what it imports late
+    for service in USED:
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        driver.session.create_client(service, region_name="us-east-1", **keys)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a call but its caller
     listener.settimeout(5)
     rehearsal = os.getppid()
@@ -79,6 +86,18 @@ def serve(listener: socket.socket) -> None:
             listener.close()
             answer(connection)
         connection.close()
+
+
+def remember(loaders: Any) -> None:
+    """Let all calls share what the first ones read of the services' models: to parse them is half of a call."""
+    shared: dict[Any, Any] = {}
+    start = loaders.Loader.__init__
+
+    def sharing(self: Any, *arguments: Any, **options: Any) -> None:
+        start(self, *arguments, **options)
+        self._cache = shared
+
+    loaders.Loader.__init__ = sharing
 
 
 def answer(connection: socket.socket) -> None:
