@@ -326,17 +326,44 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
 @main.command()
 @click.option("--only", metavar="STAGE,...", default="", help="Only these stages or jobs, and what they need.")
 @click.option("--offline", is_flag=True, help="Install nothing from PyPI: use what dpra's own environment has.")
+@click.option("--fail", multiple=True, metavar="PLACE", help="A step fails, a deployment, or a region's way back.")
+@click.option("--alarm", multiple=True, metavar="PLACE:NAME@MOMENT", help="An alarm fires: before, deploy or bake.")
+@click.option("--deny", multiple=True, metavar="ROLE", help="A role trusts another environment than its own.")
+@click.option("--crash", multiple=True, metavar="PLACE", help="The runner dies in mid-deployment.")
+@click.option("--lose", multiple=True, metavar="PLACE", help="The whole run dies there.")
+@click.option("--tamper", multiple=True, metavar="artifact|PLACE", help="Somebody changes a stored release.")
+@click.option("--freeze", is_flag=True, help="No deployment window is open today.")
+@click.option("--slow-approval", is_flag=True, help="A newer commit is released before this one is approved.")
+@click.option("--reason", default="", help="Start the pipeline by hand, with this reason to set rules aside.")
+@click.option("--scenario", multiple=True, metavar="ID|all|list", help="Prove what is promised, a fault at a time.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write what happened there, as HTML.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the result there.")
 @click.option(
     "--evidence", "evidence_file", type=click.Path(dir_okay=False, path_type=Path), help="Write evidence.json there."
 )
 @click.pass_obj
-def rehearse(root: Path, only: str, offline: bool, json_file: Path | None, evidence_file: Path | None) -> None:
+def rehearse(
+    root: Path,
+    only: str,
+    offline: bool,
+    reason: str,
+    scenario: tuple[str, ...],
+    page: Path | None,
+    json_file: Path | None,
+    evidence_file: Path | None,
+    **faults: "tuple[str, ...] | bool",
+) -> None:
     """Runs the generated pipeline here: no Docker, no GitHub, no AWS account.
+
+    With a fault that concerns production the commit before is released first, so that there is something to go back to.
 
     \b
     dpra rehearse --only build,security --offline
     dpra rehearse --offline --json result.json
+    dpra rehearse --offline --fail gamma.synthetic-tests
+    dpra rehearse --offline --alarm prod/eu-west-1:shop-errors@bake --page result.html
+    dpra rehearse --offline --crash prod.1/eu-west-1 --fail rollback/eu-west-1
+    dpra rehearse --offline --scenario all --page result.html
     dpra rehearse --offline --evidence evidence.json && dpra evidence evidence.json --require required
     """
     if sys.platform == "win32":
@@ -351,12 +378,25 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None, evide
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := sorted(set(wanted) - known):
         _fail(f"--only: unknown {', '.join(unknown)}; there is {', '.join(sorted(known))}", WRONG_INPUT)
+    if scenario:
+        _prove(root, made, scenario, offline, page, json_file)
+    asked = [(kind.replace("_", "-"), said) for kind, given in faults.items() for said in _each(given)]
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "artifacts" if evidence_file else None
         try:
             result = rehearsal.rehearse(
-                root, made.spec, made.stage_of, only=wanted, offline=offline, keep=kept, show=click.echo
+                root,
+                made.spec,
+                made.stage_of,
+                only=wanted,
+                offline=offline,
+                keep=kept,
+                asked=asked,
+                reason=reason,
+                show=click.echo,
             )
+        except rehearsal.FaultError as error:
+            _fail(str(error), WRONG_INPUT)
         except rehearsal.RehearsalError as error:
             _fail(str(error), OUTSIDE_WORLD)
         if evidence_file and kept:
@@ -366,8 +406,62 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None, evide
             evidence_file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     if json_file:
         json_file.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+    if page:
+        _write_page(page, result.as_json())
     tables.show_result(result)
     sys.exit(0 if result.ok else DOES_NOT_HOLD)
+
+
+def _each(given: "tuple[str, ...] | bool") -> "tuple[str, ...]":
+    """What was said of a fault; a flag has one empty word."""
+    return given if isinstance(given, tuple) else ("",) * given
+
+
+def _write_page(path: Path, document: "dict[str, Any]") -> None:
+    from dpra.rehearsal import page
+
+    path.write_text(page.html(document), encoding="utf-8")
+    click.echo(f"{path} written")
+
+
+def _prove(
+    root: Path, made: "Plan", wanted: tuple[str, ...], offline: bool, page: Path | None, json_file: Path | None
+) -> NoReturn:
+    """Plays scenarios and tells which promise each proved; ends the command."""
+    from dpra import rehearsal, tables
+    from dpra.rehearsal import scenarios
+
+    if "list" in wanted:
+        tables.show_scenarios(scenarios.table())
+        sys.exit(0)
+    chosen = () if "all" in wanted else wanted
+    if unknown := sorted(set(chosen) - {row["id"] for row in scenarios.table()}):
+        _fail(f"--scenario: no {', '.join(unknown)}; list them: dpra rehearse --scenario list", WRONG_INPUT)
+    lines: list[str] = []
+    try:
+        proofs = rehearsal.prove(
+            root,
+            made.spec,
+            made.stage_of,
+            wanted=chosen,
+            offline=offline,
+            show=lambda line: click.echo(line) if "/" not in line else None,
+            tell=tables.show_proof,
+        )
+    except rehearsal.RehearsalError as error:
+        _fail(str(error), OUTSIDE_WORLD)
+    document = {"scenarios": [proof.as_json() for proof in proofs]}
+    if json_file:
+        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if page:
+        _write_page(page, document)
+    broken = [proof for proof in proofs if proof.problems]
+    for proof in broken:
+        lines += [f"{proof.id}: {problem}" for problem in proof.problems]
+    for line in lines:
+        click.echo(line, err=True)
+    click.echo(f"{len(proofs) - len(broken)} of {len(proofs)} promises were kept.")
+    sys.exit(DOES_NOT_HOLD if broken else 0)
 
 
 @main.command()

@@ -10,7 +10,10 @@ from rich.text import Text
 from dpra.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from dpra.rehearsal.result import Result
+    from dpra.rehearsal.scenarios import Proof
 
 COLOURS = {
     "blocks": "green",
@@ -123,3 +126,18 @@ def show_result(result: "Result") -> None:
         # The report job repeats what the others said.
         for line in [line for line in result.annotations if not line.startswith("report: ")] or result.annotations:
             console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def show_scenarios(rows: "Sequence[Mapping[str, Any]]") -> None:
+    """What is promised of deliveries, and the fault that proves it."""
+    table = Table("scenario", "promise", "fault", "when")
+    for row in rows:
+        table.add_row(*(Text(row[key]) for key in ("id", "promise", "fault", "when")))
+    _console().print(table)
+
+
+def show_proof(proof: "Proof") -> None:
+    """A scenario that has been played."""
+    style = "red" if proof.problems else "green"
+    word = "broken" if proof.problems else "kept"
+    _console().print(Text(f"{word}  {proof.id}: {proof.promise}", style=style), soft_wrap=True)

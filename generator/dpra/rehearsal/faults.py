@@ -205,8 +205,13 @@ def flip(account: str, bucket: str, region: str = "") -> None:
     names = [bucket] if bucket else [name for name in buckets if name.endswith(f"{account}-{region}")]
     packages = [key for key in buckets[names[0]].keys.values() if key.name.endswith("/package.zip")]
     newest = max(packages, key=lambda key: key.last_modified)
-    newest.value = bytes([newest.value[0] ^ 1]) + newest.value[1:]
-    newest.checksum_value = newest.checksum_algorithm = None  # whoever stores an object gives its checksum
+    put(newest, bytes([newest.value[0] ^ 1]) + newest.value[1:])
+
+
+def put(key: Any, content: bytes) -> None:
+    """Store other content in an object of moto's."""
+    key.value = content
+    key.checksum_value = key.checksum_algorithm = None  # whoever stores an object gives its checksum
 
 
 def deny(fault: Fault, component: str, accounts: Iterable[str]) -> None:

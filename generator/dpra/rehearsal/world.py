@@ -298,7 +298,7 @@ def hours_pass(here: World) -> None:
                     record = json.loads(key.value)
                     if record["lock"]:
                         record["lock"]["until"] = 0.0
-                    key.value = json.dumps(record).encode()
+                    faults.put(key, json.dumps(record).encode())
 
 
 def released(here: World) -> dict[str, Any]:
