@@ -33,13 +33,15 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _plan(root: Path) -> "tuple[Plan, bytes]":
     """The plan of the spec in `root`, and the spec's bytes; ends the command with every problem it has."""
-    from dpra import catalogue, plan
+    from dpra import alarms, catalogue, plan
     from dpra.spec import reader
 
     try:
         data = reader.read_bytes(root / "dpra.yml", root)
-        spec = reader.read(data, catalogue.words())
-        return plan.make(spec), data
+        made = plan.make(reader.read(data, catalogue.words()))
+        if late := alarms.late(root, made):
+            raise plan.PlanError(late)
+        return made, data
     except reader.Problems as problems:
         _fail(str(problems), WRONG_INPUT)
     except plan.PlanError as error:
@@ -344,6 +346,7 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
 @click.pass_obj
 def rehearse(
     root: Path,
+    /,
     only: str,
     offline: bool,
     reason: str,
@@ -632,6 +635,40 @@ def cleanse(root: Path) -> None:
     if not checks.has_filter_repo():
         click.echo("git filter-repo is not here: pip install git-filter-repo", err=True)
     sys.exit(DOES_NOT_HOLD)
+
+
+@main.command()
+@click.option("--reason", required=True, help="Why; the record keeps it.")
+@click.option("--profile", default="", help="The AWS CLI's profile for production's account.")
+@click.pass_obj
+def unlock(root: Path, reason: str, profile: str) -> None:
+    """Breaks the release lock of a run that will not give it back. What it touched is the rollback workflow's to end.
+
+    \b
+    dpra unlock --reason "its runner is gone, and it had touched nothing"
+    """
+    made, _ = _plan(root)
+
+    import os
+    import tempfile
+    import time
+
+    from dpra import plan as planning
+    from dpra import resources
+
+    record = resources.lib("record")
+    stage = next(stage.id for stage in made.catalogue.stages if stage.by_wave)
+    bucket, _, key = planning.record(made).removeprefix("s3://").partition("/")
+    place = record.Place(made.regions(stage)[0], bucket, key, made.spec.environments[stage].account)
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RUNNER_TEMP"] = folder
+        try:
+            lock = record.change(place, lambda kept: record.unlock(kept, reason, time.time()))
+        except record.runner.Failed as failed:
+            _fail(str(failed), OUTSIDE_WORLD if failed.result == "error" else DOES_NOT_HOLD)
+    click.echo(f"The lock of run {lock['run']} is broken." if lock else "Nobody held the lock.")
 
 
 @main.command()

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +25,7 @@ from dpra.spec.models import Expression, Permission, Waiver, Windows
 from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
+HOTFIX = "hotfix"  # the workflow that skips
 VENDORED = ".github/actions/dpra"
 SCHEMA = ".github/dpra.schema.json"
 
@@ -112,11 +113,13 @@ class _Loader(jinja2.BaseLoader):
     """Templates by their path in `templates/`, with includes put in place before Jinja2 sees them.
 
     `own`: where the component has steps of its own, as (DPRA action, before or after).
+    `skipped`: DPRA actions whose steps are left out.
     """
 
-    def __init__(self, language: str, own: frozenset[tuple[str, str]]) -> None:
+    def __init__(self, language: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]) -> None:
         self.language = language
         self.own = own
+        self.skipped = skipped
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Any]:
         path = resources.TEMPLATES / template
@@ -143,6 +146,9 @@ class _Loader(jinja2.BaseLoader):
 
     def _own_steps(self, step: re.Match[str]) -> str:
         """The step, and around it those of the component's own."""
+
+        if step["action"] in self.skipped:
+            return ""
 
         def own(where: str) -> str:
             if (step["action"], where) not in self.own:
@@ -178,10 +184,12 @@ class _Compiled(jinja2.BytecodeCache):
 
 
 @cache
-def _environment(finalize: Any, language: str, own: frozenset[tuple[str, str]]) -> jinja2.Environment:
+def _environment(
+    finalize: Any, language: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]
+) -> jinja2.Environment:
     # Not HTML: `finalize` makes each value a YAML scalar or inert Markdown.
     return jinja2.Environment(
-        loader=_Loader(language, own),
+        loader=_Loader(language, own, skipped),
         bytecode_cache=_Compiled(finalize.__name__, language),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
@@ -247,12 +255,14 @@ def _render(plan: Plan, template: str) -> str:
     own = {
         (name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)
     }
-    environment = _environment(finalize, plan.spec.language, frozenset(own))
+    workflow = Path(name).stem
+    skipped = plan.spec.hotfix.skip if workflow == HOTFIX else ()
+    environment = _environment(finalize, plan.spec.language, frozenset(own), frozenset(skipped))
     values: dict[str, Any] = {
         "plan": plan,
         "spec": plan.spec,
         "stage": plan.catalogue.stage(stage) if stage else None,
-        "workflow": Path(name).stem,
+        "workflow": workflow,
         "pin": _pin,
         "granted": _granted,
         "limit": lambda stage: plan.catalogue.stage(stage).limit,
@@ -270,7 +280,9 @@ def _render(plan: Plan, template: str) -> str:
         "buckets": lambda stage: planning.bucket_name(plan, stage, "{region}"),
         "wave": None,
         "in_region": lambda text: scalar.Raw(f"{text} in ${{{{ matrix.region }}}}"),
-        "needs": lambda job, templates, wave=None: list(plan.needs(job, templates, wave)),
+        "needs": lambda job, templates, wave=None: list(
+            plan.needs(job, templates if workflow != HOTFIX else _hastily(job, templates), wave)
+        ),
         "bucket": lambda stage: scalar.Raw(planning.bucket_name(plan, stage, "${{ matrix.region }}")),
         "history": lambda stage: scalar.Raw(
             f"s3://{planning.bucket_name(plan, stage, '${{ matrix.region }}')}/{plan.spec.name}/performance.json"
@@ -283,7 +295,7 @@ def _render(plan: Plan, template: str) -> str:
             for subject in planning.subjects(plan.spec, environment)
         ],
         "windows": _windows(plan.spec.windows),
-        "expected": expected(plan),
+        "expected": expected(plan, workflow),
         "json": json.dumps,
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
         "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
@@ -302,7 +314,13 @@ def _waiver(waiver: Waiver) -> dict[str, str]:
     return {key: value for key, value in said.items() if value} | {"until": waiver.until}
 
 
-def expected(plan: Plan) -> str:
+def _hastily(job: str, templates: Iterable[str]) -> list[str]:
+    """What a job of the hotfix workflow waits for: no test stage and no bake is there."""
+    found = ["prod" if name == "prod-bake" else name for name in templates if name not in ("beta", "gamma", "mainline")]
+    return list(dict.fromkeys(found))
+
+
+def expected(plan: Plan, workflow: str = "pipeline") -> str:
     """What the report expects of each action that a step does or should do, as `_lib/merge.py` reads it."""
     lines = []
     known = {action.id: action for action in plan.catalogue.actions}
@@ -319,7 +337,9 @@ def expected(plan: Plan) -> str:
         }
         for job, regions in (doing or {"-": ("",)}).items():
             said: dict[str, Any] = {"job": job, "action": action.action, "level": action.level}
-            said |= {"status": action.status} | ({"security": True} if known[action.action].security else {})
+            haste = job.startswith(("beta", "gamma", "prod-bake")) or action.action in plan.spec.hotfix.skip
+            said |= {"status": "left-out" if workflow == HOTFIX and haste else action.status}
+            said |= {"security": True} if known[action.action].security else {}
             for region in regions:
                 lines.append(json.dumps({**said, "region": region} if region else said))
     return "".join(f"{line}\n" for line in lines)

@@ -28,6 +28,7 @@ from .sigstore import Sigstore
 TOKEN_PATH = "/_dpra/token"  # noqa: S105
 ATTEST_PATH = "/_dpra/attest"
 COMPARE_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})")
+ISSUES_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/issues")
 HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
@@ -62,6 +63,7 @@ class Cloud:
         self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
+        self.issues: list[dict[str, Any]] = []  # of the repository
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
         self.callers: dict[str, dict[str, str]] = {}  # access key id -> the job of a run that got it
         self.faults: dict[str, Pending] = {}  # run id -> what is to go wrong in it
@@ -118,6 +120,9 @@ class Cloud:
             if compared := COMPARE_PATH.fullmatch(path):
                 _, base, head = compared.groups()
                 return json_answer({"status": self.order(base, head)})
+            if ISSUES_PATH.fullmatch(path):
+                self.issues.append(json.loads(read_body(environ)))
+                return json_answer({"number": len(self.issues)}, 201)
             if path.startswith("/v2/"):
                 service = "ecr"
                 return self.image(environ, path, query)

@@ -94,6 +94,8 @@ def begins(row: Mapping[str, Any]) -> str:
     text = json.dumps(row["plays"])
     if '"newer"' in text:
         return "newer"
+    if '"hotfix"' in text:
+        return "build"
     early = re.search(r'"(beta\.|gamma\.|artifact")|"deny": "(beta|gamma)"', text)
     return "build" if early else "gamma"
 
@@ -182,7 +184,7 @@ def scenario(here: World, row: Mapping[str, Any], base: Mapping[str, Played]) ->
             runs.append(played)
             if played.workflow == "pipeline":
                 kept[played.release] = before_production(here, played) if played.ok or not early(one) else played
-    last = next(run for run in reversed(runs) if run.workflow == "pipeline")
+    last = next(run for run in reversed(runs) if run.workflow in ("pipeline", "hotfix"))
     told = result(here, runs, last, (), before)
     return Proof(*about(row), tuple(problems(here, row, runs, told)), told)
 
@@ -217,6 +219,10 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         faults.ring(Fault("alarm", "", name=name, state="OK"), here.spec.environments["prod"].account, region)
     elif "at-once" in one:
         yield from at_once(here, [pipeline(here, {"run": word}, kept) for word in one["at-once"]])
+    elif "hotfix" in one:
+        wanted = told_faults(here, one, "hotfix")
+        inputs = {"reason": one["hotfix"]}
+        yield play(here, Run(number, "new", "hotfix", "workflow_dispatch", inputs, faults=wanted))
     elif "rollback" in one:
         inputs = dict(one["rollback"])
         if to := inputs.get("to"):
@@ -230,16 +236,21 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
 
 def pipeline(here: World, one: Mapping[str, Any], kept: Mapping[str, Played]) -> Run:
     """A run of the pipeline, from where an earlier one of the same commit had come to, or from where a fault begins."""
-    workflow = here.workflow()
-    said = [(kind, text) for kind in OPTIONS if kind in one for text in listed(one[kind])]
-    wanted = tuple(faults.parse(kind, text, workflow) for kind, text in said)
-    for fault in wanted:
-        if fault.kind == "deny":
-            faults.deny(fault, here.spec.name, {each.account for each in here.spec.environments.values()})
+    wanted = told_faults(here, one, "pipeline")
     reason = {"reason": one["reason"]} if "reason" in one else {}
     event = "workflow_dispatch" if reason else "push"
     before = kept[one["run"]]
     return Run(before.run, one["run"], "pipeline", event, reason, faults=wanted, kept=before)
+
+
+def told_faults(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, ...]:
+    """The faults of a step; what is to be wrong before it begins is wrong now."""
+    said = [(kind, text) for kind in OPTIONS if kind in one for text in listed(one[kind])]
+    wanted = tuple(faults.parse(kind, text, here.workflow(name)) for kind, text in said)
+    for fault in wanted:
+        if fault.kind == "deny":
+            faults.deny(fault, here.spec.name, {each.account for each in here.spec.environments.values()})
+    return wanted
 
 
 def listed(value: Any) -> list[Any]:
@@ -304,6 +315,8 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
         if f"prod-{wave}" in touched:
             yield f"wave {wave} was touched"
     yield from order(here, row.get("back", ()), told)
+    if "issue" in row and not any(row["issue"] in json.dumps(issue) for issue in here.cloud.issues):
+        yield f"no issue says {row['issue']!r}"
     for key, value in row.get("evidence", {}).items():
         if not any(record.get(key) == value for run in runs for record in run.evidence):
             yield f"no evidence has {key} {value!r}"

@@ -352,6 +352,18 @@ class Windows:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hotfix:
+    """The way to production that waits for nothing but an approval; signature and trust it never skips."""
+
+    skip: tuple[str, ...] = key(
+        ListOf(Word("checks-and-tests")),
+        "What it skips besides beta, gamma and the bakes: checks, and tests of the build.",
+        default=(),
+        example="[unit-tests, licence-policy]",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GitHub:
     """What GitHub offers this repository. Private repositories have attestations in Enterprise only."""
 
@@ -433,6 +445,7 @@ class Spec:
         default=Windows(),
         example="{days: [mon, tue, wed, thu]}",
     )
+    hotfix: Hotfix = key(Model(Hotfix), "The hotfix workflow.", default=Hotfix(), example="{skip: [unit-tests]}")
     actions: Mapping[str, Action] = key(
         MapOf("actions", Model(Action)), "What to do otherwise than by default, by DPRA action.", default=dict
     )
