@@ -244,12 +244,12 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
     dpra new                                    asks
     dpra new --no-input -o /tmp name=shop       asks nothing
     """
-    from dpra import bootstrap
+    from dpra import new as making
 
     given = dict(value.partition("=")[::2] for value in values)
     try:
-        made = bootstrap.new(output, given, ask=not no_input)
-    except bootstrap.BootstrapError as error:
+        made = making.new(output, given, ask=not no_input)
+    except making.NewError as error:
         _fail(str(error), WRONG_INPUT)
     click.echo(f"{made} is ready. Next: cd {made} && dpra rehearse --offline")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from dpra import resources
 
 
-class BootstrapError(Exception):
+class NewError(Exception):
     """No repository was made. `str()` says why."""
 
 
@@ -19,7 +19,7 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
         output: the folder in which the repository's folder is made.
         values: answers to the template's questions; `ask` asks for the others, else their defaults are taken.
     Raises:
-        BootstrapError: an unknown question or answer, the folder is there already, or the template's hook refused.
+        NewError: an unknown question or answer, the folder is there already, or the template's hook refused.
     """
     from cookiecutter.exceptions import CookiecutterException
     from cookiecutter.main import cookiecutter
@@ -28,11 +28,11 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
     known = [name for name in questions if not name.startswith("_")]
     for name, value in values.items():
         if name not in known:
-            raise BootstrapError(f"{name}: unknown; there is {', '.join(known)}")
+            raise NewError(f"{name}: unknown; there is {', '.join(known)}")
         if not re.fullmatch(r"[\w@./:, -]*", value):
-            raise BootstrapError(f"{name}: {value!r} has characters that no answer needs")
+            raise NewError(f"{name}: {value!r} has characters that no answer needs")
         if isinstance(questions[name], list) and value not in questions[name]:
-            raise BootstrapError(f"{name}: no {value!r}; there is {', '.join(questions[name])}")
+            raise NewError(f"{name}: no {value!r}; there is {', '.join(questions[name])}")
     try:
         made = cookiecutter(
             str(resources.BOOTSTRAP),
@@ -42,5 +42,5 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
             default_config=True,
         )
     except CookiecutterException as error:
-        raise BootstrapError(str(error)) from None
+        raise NewError(str(error)) from None
     return Path(made)
