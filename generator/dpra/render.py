@@ -257,6 +257,7 @@ def _render(plan: Plan, template: str) -> str:
         "granted": _granted,
         "limit": lambda stage: plan.catalogue.stage(stage).limit,
         "account": lambda stage: plan.spec.environments[stage].account,
+        "boundary": lambda stage: plan.spec.environments[stage].permissions_boundary,
         "regions": plan.regions,
         "role": lambda stage, environment: planning.role_arn(plan, stage, environment),
         "role_name": lambda environment: planning.role_name(plan, environment),
