@@ -274,8 +274,8 @@ def make(spec: Spec) -> Plan:
     """The plan of a spec.
 
     Raises:
-        PlanError: an unknown tool, an account of two environments, a stack that could be mistaken for dpra's own, or more
-            regions than a job graph should have.
+        PlanError: an unknown tool, an account of two environments, a stack named like dpra's own, or more regions than
+            a job graph should have.
     """
     types = catalogue.load(spec.pipeline)
     problems: dict[str, str] = {}

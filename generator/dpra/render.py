@@ -62,6 +62,12 @@ def files(plan: Plan) -> dict[str, File]:
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
 
 
+def infrastructure(plan: Plan) -> dict[str, str]:
+    """The CloudFormation templates of the accounts, by their path in the repository; the unmanaged ones, too."""
+    templates = [pair for pair in _templates(plan) if pair[0].startswith("infrastructure/")]
+    return {target: _with_header(target, _render(plan, template)) for template, target in templates}
+
+
 def _needed(plan: Plan, path: Path) -> bool:
     """Of the checks' tools and their locks only those that this plan uses."""
     parts = path.relative_to(resources.PACK).parts

@@ -174,8 +174,8 @@ class Environment:
     )
     permissions_boundary: str = key(
         POLICY,
-        "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which must "
-        "name it as their PermissionsBoundary.",
+        "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which "
+        "must name it as their PermissionsBoundary.",
         default="",
         example="arn:aws:iam::111111111111:policy/boundary",
     )
