@@ -214,42 +214,6 @@ def test_a_token_is_sent_by_https_only(dpra, repository) -> None:
 # ---- AWS
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """moto, mended as in a rehearsal, and the AWS CLI with a profile for the administrator of each account."""
-    from dpra.rehearsal import aws_cli, mends
-    from moto.iam.models import iam_backends
-    from moto.server import ThreadedMotoServer
-
-    mends.mend()
-    mends.forget()
-    folder = tmp_path_factory.mktemp("aws")
-    lines = []
-    for name, account in {"build": "4" * 12, "beta": "1" * 12, "gamma": "2" * 12, "prod": "033333333333"}.items():
-        iam = iam_backends[account]["aws"]
-        iam.create_user("us-east-1", "admin")
-        key = iam.create_access_key("admin")
-        lines += [f"[admin-{name}]", f"aws_access_key_id = {key.access_key_id}"]
-        lines += [f"aws_secret_access_key = {key.secret_access_key}"]
-    (folder / "credentials").write_text("\n".join(lines) + "\n")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    with aws_cli.started(folder):
-        yield {
-            **NOBODY,
-            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_SHARED_CREDENTIALS_FILE": str(folder / "credentials"),
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_ACCESS_KEY_ID": "somebody",  # a profile that is asked for comes first
-            "AWS_SECRET_ACCESS_KEY": "else",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_MAX_ATTEMPTS": "1",
-        }
-    server.stop()
-
-
 ADMIN = ("--profile", "admin-{environment}")
 
 
@@ -260,18 +224,18 @@ def deployed(account: str, region: str = "eu-west-1") -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_accounts_are_compared_deployed_and_left_alone_the_second_time(dpra, repository, aws) -> None:
+def test_accounts_are_compared_deployed_and_left_alone_the_second_time(dpra, repository, administrators) -> None:
     from moto.iam.models import iam_backends
     from moto.s3.models import s3_backends
 
     accounts = ("build", "prod")
-    done = dpra("bootstrap", "--diff", *accounts, *ADMIN, cwd=repository, **aws)
+    done = dpra("bootstrap", "--diff", *accounts, *ADMIN, cwd=repository, **administrators)
     assert done.returncode == 1, done.stderr
     assert "Add ProdRole AWS::IAM::Role -" in done.stdout
     assert "4 of 4 stacks are not what dpra.yml says; nothing was changed." in done.stdout
     assert deployed("4" * 12) == deployed("033333333333") == {}
 
-    done = dpra("bootstrap", "--deploy", "--yes", *accounts, *ADMIN, cwd=repository, **aws)
+    done = dpra("bootstrap", "--deploy", "--yes", *accounts, *ADMIN, cwd=repository, **administrators)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "CREATE_COMPLETE ProdRole" in done.stdout
     assert "4 stacks are what dpra.yml says; 4 changed." in done.stdout
@@ -284,14 +248,14 @@ def test_accounts_are_compared_deployed_and_left_alone_the_second_time(dpra, rep
     assert "dpra-shop-033333333333-eu-west-1" in s3_backends["033333333333"]["aws"].buckets
 
     for option in (["--deploy", "--yes"], ["--diff"]):
-        again = dpra("bootstrap", *option, *accounts, *ADMIN, cwd=repository, **aws)
+        again = dpra("bootstrap", *option, *accounts, *ADMIN, cwd=repository, **administrators)
         assert again.returncode == 0, again.stdout + again.stderr
         assert again.stdout.count("no changes") == 4
     assert "0 of 4 stacks are not what dpra.yml says" in again.stdout
 
     with (repository / "dpra.yml").open("a") as file:
         file.write("repository-id: 456\nowner-id: 123\n")
-    done = dpra("bootstrap", "--deploy", "--yes", "prod", *ADMIN, cwd=repository, **aws)
+    done = dpra("bootstrap", "--deploy", "--yes", "prod", *ADMIN, cwd=repository, **administrators)
     assert "Modify ProdRole AWS::IAM::Role" in done.stdout, done.stdout + done.stderr
     assert "2 stacks are what dpra.yml says; 1 changed." in done.stdout
     # moto does not change a role's trust; CloudFormation has what it should be.
@@ -300,13 +264,13 @@ def test_accounts_are_compared_deployed_and_left_alone_the_second_time(dpra, rep
 
 
 @pytest.mark.slow
-def test_a_provider_that_is_there_is_respected(dpra, repository, aws) -> None:
+def test_a_provider_that_is_there_is_respected(dpra, repository, administrators) -> None:
     from moto.iam.models import iam_backends
 
     iam = iam_backends["2" * 12]["aws"]
     there = iam.create_open_id_connect_provider(f"https://{PROVIDER}", ["f" * 40], ["sts.amazonaws.com"], [])
     for _ in range(2):
-        done = dpra("bootstrap", "--deploy", "--yes", "gamma", *ADMIN, cwd=repository, **aws)
+        done = dpra("bootstrap", "--deploy", "--yes", "gamma", *ADMIN, cwd=repository, **administrators)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "GitHubProvider" not in done.stdout
         assert deployed("2" * 12)["dpra-shop-gamma"].parameters == {"CreateProvider": "false"}
@@ -315,10 +279,12 @@ def test_a_provider_that_is_there_is_respected(dpra, repository, aws) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("option", [["--diff"], ["--deploy", "--yes"]])
-def test_credentials_of_another_account_are_refused_before_anything_is_done(dpra, repository, aws, option) -> None:
+def test_credentials_of_another_account_are_refused_before_anything_is_done(
+    dpra, repository, administrators, option
+) -> None:
     """The first environment's are right, and still nothing is deployed there."""
     wrong = ("--profile", "beta=admin-beta", "--profile", "gamma=admin-beta")
-    done = dpra("bootstrap", *option, "beta", "gamma", *wrong, cwd=repository, **aws)
+    done = dpra("bootstrap", *option, "beta", "gamma", *wrong, cwd=repository, **administrators)
     assert done.returncode == 3
     assert done.stderr.splitlines()[-1] == (
         "gamma, eu-west-1: the credentials are of account 111111111111, not 222222222222 (profile admin-beta); "
@@ -327,8 +293,8 @@ def test_credentials_of_another_account_are_refused_before_anything_is_done(dpra
     assert deployed("1" * 12) == {}
 
 
-def test_credentials_that_are_not_there_are_told(dpra, repository, aws) -> None:
-    done = dpra("bootstrap", "--diff", "beta", "--profile", "nobody", cwd=repository, **aws)
+def test_credentials_that_are_not_there_are_told(dpra, repository, administrators) -> None:
+    done = dpra("bootstrap", "--diff", "beta", "--profile", "nobody", cwd=repository, **administrators)
     assert done.returncode == 3
     assert "nobody" in done.stderr
     assert "Traceback" not in done.stderr
@@ -351,25 +317,22 @@ def ask(repository: Path, answer: str, environment: dict[str, str], *arguments: 
 
 
 @pytest.mark.slow
-def test_a_no_leaves_the_account_as_it_was(repository, aws) -> None:
-    said = ask(repository, "n\n", aws, "beta", *ADMIN)
+def test_a_no_leaves_the_account_as_it_was(repository, administrators) -> None:
+    said = ask(repository, "n\n", administrators, "beta", *ADMIN)
     assert "Change dpra-shop-beta in account 111111111111, eu-west-1? [y/N]" in said
     assert "dpra-shop-beta was left as it is, and so are those behind it." in said
     assert deployed("1" * 12) == {}
-    assert "2 changed" in ask(repository, "y\ny\n", aws, "beta", *ADMIN)
+    assert "2 changed" in ask(repository, "y\ny\n", administrators, "beta", *ADMIN)
     assert set(deployed("1" * 12)) == {"dpra-shop-beta", "dpra-shop-store"}
 
 
 @pytest.mark.slow
-def test_a_stack_that_cannot_be_changed_is_told_with_the_way_out(dpra, repository, aws) -> None:
-    from dpra.rehearsal import mends
-
-    mends.forget()  # the profiles' keys, too
+def test_a_stack_that_cannot_be_changed_is_told_with_the_way_out(dpra, repository, administrators) -> None:
     text = (repository / "dpra.yml").read_text().replace("111111111111", "123456789012")  # moto's own account
     (repository / "dpra.yml").write_text(text)
-    assert dpra("bootstrap", "--deploy", "--yes", "beta", cwd=repository, **aws).returncode == 0
+    assert dpra("bootstrap", "--deploy", "--yes", "beta", cwd=repository, **administrators).returncode == 0
     deployed("123456789012")["dpra-shop-beta"].status = "UPDATE_ROLLBACK_FAILED"
-    done = dpra("bootstrap", "--diff", "beta", cwd=repository, **aws)
+    done = dpra("bootstrap", "--diff", "beta", cwd=repository, **administrators)
     assert done.returncode == 3
     assert "beta, eu-west-1: the stack dpra-shop-beta is UPDATE_ROLLBACK_FAILED: repair what its events name" in (
         done.stderr

@@ -153,6 +153,13 @@ class Environment:
     """Where one stage of the pipeline deploys to: an AWS account of its own, as DPRA asks."""
 
     account: str = key(ACCOUNT, "The AWS account of this environment.", example='"111111111111"')
+    permissions_boundary: str = key(
+        POLICY,
+        "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which "
+        "must name it as their PermissionsBoundary.",
+        default="",
+        example="arn:aws:iam::111111111111:policy/boundary",
+    )
     regions: tuple[str, ...] = key(
         ListOf(Choice(REGIONS)),
         "Regions to deploy to. Left out: the first of the component's regions in beta, all of them elsewhere "
@@ -171,13 +178,6 @@ class Environment:
         "The names of the CloudWatch alarms that a bake looks at, in each region. Left out: those of the stack.",
         default=(),
         example="[shop-errors]",
-    )
-    permissions_boundary: str = key(
-        POLICY,
-        "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which "
-        "must name it as their PermissionsBoundary.",
-        default="",
-        example="arn:aws:iam::111111111111:policy/boundary",
     )
     later = ("deploy", "reviewers", "role", "runs-on", "stack", "windows")
 
