@@ -17,8 +17,9 @@ import click
 from dpra import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from dpra.bootstrap import Stack
     from dpra.plan import Plan, PlanError
     from dpra.tree import Change
 
@@ -246,12 +247,12 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
     dpra new                                    asks
     dpra new --no-input -o /tmp name=shop       asks nothing
     """
-    from dpra import bootstrap
+    from dpra import new as making
 
     given = dict(value.partition("=")[::2] for value in values)
     try:
-        made = bootstrap.new(output, given, ask=not no_input)
-    except bootstrap.BootstrapError as error:
+        made = making.new(output, given, ask=not no_input)
+    except making.NewError as error:
         _fail(str(error), WRONG_INPUT)
     click.echo(f"{made} is ready. Next: cd {made} && dpra rehearse --offline")
 
@@ -323,6 +324,136 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
             click.echo(f"{title} {line}", err=dry_run)
     if not dry_run:
         click.echo(f"{' and '.join(files)} written. Next: fill in what is not known, then dpra plan and dpra generate")
+
+
+@main.command()
+@click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]...")
+@click.option("--print", "show", is_flag=True, help="Print the templates.")
+@click.option("--diff", "compare", is_flag=True, help="Show what --deploy would change; change nothing.")
+@click.option("--deploy", is_flag=True, help="Show what would change, ask, and change it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--profile",
+    "profiles",
+    metavar="[ENVIRONMENT=]NAME",
+    multiple=True,
+    help="The AWS CLI's profile with an administrator of the account; {environment} and {account} stand for theirs.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.pass_obj
+def bootstrap(
+    root: Path,
+    environments: tuple[str, ...],
+    show: bool,
+    compare: bool,
+    deploy: bool,
+    yes: bool,
+    profiles: tuple[str, ...],
+    form: str,
+) -> None:
+    """Prepares the AWS accounts: GitHub's OIDC provider, the roles of the pipeline, the stores of releases.
+
+    \b
+    dpra bootstrap                                   what belongs where
+    dpra bootstrap --print prod                      its templates, to be deployed by other means
+    dpra bootstrap --deploy --profile admin-{environment}
+    """
+    if show + compare + deploy > 1:
+        _fail("--print, --diff, --deploy: one at a time", WRONG_INPUT)
+    if form == "json" and (show or compare or deploy):
+        _fail("--format json: goes together with none of --print, --diff, --deploy", WRONG_INPUT)
+    if deploy and not yes and not sys.stdin.isatty():
+        _fail("--deploy: there is nobody to ask here; with --yes it does not ask", WRONG_INPUT)
+    stacks, profile_of = _accounts(root, environments, profiles)
+
+    from dpra import bootstrap as accounts
+
+    if show:
+        click.echo(accounts.printed(stacks), nl=False)
+    elif form == "json":
+        click.echo(json.dumps([accounts.as_json(stack) for stack in stacks], indent=2))
+    elif compare or deploy:
+        try:
+            accounts.expect_accounts(stacks, profile_of)
+            sys.exit(_deploy(stacks, profile_of, yes) if deploy else _differ(stacks, profile_of))
+        except accounts.BootstrapError as error:
+            _fail(str(error), OUTSIDE_WORLD)
+    else:
+        from dpra import tables
+
+        tables.show_stacks(stacks)
+
+
+def _accounts(
+    root: Path, environments: "Sequence[str]", given: "Iterable[str]"
+) -> "tuple[list[Stack], dict[str, str]]":
+    """The stacks of some environments, or of all, and the profile for each. What the repository lacks is told."""
+    plan, data = _plan(root)
+
+    from dpra import bootstrap, tree
+    from dpra import plan as planning
+
+    if unknown := sorted(set(environments) - set(plan.spec.environments)):
+        _fail(f"no environment {', '.join(unknown)}; there is {', '.join(plan.spec.environments)}", WRONG_INPUT)
+    try:
+        profile_of = bootstrap.profiles(given, {name: one.account for name, one in plan.spec.environments.items()})
+        if not plan.spec.repository_id:
+            plan = _identified(plan)
+        own = {path: tree.read(root, path) for path in plan.spec.unmanaged if path.startswith("infrastructure/dpra/")}
+        stacks = bootstrap.stacks(plan, {path: (text or b"").decode() for path, text in own.items()})
+        stacks = [stack for stack in stacks if not environments or stack.environment in environments]
+        for path, template in {stack.path: stack.template for stack in stacks}.items():
+            if path in own and not own[path]:
+                _fail(f"{path}: is unmanaged, and not there", WRONG_INPUT)
+            if tree.read(root, path) != template.encode():
+                click.echo(f"{path}: is not what dpra.yml and GitHub say; run: dpra generate", err=True)
+    except planning.PlanError as error:
+        _fail(_with_positions(error, data), WRONG_INPUT)
+    except (bootstrap.ProfileError, tree.TreeError, UnicodeDecodeError) as error:
+        _fail(str(error), WRONG_INPUT)
+    return stacks, profile_of
+
+
+def _identified(plan: "Plan") -> "Plan":
+    """The plan with the ids of the repository, if GitHub says them; what that means for the trust is told."""
+    from dpra import bootstrap
+    from dpra import plan as planning
+
+    try:
+        found = bootstrap.identity(plan.spec.repository)
+    except bootstrap.BootstrapError as error:
+        click.echo(f"{error}.\n{bootstrap.by_name(plan.spec)}", err=True)
+        return plan
+    plan = planning.make(bootstrap.known_to(plan.spec, found))
+    click.echo(bootstrap.advice(found), err=True)
+    return plan
+
+
+def _differ(stacks: "Sequence[Stack]", profile_of: "Mapping[str, str]") -> int:
+    from dpra import bootstrap
+
+    different = 0
+    for stack in stacks:
+        click.secho(f"{stack.environment}, {stack.account}, {stack.region}: {stack.name}", bold=True)
+        different += bootstrap.differs(stack, profile_of[stack.environment])
+    click.echo(f"{different} of {len(stacks)} stacks are not what dpra.yml says; nothing was changed.")
+    return DOES_NOT_HOLD if different else 0
+
+
+def _deploy(stacks: "Sequence[Stack]", profile_of: "Mapping[str, str]", yes: bool) -> int:
+    from dpra import bootstrap
+
+    changed = 0
+    for stack in stacks:
+        click.secho(f"{stack.environment}, {stack.account}, {stack.region}: {stack.name}", bold=True)
+        confirm = (lambda _: True) if yes else click.confirm
+        done = bootstrap.deploy(stack, profile_of[stack.environment], confirm)
+        if done == "declined":
+            click.echo(f"{stack.name} was left as it is, and so are those behind it.")
+            return DOES_NOT_HOLD
+        changed += done == "deployed"
+    click.echo(f"{len(stacks)} stacks are what dpra.yml says; {changed} changed.")
+    return 0
 
 
 @main.command()

@@ -63,6 +63,12 @@ def files(plan: Plan) -> dict[str, File]:
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
 
 
+def infrastructure(plan: Plan) -> dict[str, str]:
+    """The CloudFormation templates of the accounts, by their path in the repository; the unmanaged ones, too."""
+    templates = [pair for pair in _templates(plan) if pair[0].startswith("infrastructure/")]
+    return {target: _with_header(target, _render(plan, template)) for template, target in templates}
+
+
 def _needed(plan: Plan, path: Path) -> bool:
     """Of the checks' tools and their locks only those that this plan uses."""
     parts = path.relative_to(resources.PACK).parts
@@ -267,6 +273,7 @@ def _render(plan: Plan, template: str) -> str:
         "granted": _granted,
         "limit": lambda stage: plan.catalogue.stage(stage).limit,
         "account": lambda stage: plan.spec.environments[stage].account,
+        "boundary": lambda stage: plan.spec.environments[stage].permissions_boundary,
         "regions": plan.regions,
         "role": lambda stage, environment: planning.role_arn(plan, stage, environment),
         "role_name": lambda environment: planning.role_name(plan, environment),

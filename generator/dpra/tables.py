@@ -12,6 +12,7 @@ from dpra.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from dpra.bootstrap import Stack
     from dpra.rehearsal.result import Result
     from dpra.rehearsal.scenarios import Proof
 
@@ -89,6 +90,18 @@ def show_tools(tools: list[dict[str, Any]]) -> None:
     console = _console()
     console.print(table)
     console.print("* by default")
+
+
+def show_stacks(stacks: "list[Stack]") -> None:
+    """What is to be deployed in the accounts, and how."""
+    table = Table("environment", "account", "region", "stack", "template")
+    for one in stacks:
+        _row(table, "", one.environment, one.account, one.region, one.name, one.path)
+    console = _console()
+    console.print(table)
+    console.print("Once, and again when dpra generate changes them; an administrator of each account, by either:")
+    console.print("  dpra bootstrap --deploy --profile NAME-OF-{environment}", markup=False)
+    console.print("  dpra bootstrap --print ENVIRONMENT      for those who deploy by other means", markup=False)
 
 
 def _counts(findings: dict[str, int]) -> str:

@@ -156,6 +156,12 @@ def create_change_set(
         request["RollbackConfiguration"] = {"RollbackTriggers": watched, "MonitoringTimeInMinutes": 0}
     if target.execution_role:
         request["RoleARN"] = target.execution_role
+    return propose(region, request)
+
+
+def propose(region: str, request: dict[str, Any]) -> tuple[str, list[dict[str, Any]]]:
+    """Ask for a change set and wait for it: its id and its changes. One without changes is deleted."""
+    stack = request["StackName"]
     change_set = aws.call(region, "cloudformation", "create-change-set", **request)["Id"]
     for _ in looks():
         made = aws.call(region, "cloudformation", "describe-change-set", ChangeSetName=change_set)

@@ -187,8 +187,11 @@ OPERATORS = {
 
 def _unknown(statement: Mapping[str, Any]) -> str:
     """What the statement says that is not understood here: it must refuse, in an Allow and in a Deny."""
-    keys = set(statement) - {"Sid", "Effect", "Principal", "Action", "Condition"}
-    return ", ".join(sorted(keys | set(statement.get("Condition") or ()) - set(OPERATORS)))
+    conditions: Mapping[str, Any] = statement.get("Condition") or {}
+    found = set(statement) - {"Sid", "Effect", "Principal", "Action", "Condition"} | set(conditions) - set(OPERATORS)
+    if any("${" in str(value) for block in conditions.values() for value in block.values()):
+        found.add("a policy variable")  # IAM puts the token's own claim in its place
+    return ", ".join(sorted(found))
 
 
 def _guarded(statement: Mapping[str, Any]) -> bool:

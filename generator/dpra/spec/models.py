@@ -113,6 +113,11 @@ NAME = Text("2 to 24 lower-case letters, digits and single hyphens, a letter fir
 OWNER = Text("a code owner: @user, @organisation/team or an e-mail address", r"@[\w.-]+(?:/[\w.-]+)?|[^\s@#]+@[\w.-]+")
 PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)).+")
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+POLICY = Text(
+    "the ARN of an IAM policy: arn:aws:iam::ACCOUNT:policy/NAME",
+    r"arn:aws:iam::(?:aws|[0-9]{12}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}",
+    longest=600,
+)
 PORT = Text("a port, or HOST:CONTAINER", r"[0-9]{1,5}(?::[0-9]{1,5})?")
 USES = Text(
     "an action at a full commit SHA (owner/name@<40 hex digits>) or a path that begins with ./",
@@ -150,6 +155,13 @@ class Environment:
     """Where one stage of the pipeline deploys to: an AWS account of its own, as DPRA asks."""
 
     account: str = key(ACCOUNT, "The AWS account of this environment.", example='"111111111111"')
+    permissions_boundary: str = key(
+        POLICY,
+        "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which "
+        "must name it as their PermissionsBoundary.",
+        default="",
+        example="arn:aws:iam::111111111111:policy/boundary",
+    )
     regions: tuple[str, ...] = key(
         ListOf(Choice(REGIONS)),
         "Regions to deploy to. Left out: the first of the component's regions in beta, all of them elsewhere "
