@@ -137,6 +137,11 @@ class Plan:
         return self.spec.deploy.stack or self.spec.name
 
     @property
+    def deployers(self) -> tuple[str, ...]:
+        """The files of the pack that deploy."""
+        return (self.spec.deploy.with_,)
+
+    @property
     def storing(self) -> str:
         """The stage in whose account the release is stored and signed; empty where the pipeline type has none."""
         return next((stage.id for stage in self.catalogue.stages if "store" in stage.roles.values()), "")
@@ -369,7 +374,11 @@ def _exceptions(plan: Plan) -> dict[str, str]:
 
 def _languages(spec: Spec, action: Known) -> tuple[str, ...]:
     """What the check looks at."""
-    of = {"language": (spec.language,), "infrastructure": (spec.deploy.by,), "both": (spec.language, spec.deploy.by)}
+    of = {
+        "language": (spec.language,),
+        "infrastructure": (spec.deploy.with_,),
+        "both": (spec.language, spec.deploy.with_),
+    }
     return of[action.of]
 
 

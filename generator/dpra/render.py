@@ -63,8 +63,10 @@ def files(plan: Plan) -> dict[str, File]:
 
 
 def _needed(plan: Plan, path: Path) -> bool:
-    """Of the checks' tools and their locks only those that this plan uses."""
+    """Of the checks' tools, their locks and the deploy tools only those that this plan uses."""
     parts = path.relative_to(resources.PACK).parts
+    if parts[:2] == ("_lib", "deployers"):
+        return path.stem in plan.deployers
     if parts[:2] not in (("check", "tools"), ("check", "locks")):
         return True
     return parts[2].partition(".")[0] in {tool for tools in plan.tools.values() for tool in tools}

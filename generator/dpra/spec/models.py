@@ -312,7 +312,7 @@ class Schedule:
 class Deploy:
     """How the component is deployed."""
 
-    by: str = key(
+    with_: str = key(
         Choice(("cloudformation",), later=("cdk", "ecs", "lambda", "s3", "sam", "script", "terraform")),
         "The deploy tool.",
         default="cloudformation",
