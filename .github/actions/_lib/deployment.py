@@ -7,7 +7,11 @@ running(target)         the digest of the release that runs there; empty where n
 
 import importlib
 import json
+import os
+import stat
+import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +115,7 @@ def target(region: str, bucket: str) -> Target:
         account=runner.required("ACCOUNT"),
         region=region,
         bucket=bucket,
-        stack=runner.required("STACK") if chosen() in STACKS else "",
+        stack=runner.required("STACK").replace("{region}", region) if chosen() in STACKS else "",
         settings=settings,
         execution_role=runner.given("EXECUTION_ROLE"),
     )
@@ -131,6 +135,51 @@ def stored(target: Target, change: Change) -> str:
             ExpectedBucketOwner=target.account,  # nobody else's bucket of that name
         )
     return key
+
+
+def unpacked(change: Change) -> Path:
+    """The folder with the package's files, all of them plain ones: the package action saw to it."""
+    folder = Path(tempfile.mkdtemp(dir=runner.temp()))
+    with zipfile.ZipFile(change.release / "package.zip") as package:
+        for entry in package.infolist():
+            path = Path(package.extract(entry, folder))  # keeps to the folder, whatever the entry is called
+            if not entry.is_dir():
+                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
+    return folder
+
+
+def acting(target: Target) -> dict[str, str]:
+    """The environment of a program that acts with the execution role, for an hour at most; without one, as we do."""
+    if not target.execution_role:
+        return {}
+    asked = {"RoleArn": target.execution_role, "RoleSessionName": f"dpra-{os.environ['GITHUB_RUN_ID']}"}
+    given = aws.call(target.region, "sts", "assume-role", **asked)["Credentials"]
+    runner.mask(given["SecretAccessKey"], given["SessionToken"])
+    return {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+
+
+def alarm_names(change: Change) -> list[str]:
+    """The names of the alarms whose ARNs are triggers."""
+    return [arn.partition(":alarm:")[2] for arn in change.triggers]
+
+
+def began() -> str:
+    """Now, as the release record and the tests of metrics read it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def show(what: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """What a deployment is about to change, in the log and the step summary."""
+    for row in rows:
+        runner.say("  ".join(row))
+    if rows:
+        runner.summary(f"changes of {runner.code(what)}", head, [[runner.code(cell) for cell in row] for row in rows])
+    else:
+        runner.say(f"{what}: no changes")
 
 
 def looks() -> Iterator[None]:

@@ -1,7 +1,6 @@
 """CloudFormation: a change set is made, shown, executed and waited for."""
 
 import os
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -35,7 +34,7 @@ def deploy(target: Target, change: Change, capabilities: Sequence[str] = PLAIN) 
     offered = package_parameters(target, change)
     body = {"TemplateBody": (change.release / "template.yml").read_text(encoding="utf-8")}
     planned = plan(target, change, target.stack, kind, body, offered, capabilities=capabilities)
-    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    started = deployment.began()
     change.before()
     return Done(planned.change_set, started, outputs(execute(target.region, target.stack, planned)))
 
@@ -166,22 +165,9 @@ def created(region: str, stack: str, request: Mapping[str, Any]) -> Planned:
 
 
 def show(stack: str, changes: Sequence[Mapping[str, Any]]) -> None:
-    rows = [
-        (
-            change["Action"],
-            change["LogicalResourceId"],
-            change["ResourceType"],
-            change.get("Replacement", "-"),
-        )
-        for change in (item["ResourceChange"] for item in changes)
-    ]
-    for row in rows:
-        runner.say("  ".join(row))
-    if rows:
-        head = ("change", "resource", "type", "replacement")
-        runner.summary(f"changes of {runner.code(stack)}", head, [[runner.code(cell) for cell in row] for row in rows])
-    else:
-        runner.say(f"{stack}: no changes")
+    found = [item["ResourceChange"] for item in changes]
+    rows = [(c["Action"], c["LogicalResourceId"], c["ResourceType"], c.get("Replacement", "-")) for c in found]
+    deployment.show(stack, ("change", "resource", "type", "replacement"), rows)
 
 
 def execute(region: str, stack: str, planned: Planned) -> dict[str, Any]:
