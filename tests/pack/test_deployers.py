@@ -1,155 +1,16 @@
 """Each deploy tool brings a first release, a second one, and the first one again; what stops it says the way out.
 
-Against moto where moto has the service, with the real CLI and the real Terraform; else (ECS) the exact requests, held
-against botocore's model of the service."""
+Against moto, with the real CLI and the real Terraform; ECS has a file of its own."""
 
 import io
 import json
-import sys
 import zipfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
-ACCOUNT, REGION = "123456789012", "eu-west-1"
-ONE, TWO = "1" * 40, "2" * 40  # commits
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """moto, mended, and the AWS CLI in a process of its own: what a program needs in its environment to use them."""
-    from dpra.rehearsal import aws_cli, mends
-    from moto.server import ThreadedMotoServer
-
-    mends.mend()
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    folder = tmp_path_factory.mktemp("aws")
-    with aws_cli.started(folder):
-        yield {
-            "PATH": f"{folder}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_MAX_ATTEMPTS": "1",
-        }
-    running.stop()
-
-
-class Bench:
-    """A deploy tool, called as the actions call it."""
-
-    def __init__(self, job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.job, self.monkeypatch = job, monkeypatch
-        self.happened: list[str] = []
-        for name, value in {**job.env, "GITHUB_STEP_SUMMARY": str(job.root / "summary.md")}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr("time.sleep", lambda seconds: self.happened.append(f"slept {seconds}"))
-        self.given(component="shop", environment="gamma", account=ACCOUNT)
-
-    def given(self, **inputs: str) -> None:
-        for name, value in inputs.items():
-            self.monkeypatch.setenv(f"INPUT_{name.upper()}", value)
-
-    def use(self, tool: str, stack: str = "", **settings: Any) -> None:
-        self.given(tool=tool, stack=stack, settings=json.dumps(settings))
-
-    @property
-    def target(self) -> Any:
-        import deployment
-
-        return deployment.target(REGION, "packages")
-
-    @property
-    def tool(self) -> Any:
-        import deployment
-
-        return deployment.tool()
-
-    def release(self, commit: str, files: dict[str, str], template: str = "", image: str = "") -> str:
-        """A release of these files; its digest."""
-        import release
-
-        folder = self.job.workspace / "making"
-        folder.mkdir()
-        with zipfile.ZipFile(folder / "package.zip", "w") as package:
-            for name, content in files.items():
-                entry = zipfile.ZipInfo(name)
-                entry.external_attr = 0o755 << 16
-                package.writestr(entry, content)
-        if template:
-            (folder / "template.yml").write_text(template)
-        self.monkeypatch.setenv("GITHUB_SHA", commit)
-        digest = str(release.describe(folder, "shop"))
-        if image:
-            (folder / "image.json").write_text(json.dumps({"uri": image}))
-        folder.rename(self.job.workspace / digest)
-        return digest
-
-    def deploy(self, digest: str, commit: str = ONE, before: Callable[[], None] | None = None, **change: Any) -> Any:
-        import deployment
-
-        def happened() -> None:
-            self.happened.append("before")
-            if before:
-                before()
-
-        about = {"digest": digest, "commit": commit, "stored": False} | change
-        return self.tool.deploy(
-            self.target, deployment.Change(release=self.job.workspace / digest, before=happened, **about)
-        )
-
-    def back(self, digest: str, commit: str = ONE) -> None:
-        """As a rollback does it."""
-        self.tool.settled(self.target)
-        self.deploy(digest, commit, stored=True)
-
-    @property
-    def running(self) -> str:
-        return str(self.tool.running(self.target))
-
-    def says(self, capsys: pytest.CaptureFixture[str]) -> str:
-        return capsys.readouterr().out
-
-
-@pytest.fixture
-def bench(job: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    return Bench(job, monkeypatch)
-
-
-@pytest.fixture
-def cloud(bench: Bench, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
-    """Clients of an AWS with nothing but a bucket for packages; requests of the tool that change something are kept."""
-    from dpra.rehearsal import mends
-
-    mends.forget()
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
-    s3 = client("s3")
-    s3.create_bucket(Bucket="packages", CreateBucketConfiguration={"LocationConstraint": REGION})
-    return client
-
-
-def client(service: str) -> Any:
-    return boto3.client(service, region_name=REGION)
-
-
-def stop() -> None:
-    import runner
-
-    raise runner.Failed("the record cannot be written")
-
-
-def failed(says: str) -> Any:
-    import runner
-
-    return pytest.raises(runner.Failed, match=says)
-
+from .conftest import ACCOUNT, ONE, REGION, TWO, Bench, failed, stop
 
 # ---- S3
 
@@ -260,7 +121,7 @@ def test_s3_tells_cloudfront_and_waits(bench: Bench, site: Any, cloud: Any) -> N
     [listed] = cloud("cloudfront").list_invalidations(DistributionId=made["Id"])["InvalidationList"]["Items"]
     assert done.change == listed["Id"]
     bench.use("s3", **SITE, distribution="other.example")
-    with pytest.raises(runner.Failed, match="there is no CloudFront distribution with the domain name other.example"):
+    with pytest.raises(runner.Failed, match=r"there is no CloudFront distribution with the domain name other\.example"):
         bench.deploy(bench.release(TWO, PAGES))
 
 
@@ -458,3 +319,235 @@ def test_terraform_a_lock_that_is_held_is_told_with_the_way_out(bench: Bench, te
     with failed(says):
         bench.tool.settled(bench.target)
     assert "before" not in bench.happened
+
+
+# ---- CloudFormation and SAM
+
+
+PARAMETER = """
+Parameters: {ArtifactKey: {Type: String}, Environment: {Type: String}}
+Resources:
+  Release: {Type: AWS::SSM::Parameter, Properties: {Name: /shop, Type: String, Value: !Ref ArtifactKey}}
+Outputs: {Url: {Value: !Sub "https://${Environment}.example/NUMBER"}}
+"""
+
+
+def value(cloud: Any, name: str = "/shop") -> str:
+    return str(cloud("ssm").get_parameter(Name=name)["Parameter"]["Value"])
+
+
+def test_cloudformation_there_and_back(bench: Bench, cloud: Any) -> None:
+    one, two = (bench.release(commit, {"a": commit}, PARAMETER.replace("NUMBER", commit[0])) for commit in (ONE, TWO))
+    bench.use("cloudformation", stack="shop")
+    assert bench.running == ""
+    assert bench.deploy(one).outputs == {"Url": "https://gamma.example/1"}
+    assert bench.deploy(two, TWO).outputs == {"Url": "https://gamma.example/2"}
+    assert (value(cloud), bench.running) == (f"shop/{two}/package.zip", two)
+    bench.back(one)
+    assert (value(cloud), bench.running) == (f"shop/{one}/package.zip", one)
+
+
+SERVERLESS = """
+Transform: AWS::Serverless-2016-10-31
+Parameters: {ArtifactBucket: {Type: String}, ArtifactKey: {Type: String}}
+Resources:
+  Function:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: shop
+      Runtime: python3.13
+      Handler: app.handler
+      CodeUri: {Bucket: !Ref ArtifactBucket, Key: !Ref ArtifactKey}
+      FunctionUrlConfig: {AuthType: NONE}
+Outputs: {Url: {Value: !GetAtt FunctionUrl.FunctionUrl}}
+"""
+
+
+def test_sam_there_and_back(bench: Bench, cloud: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """The transform is AWS's own, which `dpra rehearse` applies, too."""
+    one, two = (bench.release(commit, {"app.py": commit}, SERVERLESS) for commit in (ONE, TWO))
+    bench.use("sam", stack="shop")
+
+    def code() -> str:
+        from moto.awslambda.models import lambda_backends
+
+        function = lambda_backends[ACCOUNT][REGION].get_function("shop")
+        return zipfile.ZipFile(io.BytesIO(function.code_bytes)).read("app.py").decode()
+
+    assert bench.deploy(one).outputs["Url"].endswith("/shop/")
+    assert "Add FunctionRole AWS::IAM::Role -" in bench.says(capsys)  # what the transform made is shown, too
+    assert (code(), bench.running) == (ONE, one)
+    bench.deploy(two, TWO)
+    assert (code(), bench.running) == (TWO, two)
+    bench.back(one)
+    assert (code(), bench.running) == (ONE, one)
+
+
+def test_sam_changes_nothing_before_it_may_or_where_the_template_is_wrong(bench: Bench, cloud: Any) -> None:
+    bench.use("sam", stack="shop")
+    with failed("the record cannot be written"):
+        bench.deploy(bench.release(ONE, {"app.py": ""}, SERVERLESS), before=stop)
+    assert cloud("lambda").list_functions()["Functions"] == []
+    with failed("Invalid Serverless Application"):
+        bench.deploy(bench.release(TWO, {"app.py": ""}, SERVERLESS.replace("Handler:", "Handlers:")))
+
+
+def test_sam_is_refused_as_plain_cloudformation(bench: Bench, cloud: Any) -> None:
+    bench.use("cloudformation", stack="shop")
+    with failed("CAPABILITY_AUTO_EXPAND"):
+        bench.deploy(bench.release(ONE, {"app.py": ""}, SERVERLESS))
+
+
+# ---- CDK
+
+
+ASSETS = "cdk-hnb659fds-assets-${AWS::AccountId}-${AWS::Region}"
+
+
+def parameters(name: str, text: Any, **outputs: Any) -> dict[str, Any]:
+    """A template that makes one SSM parameter."""
+    version = {"Type": "AWS::SSM::Parameter::Value<String>", "Default": "/cdk-bootstrap/hnb659fds/version"}
+    made = {"Type": "AWS::SSM::Parameter", "Properties": {"Name": name, "Type": "String", "Value": text}}
+    return {"Parameters": {"BootstrapVersion": version}, "Resources": {"P": made}, "Outputs": outputs}
+
+
+def asset(path: str, packaging: str, key: str) -> dict[str, Any]:
+    place = {"bucketName": ASSETS, "region": "${AWS::Region}", "assumeRoleArn": "arn:${AWS::Partition}:iam::…"}
+    return {"source": {"path": path, "packaging": packaging}, "destinations": {"d": {**place, "objectKey": key}}}
+
+
+def assembly(number: str, folder: str = "cdk.out", **changes: Any) -> dict[str, str]:
+    """What `cdk synth` leaves for two stacks, the second of which needs the first one; with a file and a folder."""
+    code, template = asset("asset.f", "zip", f"f{number}.zip"), asset("Shop.template.json", "file", f"t{number}.json")
+    manifest = {"files": {"f": code, "t": template}, "dockerImages": {}} | changes.pop("manifest", {})
+    base = parameters("/base", number, Name={"Value": {"Ref": "P"}, "Export": {"Name": "base"}})
+    shop = parameters(
+        "/shop", {"Fn::Sub": f"s3://{ASSETS}/f{number}.zip"}, Url={"Value": f"https://shop.example/{number}"}
+    )
+    stack = {"type": "aws:cloudformation:stack", "environment": "aws://unknown-account/unknown-region"}
+    artifacts = {
+        "Shop.assets": {"type": "aws:cdk:asset-manifest", "properties": {"file": "Shop.assets.json"}},
+        "Shop": {**stack, "dependencies": ["Base", "Shop.assets"], "properties": {
+            "templateFile": "Shop.template.json", "stackName": "Shop-gamma", "tags": {"team": "web"}}},
+        "Base": {**stack, "properties": {"templateFile": "Base.template.json", "stackName": "Base-gamma"}},
+        "Tree": {"type": "cdk:tree", "properties": {"file": "tree.json"}},
+    }  # fmt: skip
+    for name, change in changes.items():
+        artifacts[name] = {**artifacts[name], **change}
+    files = {"manifest.json": {"version": "48.0.0", "artifacts": artifacts}, "Shop.assets.json": manifest}
+    files |= {"Shop.template.json": shop, "Base.template.json": base}
+    return {f"{folder}/{name}": json.dumps(text) for name, text in files.items()} | {f"{folder}/asset.f/app.py": number}
+
+
+@pytest.fixture
+def bootstrapped(bench: Bench, cloud: Any) -> Any:
+    bucket = f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+    cloud("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    cloud("ssm").put_parameter(Name="/cdk-bootstrap/hnb659fds/version", Type="String", Value="29")
+    bench.use("cdk", stack="Shop-gamma Base-gamma", stacks=["Shop-{environment}", "Base-{environment}"])
+    return lambda key: cloud("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+
+
+def test_cdk_there_and_back(bench: Bench, cloud: Any, bootstrapped: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = bench.release(ONE, assembly("1")), bench.release(TWO, assembly("2"))
+    assert bench.running == ""
+    done = bench.deploy(one)
+    assert done.outputs == {"Name": "/base", "Url": "https://shop.example/1"}
+    assert bench.says(capsys).index("stacks: Base-gamma, Shop-gamma") >= 0  # in the assembly's order
+    where = f"s3://cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+    assert (value(cloud), value(cloud, "/base"), bench.running) == (f"{where}/f1.zip", "1", one)
+    assert zipfile.ZipFile(io.BytesIO(bootstrapped("f1.zip"))).read("app.py") == b"1"
+    bench.deploy(two, TWO)
+    assert (value(cloud), value(cloud, "/base"), bench.running) == (f"{where}/f2.zip", "2", two)
+    bench.back(one)
+    assert (value(cloud), value(cloud, "/base"), bench.running) == (f"{where}/f1.zip", "1", one)
+    [stack] = cloud("cloudformation").describe_stacks(StackName="Shop-gamma")["Stacks"]
+    assert {"Key": "team", "Value": "web"} in stack["Tags"]
+
+
+def test_cdk_a_large_template_comes_from_the_bucket(bench: Bench, cloud: Any, bootstrapped: Any) -> None:
+    files = assembly("1")
+    shop = json.loads(files["cdk.out/Shop.template.json"])
+    shop["Metadata"] = {"long": "x" * 60_000}
+    files["cdk.out/Shop.template.json"] = json.dumps(shop)
+    bench.deploy(bench.release(ONE, files))
+    assert value(cloud).endswith("/f1.zip")
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ({"app.py": ""}, "there is no cloud assembly in cdk.out of the package: pack what cdk synth made"),
+        (assembly("1", Base={"properties": {"templateFile": "Base.template.json", "stackName": "Other"}}),
+         "there is no stack Base-gamma in the assembly; there is Other, Shop-gamma"),
+        (assembly("1", Base={"environment": "aws://111111111111/eu-west-1"}), "is for 111111111111 eu-west-1, not"),
+        (assembly("1", manifest={"dockerImages": {"d": {}}}), "has a container image to build"),
+        (assembly("1", manifest={"files": {"e": {"source": {"executable": ["sh"]}}}}), "a program makes"),
+        (assembly("1", manifest={"files": {"e": {"source": {"path": "../../x"}}}}), "is not in the assembly"),
+    ],
+    ids=["none", "stack", "account", "image", "program", "outside"],
+)  # fmt: skip
+def test_cdk_what_cannot_be_deployed_changes_nothing(
+    bench: Bench, cloud: Any, bootstrapped: Any, files: dict[str, str], says: str
+) -> None:
+    with failed(says):
+        bench.deploy(bench.release(ONE, files))
+    assert cloud("cloudformation").list_stacks()["StackSummaries"] == []
+    assert "before" not in bench.happened
+
+
+def test_cdk_a_stack_that_is_needed_must_be_named(bench: Bench, cloud: Any, bootstrapped: Any) -> None:
+    bench.use("cdk", stack="Shop-gamma")
+    with failed("Shop-gamma needs the stack Base-gamma: name it in deploy.cdk.stacks, too"):
+        bench.deploy(bench.release(ONE, assembly("1")))
+
+
+# ---- Scripts
+
+
+SCRIPT = {
+    "preview": 'echo "would write $(cat text)"; [[ ! -e broken ]]',
+    "command": """./deploy "$DPRA_DIGEST"
+echo "{\\"Url\\": \\"https://$DPRA_ENVIRONMENT.example\\"}" > "$DPRA_OUTPUTS\"""",
+    "running": 'cat "$PLACE" 2> /dev/null || true',
+}
+
+
+@pytest.fixture
+def place(bench: Bench, job: Any, monkeypatch: pytest.MonkeyPatch) -> Path:
+    bench.use("script", **SCRIPT)
+    monkeypatch.setenv("PLACE", str(job.root / "place"))
+    return Path(job.root / "place")
+
+
+OWN = {"deploy": '#!/bin/sh\nprintf %s "$1" > "$PLACE"\n', "text": "something"}
+
+
+def test_a_script_there_and_back(bench: Bench, place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    one, two = bench.release(ONE, OWN), bench.release(TWO, OWN | {"text": "else"})
+    assert bench.running == ""
+    assert bench.deploy(one).outputs == {"Url": "https://gamma.example"}
+    assert "would write something" in capfd.readouterr().out
+    bench.deploy(two, TWO)
+    assert (place.read_text(), bench.running) == (two, two)
+    bench.back(one)
+    assert bench.running == one
+
+
+def test_a_script_that_fails_is_told_and_a_failing_preview_stops_it(bench: Bench, place: Path) -> None:
+    with failed("the record cannot be written"):
+        bench.deploy(bench.release(ONE, OWN), before=stop)
+    with failed("deploy.script.preview failed with exit code 1"):
+        bench.deploy(bench.release(ONE, OWN | {"broken": ""}))
+    assert bench.happened.count("before") == 1
+    assert not place.exists()
+    with failed("deploy.script.command failed with exit code 3"):
+        bench.deploy(bench.release(TWO, OWN | {"deploy": "#!/bin/sh\nexit 3\n"}))
+
+
+def test_a_script_acts_with_the_execution_role(bench: Bench, cloud: Any, place: Path) -> None:
+    cloud("iam").create_role(RoleName="execution", AssumeRolePolicyDocument="{}")
+    bench.given(execution_role=f"arn:aws:iam::{ACCOUNT}:role/execution")
+    own = {"deploy": '#!/bin/sh\nprintf %s "$AWS_SESSION_TOKEN" > "$PLACE"\n', "text": ""}
+    bench.deploy(bench.release(ONE, own))
+    assert len(place.read_text()) > 20

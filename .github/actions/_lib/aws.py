@@ -19,13 +19,13 @@ class Refused(runner.Failed):
         super().__init__(f"aws {call}: {stderr.strip() or 'failed without a word'}", "error")
 
 
-def call(region: str, service: str, operation: str, *options: str, **parameters: Any) -> dict[str, Any]:
+def call(region: str, service: str, operation: str, /, *options: str, **parameters: Any) -> dict[str, Any]:
     """`aws SERVICE OPERATION`. JSON keeps values as they are: the CLI would fetch a parameter that is `file://...`."""
     return call_as({}, region, service, operation, *options, **parameters)
 
 
 def call_as(
-    env: Mapping[str, str], region: str, service: str, operation: str, *options: str, **parameters: Any
+    env: Mapping[str, str], region: str, service: str, operation: str, /, *options: str, **parameters: Any
 ) -> dict[str, Any]:
     """The same with more environment, such as the credentials of another role."""
     words = ["aws", service, operation, *options, "--region", region, "--output", "json"]
