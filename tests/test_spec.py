@@ -141,9 +141,9 @@ CASES = {
         GOOD + "repository-id: 4\n",
         ["dpra.yml:1:1: repository-id: goes together with owner-id: give both or none"],
     ),
-    "an action of DPRA that is not built yet": (
-        GOOD + "actions: {database-deploy: {command: make}}\n",
-        ["dpra.yml:9:11: actions.database-deploy.command: this action is not supported yet"],
+    "an action of DPRA that another one does": (
+        GOOD + "actions: {launch-environment: {command: make}}\n",
+        ["dpra.yml:9:11: actions.launch-environment.command: this action is not supported yet"],
     ),
     "a command for a check": (
         GOOD + "actions: {sast: {command: 'true'}}\n",
@@ -165,7 +165,7 @@ def test_a_key_of_a_later_version_is_refused_and_not_ignored(key: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["pipeline: compute-image", "deploy: {by: cdk}", "environments: {beta: {windows: x}}"],
+    ["pipeline: compute-image", "deploy: {parameters: x}", "environments: {beta: {windows: x}}"],
 )
 def test_a_value_of_a_later_version_is_refused_and_not_ignored(line: str) -> None:
     assert any("not supported yet" in problem for problem in problems(f"{line}\n"))

@@ -205,7 +205,7 @@ def profiles(given: Iterable[str], accounts: Mapping[str, str]) -> dict[str, str
 @contextmanager
 def _in(stack: Stack, profile: str) -> Iterator[ModuleType]:
     """The pack's own deployment, with a profile in place of the credentials that are in the environment."""
-    lib = resources.lib("cloudformation")
+    lib = resources.lib("deployers/cloudformation")
     before = {name: os.environ.pop(name) for name in CREDENTIALS if profile and name in os.environ}
     if profile:
         os.environ["AWS_PROFILE"] = profile
@@ -242,11 +242,11 @@ def differs(stack: Stack, profile: str) -> bool:
         BootstrapError: AWS refused.
     """
     with _in(stack, profile) as lib:
-        change_set, changes, new = _propose(lib, stack)
-        lib.show(stack.name, changes)
-        if changes:
-            _take_back(lib, stack, change_set, new)
-        return bool(changes)
+        planned, new = _propose(lib, stack)
+        lib.show(stack.name, planned.changes)
+        if planned.changes:
+            _take_back(lib, stack, planned, new)
+        return bool(planned.changes)
 
 
 def deploy(stack: Stack, profile: str, confirm: Callable[[str], bool]) -> str:
@@ -258,24 +258,24 @@ def deploy(stack: Stack, profile: str, confirm: Callable[[str], bool]) -> str:
         BootstrapError: AWS refused, or the deployment failed.
     """
     with _in(stack, profile) as lib:
-        change_set, changes, new = _propose(lib, stack)
-        lib.show(stack.name, changes)
-        if not changes:
+        planned, new = _propose(lib, stack)
+        lib.show(stack.name, planned.changes)
+        if not planned.changes:
             return "unchanged"
         agreed = False
         try:
             agreed = confirm(f"Change {stack.name} in account {stack.account}, {stack.region}?")
         finally:
             if not agreed:
-                _take_back(lib, stack, change_set, new)
+                _take_back(lib, stack, planned, new)
         if not agreed:
             return "declined"
-        lib.execute(stack.region, stack.name, change_set)
+        lib.execute(stack.region, stack.name, planned)
         return "deployed"
 
 
-def _propose(lib: ModuleType, stack: Stack) -> tuple[str, list[dict[str, Any]], bool]:
-    """A change set's id, its changes, and whether its stack did not exist before."""
+def _propose(lib: ModuleType, stack: Stack) -> tuple[Any, bool]:
+    """A change set with its changes, and whether its stack did not exist before."""
     there = lib.describe(stack.region, stack.name)
     request = {
         "StackName": stack.name,
@@ -289,12 +289,12 @@ def _propose(lib: ModuleType, stack: Stack) -> tuple[str, list[dict[str, Any]], 
         "Tags": [{"Key": name, "Value": value} for name, value in stack.tags.items()],
     }
     try:
-        change_set, changes = lib.propose(stack.region, request)
+        planned = lib.created(stack.region, stack.name, request)
     except lib.runner.Failed:
         if not there:
             _forget(lib, stack)
         raise
-    return change_set, changes, not there
+    return planned, not there
 
 
 def _parameters(lib: ModuleType, stack: Stack, there: Mapping[str, Any]) -> dict[str, str]:
@@ -314,8 +314,8 @@ def _has_provider(lib: ModuleType, region: str) -> bool:
     return any(one["Arn"].endswith(f":oidc-provider/{PROVIDER}") for one in listed)
 
 
-def _take_back(lib: ModuleType, stack: Stack, change_set: str, new: bool) -> None:
-    lib.aws.call(stack.region, "cloudformation", "delete-change-set", ChangeSetName=change_set)
+def _take_back(lib: ModuleType, stack: Stack, planned: Any, new: bool) -> None:
+    lib.aws.call(stack.region, "cloudformation", "delete-change-set", ChangeSetName=planned.change_set)
     if new:
         _forget(lib, stack)
 

@@ -2,17 +2,25 @@
 
 import datetime
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from dpra import catalogue, resources
 from dpra.catalogue import Catalogue, Stage
-from dpra.spec.models import READ_ONLY, Action, Job, Spec, Step, Waiver
+from dpra.spec.models import READ_ONLY, Action, Deploy, Job, Spec, Step, Waiver, name_of
 
 catalogue_tools = catalogue.tools  # in Plan, `catalogue` is the pipeline type's
 Known = catalogue.Action  # what the catalogue knows of a DPRA action; spec.models.Action is what the spec says of it
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out")
 UNTOUCHED = ("security",)  # jobs that run no code of the repository
+STACKS = ("cloudformation", "sam", "cdk")  # deploy tools that make stacks; so the pack's deployment.py
+SOFTWARE_ONLY = ("ecs", "lambda", "s3")  # those that deploy into infrastructure that is there
+DEPLOY_TOOLS = next(field for field in fields(Deploy) if field.name == "with_").metadata["kind"].of
+TEMPLATES = {  # what describes a deployment, of the tools that take one
+    "cloudformation": "infrastructure/template.yml",
+    "sam": "infrastructure/template.yml",
+    "ecs": "infrastructure/task-definition.json",
+}
 MOST_REGIONS = 20  # of an environment; keeps the job graph far from GitHub's silent limits (256 matrix jobs a run)
 
 
@@ -133,8 +141,46 @@ class Plan:
         return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
 
     @property
+    def deploys_with(self) -> str:
+        """The deploy tool."""
+        return self.spec.deploy.with_
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The deploy tool's own settings."""
+        return {name: value for name, value in said_of(_own(self.spec)).items() if name != "roles"}  # those are IAM's
+
+    @property
+    def template(self) -> str:
+        """What describes the deployment; empty where the tool takes none."""
+        return self.spec.deploy.template or TEMPLATES.get(self.deploys_with, "")
+
+    @property
     def stack(self) -> str:
         return self.spec.deploy.stack or self.spec.name
+
+    def stacks(self, environment: str) -> tuple[str, ...]:
+        """The names of the stacks that are deployed to an environment, {region} left as it is."""
+        if self.deploys_with == "cdk" and self.spec.deploy.cdk:
+            return tuple(self.filled(name, environment) for name in self.spec.deploy.cdk.stacks)
+        return (self.stack,) if self.deploys_with in STACKS else ()
+
+    def filled(self, text: str, environment: str) -> str:
+        """A text of the spec that differs by environment, {region} left as it is."""
+        account = self.spec.environments[environment].account
+        return text.replace("{environment}", environment).replace("{account}", account)
+
+    @property
+    def executes(self) -> str:
+        """Who acts with the execution role: CloudFormation, the deploying role itself, or nobody, as there is none."""
+        if self.deploys_with in STACKS:
+            return "cloudformation"
+        return "" if self.deploys_with in SOFTWARE_ONLY else "role"
+
+    @property
+    def deployers(self) -> tuple[str, ...]:
+        """The files of the pack that deploy: the tool's own, and what it stands on."""
+        return (self.deploys_with, "cloudformation") if self.deploys_with in STACKS else (self.deploys_with,)
 
     @property
     def storing(self) -> str:
@@ -224,8 +270,10 @@ class Plan:
 
     def file(self, action: str) -> str:
         """What a check's tool looks at: the spec's, or else the template that is deployed."""
+        deploy = self.spec.deploy
+        code = {"terraform": deploy.terraform.folder if deploy.terraform else ""}.get(self.deploys_with, self.template)
         own = self.action(action).file
-        return own or (self.spec.deploy.template if self.check(action).of in ("infrastructure", "both") else "")
+        return own or (code if self.check(action).of != "language" and _infrastructure(self.spec, action) else "")
 
     def waivers(self, check: str) -> tuple[Waiver, ...]:
         """What may pass a check for some time."""
@@ -290,7 +338,7 @@ def make(spec: Spec) -> Plan:
     commands |= {name: action.command for name, action in spec.actions.items() if action.command}
     tools = {action.id: _tools(spec, action, problems) for action in types.actions if action.of}
     plan = Plan(spec, types, (), tools, commands, name, manager)
-    problems |= _outlets(plan) | _exceptions(plan)
+    problems |= _outlets(plan) | _exceptions(plan) | _deployment(spec)
     if plan.attests and "self-hosted" in plan.runs_on("artifacts"):
         problems["jobs.artifacts.runs-on"] = "GitHub's attestations are believed of GitHub's own runners only"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
@@ -302,11 +350,14 @@ def make(spec: Spec) -> Plan:
     for environment in types.environments:
         if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
             problems[f"environments.{environment}.account"] = f"{first} has this account; DPRA asks for one each"
-        said = spec.environments[environment]
-        if not types.stage(environment).by_wave:
-            for key in ("waves", "alarms"):
-                if getattr(said, key):
-                    problems[f"environments.{environment}.{key}"] = "only production has it"
+        said, stage = spec.environments[environment], types.stage(environment)
+        watched = stage.by_wave or any(action.id == "monitoring-and-logging" for action in stage.actions)
+        if said.waves and not stage.by_wave:
+            problems[f"environments.{environment}.waves"] = "only production has it"
+        if said.alarms and not watched:
+            problems[f"environments.{environment}.alarms"] = "no alarm is looked at here"
+        if watched and not said.alarms and spec.deploy.with_ not in STACKS:
+            problems[f"environments.{environment}.alarms"] = f"is missing: {spec.deploy.with_} has no stack with alarms"
         if said.permissions_boundary and said.permissions_boundary.split(":")[4] not in ("aws", said.account):
             problems[f"environments.{environment}.permissions-boundary"] = "a policy of another account"
         flat = [region for wave in said.waves for region in wave]
@@ -319,6 +370,46 @@ def make(spec: Spec) -> Plan:
     if problems:
         raise PlanError(problems)
     return replace(plan, actions=tuple(_planned(plan, action) for action in types.actions))
+
+
+def _own(spec: Spec) -> Any:
+    """What the spec says of its deploy tool's own settings."""
+    return getattr(spec.deploy, {"lambda": "lambda_"}.get(spec.deploy.with_, spec.deploy.with_), None)
+
+
+def said_of(model: Any) -> dict[str, Any]:
+    """A part of the spec as a mapping of its keys, without those that are empty."""
+    values = {name_of(field): getattr(model, field.name) for field in fields(model)} if model else {}
+    return {name: value for name, value in values.items() if value not in ("", ())}
+
+
+def _deployment(spec: Spec) -> dict[str, str]:
+    """What is wrong with how the component is deployed."""
+    deploy, tool, problems = spec.deploy, spec.deploy.with_, {}
+    tools = {name_of(field): field.name for field in fields(deploy) if name_of(field) in DEPLOY_TOOLS}
+    for name, attribute in tools.items():
+        if getattr(deploy, attribute) and name != tool:
+            problems[f"deploy.{name}"] = f"goes together with `with: {name}`"
+    if tool in tools and not _own(spec):
+        problems["deploy.with"] = f"{tool} needs its settings: deploy.{tool}"
+    if deploy.template and tool not in TEMPLATES:
+        problems["deploy.template"] = f"{tool} takes none"
+    if deploy.stack and tool not in ("cloudformation", "sam"):
+        problems["deploy.stack"] = f"{tool} takes none"
+    if deploy.ecs and spec.language != "container":
+        problems["deploy.with"] = "ecs deploys container images: say language: container"
+    if database := deploy.database:
+        own = database.with_ == "command"
+        for name, wanted in (("command", own), ("preview", own), ("url", not own)):
+            if bool(getattr(database, name)) != wanted:
+                problems[f"deploy.database.{name}"] = (
+                    f"{'is missing' if wanted else 'goes not together'} with {database.with_}"
+                )
+        if database.user and database.secret:
+            problems["deploy.database.secret"] = "either user or secret"
+        elif not own and not (database.user or database.secret):
+            problems["deploy.database"] = "needs user or secret"
+    return problems
 
 
 def _outlets(plan: Plan) -> dict[str, str]:
@@ -375,8 +466,20 @@ def _exceptions(plan: Plan) -> dict[str, str]:
 
 def _languages(spec: Spec, action: Known) -> tuple[str, ...]:
     """What the check looks at."""
-    of = {"language": (spec.language,), "infrastructure": (spec.deploy.by,), "both": (spec.language, spec.deploy.by)}
+    code = _infrastructure(spec, action.id)
+    of = {"language": (spec.language,), "infrastructure": code, "both": (spec.language, *code)}
     return of[action.of]
+
+
+def _infrastructure(spec: Spec, action: str) -> tuple[str, ...]:
+    """The language of the infrastructure code, where there is any to look at.
+
+    An assembly of CDK is there after the build only: a check looks at CDK where the spec says with what, or at what."""
+    said = spec.actions.get(action, Action())
+    languages = {"cloudformation": "cloudformation", "sam": "cloudformation", "terraform": "terraform"}
+    if said.file or said.tool:
+        languages["cdk"] = "cdk"
+    return (languages[spec.deploy.with_],) if spec.deploy.with_ in languages else ()
 
 
 def _tools(spec: Spec, action: Known, problems: dict[str, str]) -> tuple[str, ...]:
@@ -394,7 +497,7 @@ def _tools(spec: Spec, action: Known, problems: dict[str, str]) -> tuple[str, ..
     for name in asked:
         if name not in chosen:
             names = ", ".join(t.name for t in there if any(t.fits(action.id, x) for x in _languages(spec, action)))
-            of = " and ".join(_languages(spec, action))
+            of = " and ".join(_languages(spec, action)) or spec.deploy.with_
             problems[f"actions.{action.id}.tool"] = f"no tool '{name}' for {of}; there is {names or 'none'}"
     return tuple(chosen)
 
@@ -409,9 +512,13 @@ def _planned(plan: Plan, action: Known) -> PlannedAction:
     job = next((job for job in plan.catalogue.stage(action.stage).jobs if step in plan.catalogue.steps[job]), "")
     if not job:
         return made("left-out", action.left_out)
+    if action.by and plan.deploys_with in SOFTWARE_ONLY:
+        return made("outside-pipeline", f"{plan.deploys_with} deploys into infrastructure that is there")
+    if action.id == "database-deploy" and not plan.spec.deploy.database:
+        return made("left-out", "on demand: say `deploy.database`")
     if action.by:
-        return made("blocks", f"done by {action.by}: infrastructure and software are one stack", job, step)
-    tool, reason = action.tool, "DPRA's gate: a failure stops the pipeline here"
+        return made("blocks", f"done by {action.by}: infrastructure and software are deployed together", job, step)
+    tool, reason = _tool(plan, action), "DPRA's gate: a failure stops the pipeline here"
     if action.optional and action.id not in plan.spec.actions:
         return made("left-out", "on demand: name it in `actions`")
     if step in plan.tools:
@@ -419,7 +526,7 @@ def _planned(plan: Plan, action: Known) -> PlannedAction:
         languages = plan.languages(action)
         bare = [language for language in languages if not _served(step, language)]
         if not tool:
-            return made("left-out", f"no tool for {' or '.join(bare)}")
+            return made("left-out", f"no tool for {' or '.join(bare)}" if languages else _bare(plan, step))
         reason = f"fails on {_and_worse(plan.fail_on(step))} findings, on an error of the tool and on a missing report"
         reason += f"; no tool for {bare[0]}" if bare else ""
     elif "command" in action.takes:
@@ -429,6 +536,19 @@ def _planned(plan: Plan, action: Known) -> PlannedAction:
     if plan.action(step).advisory:
         return made("advisory", f"only warns: {plan.action(step).reason}", job, step, tool)
     return made("blocks", reason, job, step, tool)
+
+
+def _tool(plan: Plan, action: Known) -> str:
+    """What does an action that is neither a check nor a command."""
+    database = plan.spec.deploy.database
+    return action.tool.replace("<tool>", plan.deploys_with).replace("<database>", database.with_ if database else "")
+
+
+def _bare(plan: Plan, check: str) -> str:
+    """Why there is no infrastructure code to look at."""
+    if plan.deploys_with == "cdk":
+        return f"the assembly is there after the build only: say actions.{check}.file or use cdk-nag in the build"
+    return f"{plan.deploys_with} has no infrastructure code that dpra knows"
 
 
 def _and_worse(severity: str) -> str:

@@ -2,8 +2,8 @@
 
 A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a whole scalar, and
 `#% include "jobs/build.yml"`, which puts a file in at the indentation of the line; in what it puts in, `<language>`,
-`<job>` and `<action>` stand for those of the place. Comments with `##` are for the reader of the template, those with
-`#` for the reader of the workflow, too.
+`<tool>` (the deploy tool), `<job>` and `<action>` stand for those of the place. Comments with `##` are for the reader
+of the template, those with `#` for the reader of the workflow, too.
 """
 
 import hashlib
@@ -70,8 +70,10 @@ def infrastructure(plan: Plan) -> dict[str, str]:
 
 
 def _needed(plan: Plan, path: Path) -> bool:
-    """Of the checks' tools and their locks only those that this plan uses."""
+    """Of the checks' tools, their locks and the deploy tools only those that this plan uses."""
     parts = path.relative_to(resources.PACK).parts
+    if parts[:2] == ("_lib", "deployers"):
+        return path.stem in plan.deployers
     if parts[:2] not in (("check", "tools"), ("check", "locks")):
         return True
     return parts[2].partition(".")[0] in {tool for tools in plan.tools.values() for tool in tools}
@@ -122,8 +124,8 @@ class _Loader(jinja2.BaseLoader):
     `skipped`: DPRA actions whose steps are left out.
     """
 
-    def __init__(self, language: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]) -> None:
-        self.language = language
+    def __init__(self, language: str, tool: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]) -> None:
+        self.words = {"<language>": language, "<tool>": tool}
         self.own = own
         self.skipped = skipped
 
@@ -139,7 +141,9 @@ class _Loader(jinja2.BaseLoader):
             text = _STEP.sub(self._own_steps, text)
 
         def put(match: re.Match[str]) -> str:
-            indent, name = match[1], match[2].replace("<language>", self.language)
+            indent, name = match[1], match[2]
+            for word, value in self.words.items():
+                name = name.replace(word, value)
             source = next(p for p in (folder / name, resources.TEMPLATES / name) if p.is_file())
             lines = self._text(source, folder).splitlines()
             return "\n".join(indent + line if line else line for line in lines)
@@ -191,12 +195,12 @@ class _Compiled(jinja2.BytecodeCache):
 
 @cache
 def _environment(
-    finalize: Any, language: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]
+    finalize: Any, language: str, tool: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]
 ) -> jinja2.Environment:
     # Not HTML: `finalize` makes each value a YAML scalar or inert Markdown.
     return jinja2.Environment(
-        loader=_Loader(language, own, skipped),
-        bytecode_cache=_Compiled(finalize.__name__, language),
+        loader=_Loader(language, tool, own, skipped),
+        bytecode_cache=_Compiled(finalize.__name__, language, tool),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         line_statement_prefix="#%",
@@ -255,6 +259,22 @@ def _pin(action: str) -> _Hole:
     return _Hole(f"{action}@{pin['sha']} # {pin['tag']}")
 
 
+def _logical_id(role: str) -> str:
+    return role.title().replace("-", "") + "Role"
+
+
+def _deploying(plan: Plan, stage: str) -> str:
+    """The role that deploys in a stage's account; empty where none does."""
+    return next((role for role, duty in plan.catalogue.stage(stage).roles.items() if duty == "deploy"), "")
+
+
+def _arns(plan: Plan, stage: str, start: str, names: Iterable[str], end: str = "") -> _Hole:
+    """The ARNs of what has these names in a stage's account; in IAM one of any region is one of all of them."""
+    filled = [plan.filled(name, stage).replace("{region}", "*") for name in names]
+    subs = [f"!Sub {scalar.yaml(f'arn:${{AWS::Partition}}:{start}{name}{end}')}" for name in filled]
+    return _Hole(subs[0] if len(subs) == 1 else f"[{', '.join(subs)}]")
+
+
 def _render(plan: Plan, template: str) -> str:
     name, _, stage = template.partition(":")
     finalize = _FINALIZE.get(Path(name).suffix, _yaml)
@@ -263,7 +283,7 @@ def _render(plan: Plan, template: str) -> str:
     }
     workflow = Path(name).stem
     skipped = plan.spec.hotfix.skip if workflow == HOTFIX else ()
-    environment = _environment(finalize, plan.spec.language, frozenset(own), frozenset(skipped))
+    environment = _environment(finalize, plan.spec.language, plan.deploys_with, frozenset(own), frozenset(skipped))
     values: dict[str, Any] = {
         "plan": plan,
         "spec": plan.spec,
@@ -294,8 +314,10 @@ def _render(plan: Plan, template: str) -> str:
         "history": lambda stage: scalar.Raw(
             f"s3://{planning.bucket_name(plan, stage, '${{ matrix.region }}')}/{plan.spec.name}/performance.json"
         ),
-        "logical_id": lambda environment: environment.title().replace("-", "") + "Role",
+        "logical_id": _logical_id,
         "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),
+        "arns": lambda start, names, end="": _arns(plan, stage, start, names, end),
+        "deploying_role": _Hole(f"!GetAtt {_logical_id(_deploying(plan, stage))}.Arn") if stage else "",
         "subjects": lambda stage, role: [
             subject
             for environment in planning.github_environments(plan, stage, role)
@@ -304,6 +326,7 @@ def _render(plan: Plan, template: str) -> str:
         "windows": _windows(plan.spec.windows),
         "expected": expected(plan, workflow),
         "json": json.dumps,
+        "database": planning.said_of(plan.spec.deploy.database),
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
         "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
         "mermaid": _Hole(planning.mermaid(plan)),

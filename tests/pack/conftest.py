@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import boto3
 import pytest
 from ruamel.yaml import YAML
 
@@ -411,3 +413,143 @@ def only_data(job: Runner, ran: Ran) -> None:
 @pytest.fixture
 def inert() -> Callable[[Runner, Ran], None]:
     return only_data
+
+
+# ---- Deploy tools
+
+
+ACCOUNT, REGION = "123456789012", "eu-west-1"
+ONE, TWO = "1" * 40, "2" * 40  # commits
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """moto, mended, and the AWS CLI in a process of its own: what a program needs in its environment to use them."""
+    from dpra.rehearsal import aws_cli, mends
+    from moto.server import ThreadedMotoServer
+
+    mends.mend()
+    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running.start()
+    host, port = running.get_host_and_port()
+    folder = tmp_path_factory.mktemp("aws")
+    with aws_cli.started(folder):
+        yield {
+            "PATH": f"{folder}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+        }
+    running.stop()
+
+
+class Bench:
+    """A deploy tool, called as the actions call it."""
+
+    def __init__(self, job: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.job, self.monkeypatch = job, monkeypatch
+        self.happened: list[str] = []
+        for name, value in {**job.env, "GITHUB_STEP_SUMMARY": str(job.root / "summary.md")}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("time.sleep", lambda seconds: self.happened.append(f"slept {seconds}"))
+        self.given(component="shop", environment="gamma", account=ACCOUNT)
+
+    def given(self, **inputs: str) -> None:
+        for name, value in inputs.items():
+            self.monkeypatch.setenv(f"INPUT_{name.upper()}", value)
+
+    def use(self, tool: str, stack: str = "", **settings: Any) -> None:
+        self.given(tool=tool, stack=stack, settings=json.dumps(settings))
+
+    @property
+    def target(self) -> Any:
+        import deployment
+
+        return deployment.target(REGION, "packages")
+
+    @property
+    def tool(self) -> Any:
+        import deployment
+
+        return deployment.tool()
+
+    def release(self, commit: str, files: dict[str, str], template: str = "", image: str = "") -> str:
+        """A release of these files; its digest."""
+        import release
+
+        folder = self.job.workspace / "making"
+        folder.mkdir()
+        with zipfile.ZipFile(folder / "package.zip", "w") as package:
+            for name, content in files.items():
+                entry = zipfile.ZipInfo(name)
+                entry.external_attr = 0o755 << 16
+                package.writestr(entry, content)
+        if template:
+            (folder / "template.yml").write_text(template)
+        self.monkeypatch.setenv("GITHUB_SHA", commit)
+        digest = str(release.describe(folder, "shop"))
+        if image:
+            (folder / "image.json").write_text(json.dumps({"uri": image}))
+        folder.rename(self.job.workspace / digest)
+        return digest
+
+    def deploy(self, digest: str, commit: str = ONE, before: Callable[[], None] | None = None, **change: Any) -> Any:
+        import deployment
+
+        def happened() -> None:
+            self.happened.append("before")
+            if before:
+                before()
+
+        about = {"digest": digest, "commit": commit, "stored": False} | change
+        return self.tool.deploy(
+            self.target, deployment.Change(release=self.job.workspace / digest, before=happened, **about)
+        )
+
+    def back(self, digest: str, commit: str = ONE) -> None:
+        """As a rollback does it."""
+        self.tool.settled(self.target)
+        self.deploy(digest, commit, stored=True)
+
+    @property
+    def running(self) -> str:
+        return str(self.tool.running(self.target))
+
+    def says(self, capsys: pytest.CaptureFixture[str]) -> str:
+        return capsys.readouterr().out
+
+
+@pytest.fixture
+def bench(job: Any, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    return Bench(job, monkeypatch)
+
+
+@pytest.fixture
+def cloud(bench: Bench, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Clients of an AWS with nothing but a bucket for packages; requests of the tool that change something are kept."""
+    from dpra.rehearsal import mends
+
+    mends.forget()
+    for name, value in server.items():
+        monkeypatch.setenv(name, value)
+    s3 = client("s3")
+    s3.create_bucket(Bucket="packages", CreateBucketConfiguration={"LocationConstraint": REGION})
+    return client
+
+
+def client(service: str) -> Any:
+    return boto3.client(service, region_name=REGION)
+
+
+def stop() -> None:
+    import runner
+
+    raise runner.Failed("the record cannot be written")
+
+
+def failed(says: str) -> Any:
+    import runner
+
+    return pytest.raises(runner.Failed, match=says)

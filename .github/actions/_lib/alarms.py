@@ -33,6 +33,18 @@ def of(region: str, stack: str) -> list[str]:
     ]
 
 
+def there(region: str, stacks: list[str]) -> list[str]:
+    """The names of the alarms of those of the stacks that are there."""
+    found = []
+    for stack in stacks:
+        try:
+            found += of(region, stack)
+        except aws.Refused as refused:
+            if refused.code != "ValidationError" or "does not exist" not in str(refused):
+                raise
+    return found
+
+
 def described(region: str, names: list[str]) -> dict[str, dict[str, Any]]:
     """What CloudWatch knows of them: those that are there."""
     found: list[dict[str, Any]] = []

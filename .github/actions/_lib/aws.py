@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import runner
@@ -18,13 +19,20 @@ class Refused(runner.Failed):
         super().__init__(f"aws {call}: {stderr.strip() or 'failed without a word'}", "error")
 
 
-def call(region: str, service: str, operation: str, *options: str, **parameters: Any) -> dict[str, Any]:
+def call(region: str, service: str, operation: str, /, *options: str, **parameters: Any) -> dict[str, Any]:
     """`aws SERVICE OPERATION`. JSON keeps values as they are: the CLI would fetch a parameter that is `file://...`."""
+    return call_as({}, region, service, operation, *options, **parameters)
+
+
+def call_as(
+    env: Mapping[str, str], region: str, service: str, operation: str, /, *options: str, **parameters: Any
+) -> dict[str, Any]:
+    """The same with more environment, such as the credentials of another role."""
     words = ["aws", service, operation, *options, "--region", region, "--output", "json"]
     if parameters:
         words += ["--cli-input-json", json.dumps(parameters, ensure_ascii=False)]
     try:
-        ran = subprocess.run(words, env={**os.environ, "AWS_PAGER": ""}, capture_output=True, check=False)
+        ran = subprocess.run(words, env={**os.environ, **env, "AWS_PAGER": ""}, capture_output=True, check=False)
     except OSError as problem:
         raise runner.Failed(f"the AWS CLI cannot be run: {problem.strerror}", "error") from problem
     if ran.returncode:

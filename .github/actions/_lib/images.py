@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import subprocess
 import tempfile
 import zipfile
@@ -55,8 +54,6 @@ def _log_in(authfile: Path, region: str, account: str, registry: str) -> None:
     """Write down for skopeo what ECR says. Nobody else can read it, and it is not among the words of a command."""
     asked = aws.call(region, "ecr", "get-authorization-token", registryIds=[account])
     token = asked["authorizationData"][0]["authorizationToken"]
-    for secret in (token, base64.b64decode(token).decode().partition(":")[2]):
-        if os.environ.get("GITHUB_ACTIONS") == "true":
-            print(f"::add-mask::{secret}", flush=True)
+    runner.mask(token, base64.b64decode(token).decode().partition(":")[2])
     authfile.touch(mode=0o600)
     authfile.write_text(json.dumps({"auths": {registry: {"auth": token}}}), encoding="ascii")

@@ -1,4 +1,5 @@
-"""A release: a directory with package.zip, template.yml and release.json, which says what the other two are.
+"""A release: a directory with package.zip, template.yml where the deploy tool takes one, and release.json, which says
+what they are.
 
 The SHA-256 of release.json is the digest by which the release is known from build to production. Beside it lie its
 SBOMs, the address of its container image and, once it is stored, its provenance: a statement of digest, commit and
@@ -15,7 +16,8 @@ from typing import Any
 import runner
 
 MANIFEST = "release.json"
-FILES = ("package.zip", "template.yml")
+PACKAGE, TEMPLATE = "package.zip", "template.yml"  # the second where the deploy tool takes one
+FILES = (PACKAGE, TEMPLATE)
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
 IMAGE = "image.json"  # {"uri": the container image's address by digest}
 BESIDE = (*SBOMS, IMAGE)  # what comes after the build, and is signed with it
@@ -29,7 +31,7 @@ def describe(directory: Path, component: str) -> str:
         "schema": 1,
         "component": component,
         "commit": os.environ["GITHUB_SHA"],
-        "files": {name: sha256(directory / name) for name in FILES},
+        "files": {name: sha256(directory / name) for name in FILES if (directory / name).exists()},
     }
     (directory / MANIFEST).write_text(json.dumps(manifest, sort_keys=True) + "\n", encoding="utf-8")
     return sha256(directory / MANIFEST)
@@ -38,9 +40,10 @@ def describe(directory: Path, component: str) -> str:
 def verify(directory: Path, digest: str, component: str, commit: str) -> None:
     """Fail unless this is the release of that digest, built from the commit for this component, and nothing else."""
     names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
-    if set(names) - {*BESIDE, PROVENANCE, SIGNATURE, ATTESTATION} != {MANIFEST, *FILES}:
+    own = set(names) - {*BESIDE, PROVENANCE, SIGNATURE, ATTESTATION}
+    if own not in ({MANIFEST, PACKAGE}, {MANIFEST, *FILES}):
         raise runner.Failed(
-            f"the release should be {MANIFEST}, {', '.join(FILES)}, but is {', '.join(names) or 'empty'}"
+            f"the release should be {MANIFEST}, {PACKAGE} and perhaps {TEMPLATE}, but is {', '.join(names) or 'empty'}"
         )
     for name in names:
         if (directory / name).is_symlink() or not (directory / name).is_file():
@@ -48,7 +51,11 @@ def verify(directory: Path, digest: str, component: str, commit: str) -> None:
     if (got := sha256(directory / MANIFEST)) != digest:
         raise runner.Failed(f"the release has the digest {got}, not {digest}")
     manifest = json.loads((directory / MANIFEST).read_bytes())  # as trustworthy as the digest
-    for name in FILES:
+    if own != {MANIFEST, *manifest["files"]}:
+        raise runner.Failed(
+            f"the release should be {MANIFEST}, {', '.join(manifest['files'])}, but is {', '.join(names)}"
+        )
+    for name in manifest["files"]:
         if (got := sha256(directory / name)) != manifest["files"][name]:
             raise runner.Failed(f"{name} has the SHA-256 {got}, not {manifest['files'][name]} as {MANIFEST} says")
     if manifest["commit"] != commit:

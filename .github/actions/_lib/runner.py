@@ -101,6 +101,13 @@ def output(name: str, value: str) -> None:
     _append("GITHUB_OUTPUT", f"{name}={value}\n")
 
 
+def mask(*secrets: str) -> None:
+    """From now on the runner shows *** in their place."""
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for secret in secrets:
+            print(f"::add-mask::{_data(secret)}", flush=True)
+
+
 def code(text: str) -> str:
     """User text for Markdown: a code span, in which nothing has a meaning but the two characters replaced."""
     return "`" + (inert(text).replace("`", "'").replace("|", "¦") or " ") + "`"

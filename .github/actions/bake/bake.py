@@ -20,8 +20,13 @@ PAUSE = 30  # seconds between two looks
 
 
 def asked(region: str, stack: str) -> list[str]:
-    """The alarms to look at: those that were named, else those of the stack."""
-    if not (names := alarms.given() or alarms.of(region, stack)):
+    """The alarms to look at: those that were named, else those of the stack or stacks."""
+    names = alarms.given()
+    if not names:
+        if not stack:
+            raise runner.Failed("one of the inputs 'stack' and 'alarms' is required", "error")
+        names = [name for one in stack.split() for name in alarms.of(region, one)]
+    if not names:
         raise runner.Failed(f"inconclusive: the stack {stack} has no AWS::CloudWatch::Alarm", "error")
     return names
 
@@ -57,10 +62,11 @@ def show(stack: str, seen: dict[str, str]) -> None:
 
 
 def main() -> None:
-    region, stack = runner.given("REGION"), runner.given("STACK")
+    region = runner.given("REGION")
+    stack = runner.given("STACK").replace("{region}", region)
     with evidence.recorded(runner.given("ACTION"), region=region, tool="cloudwatch") as facts:
         aws.expect_account(runner.required("REGION"), runner.required("ACCOUNT"))
-        names = asked(region, runner.required("STACK"))
+        names = asked(region, stack)
         deployed = deployment(region)
         since, before = float(deployed["at"]), deployed.get("firing", [])  # what rang before may mend itself meanwhile
         until = since + 60 * float(runner.given("MINUTES") or 0)

@@ -10,7 +10,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import alarms
 import aws
-import cloudformation
+import deployment
 import evidence
 import record
 import runner
@@ -18,16 +18,9 @@ import runner
 
 def main() -> None:
     region = runner.given("REGION")
-    with evidence.recorded(runner.given("ACTION"), region=region, tool="cloudformation") as facts:
-        target = cloudformation.Target(
-            component=runner.required("COMPONENT"),
-            environment=runner.required("ENVIRONMENT"),
-            account=runner.required("ACCOUNT"),
-            region=runner.required("REGION"),
-            stack=runner.required("STACK"),
-            bucket=runner.required("BUCKET"),
-            execution_role=runner.given("EXECUTION_ROLE"),
-        )
+    with evidence.recorded(runner.given("ACTION"), region=region, tool=deployment.chosen()) as facts:
+        tool = deployment.tool()
+        target = deployment.target(runner.required("REGION"), runner.required("BUCKET"))
         digest, commit, wave = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.given("WAVE")
         aws.expect_account(region, target.account)
         watched = before(target) if wave else {}
@@ -55,30 +48,27 @@ def main() -> None:
         begun: list[str] = []
         stored = runner.given("STORE") == target.bucket
         triggers = [str(alarm["AlarmArn"]) for name, alarm in watched.items() if name not in firing]
+        change = deployment.Change(Path(runner.required("RELEASE")), digest, commit, intend, stored, triggers)
         try:
-            done = cloudformation.deploy(
-                target, Path(runner.required("RELEASE")), digest, commit, intend, stored, triggers
-            )
+            done = tool.deploy(target, change)
         except BaseException:
             became("failed")
             raise
         became("deployed")
-        facts["where"] = done.change_set
+        facts["where"] = done.change
         runner.output("started", done.started)
-        runner.output("deployment-outputs", json.dumps(done.outputs))
+        runner.output("deployment-outputs", json.dumps(dict(done.outputs)))
 
 
-def before(target: cloudformation.Target) -> dict[str, dict[str, Any]]:
+def before(target: deployment.Target) -> dict[str, dict[str, Any]]:
     """The alarms that are there before anything is changed. One that fires stops a release that is no fix for it."""
-    names = alarms.given()
-    if not names and cloudformation.describe(target.region, target.stack):
-        names = alarms.of(target.region, target.stack)
+    names = alarms.given() or alarms.there(target.region, target.stack.split())
     found = alarms.described(target.region, names) if names else {}
     if firing := [name for name, alarm in found.items() if alarm["StateValue"] == "ALARM"]:
         said = f"{', '.join(firing)}: in ALARM before the deployment"
         if not runner.given("OVERRIDE"):
             raise runner.Failed(f"{said}. If this release is the fix, run the pipeline by hand with that as the reason")
-        runner.warning(f"{said}; deployed all the same, as the fix: {runner.given('OVERRIDE')}", title=target.stack)
+        runner.warning(f"{said}; deployed all the same, as the fix: {runner.given('OVERRIDE')}", title=target.component)
     return found
 
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import deployment
 import evidence
 import release
 import runner
@@ -21,7 +22,7 @@ def main() -> None:
             directory = Path(runner.required("RELEASE"))
             release.verify(directory, digest, component, commit)
     except (runner.Failed, OSError) as failed:  # deploy.py records what comes after
-        with evidence.recorded(action, region=region, tool="cloudformation"):
+        with evidence.recorded(action, region=region, tool=deployment.chosen()):
             raise failed
     runner.output("release", str(directory))
     runner.say(f"release {digest} is what was built")

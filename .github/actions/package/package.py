@@ -1,4 +1,4 @@
-"""Packs what the project's command put into $PACKAGE_DIR, with the CloudFormation template, as one release."""
+"""Packs what the project's command put into $PACKAGE_DIR, with what describes its deployment, as one release."""
 
 import shutil
 import stat
@@ -37,10 +37,11 @@ def pack(source: Path, target: Path) -> None:
 
 def main() -> None:
     with evidence.recorded("package-and-store-artifacts", tool="zip") as facts:
-        component, template = runner.required("COMPONENT"), Path(runner.required("TEMPLATE"))
-        if not template.is_file():
+        component, name = runner.required("COMPONENT"), runner.given("TEMPLATE")
+        template = Path(name)
+        if name and not template.is_file():
             raise runner.Failed(f"the template '{template}' does not exist", "error")
-        if template.stat().st_size > LARGEST_TEMPLATE:
+        if name and template.stat().st_size > LARGEST_TEMPLATE:
             raise runner.Failed(f"the template '{template}' is larger than {LARGEST_TEMPLATE} bytes", "error")
         package = Path(tempfile.mkdtemp(dir=runner.temp()))
         directory = runner.given("WORKING_DIRECTORY") or "."
@@ -51,7 +52,8 @@ def main() -> None:
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
         pack(package, out / "package.zip")
-        shutil.copyfile(template, out / "template.yml")
+        if name:
+            shutil.copyfile(template, out / "template.yml")
         digest = release.describe(out, component)
         facts["where"] = digest
         runner.output("digest", digest)

@@ -7,11 +7,10 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
-import cloudformation
+import deployment
 import evidence
 import order
 import record
@@ -100,7 +99,7 @@ def rollback() -> None:
     """Bring back every region that was touched, the last wave first. What one region does stops no other.
 
     With a reason it is by hand: it waits for nobody, and `to` may name the release."""
-    with evidence.recorded("rollback", tool="cloudformation") as facts:
+    with evidence.recorded("rollback", tool=deployment.chosen()) as facts:
         reason, to = runner.given("REASON"), runner.given("TO")
         if reason:
             facts["override"] = reason
@@ -146,21 +145,12 @@ def back(kept: record.Record, region: str) -> str:
         return "nothing to go back to: this was its first release"
     try:
         told(region, "rolling-back")
-        target = cloudformation.Target(
-            component=runner.required("COMPONENT"),
-            environment=runner.required("ENVIRONMENT"),
-            account=runner.required("ACCOUNT"),
-            region=region,
-            stack=runner.required("STACK"),
-            bucket=bucket(region),
-            execution_role=runner.given("EXECUTION_ROLE"),
-        )
-        cloudformation.settled(region, target.stack)
+        tool, target = deployment.tool(), deployment.target(region, bucket(region))
+        tool.settled(target)
         release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
-        cloudformation.deploy(target, release, good["digest"], good["commit"], lambda: None, stored=True)
-        running = tags(cloudformation.describe(region, target.stack)).get("dpra:digest")
-        if running != good["digest"]:
-            raise runner.Failed(f"the stack runs {running}, not {good['digest']}")
+        tool.deploy(target, deployment.Change(release, good["digest"], good["commit"], lambda: None, stored=True))
+        if (running := tool.running(target)) != good["digest"]:
+            raise runner.Failed(f"{running or 'an unknown release'} runs there, not {good['digest']}")
         told(region, "good")
         runner.say(f"{region} is back at {good['digest'][:12]}, commit {good['commit'][:12]}")
     except (runner.Failed, OSError) as failed:
@@ -171,10 +161,6 @@ def back(kept: record.Record, region: str) -> str:
 
 def told(region: str, state: str) -> None:
     record.change(record.given(), lambda kept: record.became(kept, record.run(), region, state, time.time()))
-
-
-def tags(stack: dict[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
 
 
 DUTIES = {"promote": promote, "finish": finish, "rollback": rollback, "recover": recover}

@@ -124,6 +124,23 @@ USES = Text(
     r"[\w.-]+/[\w./-]+@[0-9a-f]{40}|\./(?!.*\.\.)[\w./-]+",
 )
 STACK = Text("a CloudFormation stack name: letters, digits, hyphens", r"[A-Za-z][A-Za-z0-9-]*", 100)
+_WORD = r"(?:[A-Za-z0-9]|\{(?:environment|account|region)\})"  # what differs by environment is filled in
+FILLED = Text("letters, digits and ._-, {environment}, {account} and {region}", rf"{_WORD}(?:{_WORD}|[._-])*", 128)
+FILLED_PATH = Text("a name with / in it, {environment}, {account} and {region}", rf"{_WORD}(?:{_WORD}|[/._-])*", 256)
+FILLED_STACK = Text(
+    "a stack name: letters, digits, hyphens, {environment}, {account} and {region}",
+    r"(?:[A-Za-z]|\{environment\})(?:[A-Za-z0-9-]|\{(?:environment|account|region)\})*",
+    120,
+)
+FILLED_URL = Text(
+    "an https address; {environment}, {account} and {region} are filled in", rf"https://(?:{_WORD}|[/._:?=&-])+"
+)
+JDBC = Text(
+    "a JDBC address such as jdbc:postgresql://HOST:PORT/NAME; {environment}, {account} and {region} are filled in",
+    rf"jdbc:[a-z0-9]+:(?:{_WORD}|[/._:?=&;@-])+",
+    500,
+)
+ROLES = Text("a role's name, with * in it and {environment}, {account}, {region}", rf"(?:{_WORD}|[\w+=,.@*-])+", 100)
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
 VERSION = Text("a version, such as 3.12 or 22.x, in quotes", r"[0-9A-Za-z][\w.+*-]*")
 DATE = Text("a day, such as 2027-01-31", r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -322,23 +339,156 @@ class Schedule:
     timezone: str = key(TIMEZONE, "The time zone of it; left out: UTC.", default="", example="Europe/Berlin")
 
 
+_URL = "The address of what is deployed, which tests find in $DEPLOYMENT_OUTPUTS as Url."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cdk:
+    """How a cloud assembly of AWS CDK is deployed: as the build synthesised it."""
+
+    stacks: tuple[str, ...] = key(
+        ListOf(FILLED_STACK, least=1),
+        "The stacks, by their names in CloudFormation; the assembly says their order.",
+        example='["Shop-{environment}"]',
+    )
+    assembly: str = key(PATH, "The folder of the assembly in the package.", default="cdk.out")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terraform:
+    """How Terraform deploys."""
+
+    bucket: str = key(
+        FILLED, "The S3 bucket of the state, in the account and region.", example='"shop-state-{account}-{region}"'
+    )
+    folder: str = key(PATH, "The root module's folder, in the repository as in the package. Left out: .", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ecs:
+    """How a release gets to a service of Amazon ECS that is there."""
+
+    cluster: str = key(FILLED, "The cluster.", example="shop")
+    service: str = key(FILLED, "The service.", example="shop")
+    container: str = key(
+        NAME, "The container that gets the release's image. Left out: the task's only one.", default="", example="web"
+    )
+    strategy: str = key(
+        Choice(("rolling", "blue-green", "canary", "linear")), "How tasks are replaced.", default="rolling"
+    )
+    percent: int = key(Number(1, 99), "What a canary gets, or one step of linear, of the traffic.", default=10)
+    pause: int = key(Number(0, 1440), "How long a step bakes, in minutes.", default=5)
+    bake: int = key(Number(0, 1440), "How long the old tasks stay, in minutes; not with rolling.", default=5)
+    roles: tuple[str, ...] = key(
+        ListOf(ROLES, least=1),
+        "The names of the roles that its tasks take, which the pipeline may hand over. Left out: NAME-*.",
+        default=(),
+        example="[shop-task, shop-execution]",
+    )
+    url: str = key(FILLED_URL, _URL, default="", example='"https://{environment}.shop.example"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lambda:
+    """How a release gets to a function of AWS Lambda that is there."""
+
+    function: str = key(FILLED, "The function.", example="shop")
+    alias: str = key(NAME, "The alias that callers use.", default="live")
+    strategy: str = key(
+        Choice(("all-at-once", "canary", "linear")), "How the alias goes to the new version.", default="all-at-once"
+    )
+    percent: int = key(Number(1, 99), "What a canary gets, or one step of linear, of the calls.", default=10)
+    pause: int = key(Number(1, 25), "Minutes after a step; then alarms are looked at.", default=5)
+    url: str = key(FILLED_URL, _URL, default="", example='"https://{environment}.shop.example"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class S3:
+    """How a site gets to a bucket of Amazon S3 that is there."""
+
+    bucket: str = key(FILLED, "The bucket.", example='"shop-site-{account}"')
+    prefix: str = key(FILLED_PATH, "The folder in the bucket. Left out: its root.", default="", example="docs")
+    distribution: str = key(
+        FILLED,
+        "The CloudFront distribution, by its id or one of its domain names. Left out: none is told.",
+        default="",
+        example='"{environment}.shop.example"',
+    )
+    immutable: tuple[str, ...] = key(
+        ListOf(GLOB),
+        "Files whose names change with their content: browsers keep them for a year. All others are asked for anew.",
+        default=(),
+        example='["assets/**"]',
+    )
+    url: str = key(FILLED_URL, _URL, default="", example='"https://{environment}.shop.example"')
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """How your own commands deploy, in the folder of the unpacked package; docs/deploy.md has their contract."""
+
+    preview: str = key(COMMAND, "Shows what would change, and changes nothing.", example="./deploy.sh --dry-run")
+    command: str = key(COMMAND, "Deploys, and ends when it is done.", example="./deploy.sh")
+    running: str = key(
+        COMMAND,
+        "Prints the digest of the release that runs; nothing where none does. It has no package.",
+        example="aws ssm get-parameter --name /shop/digest --query Parameter.Value --output text",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """How the database is changed, before the software; docs/deploy.md tells how to expand and contract."""
+
+    with_: str = key(Choice(("liquibase", "flyway", "command")), "The tool. It must be on the runner's PATH.")
+    reversible: bool = key(
+        Flag(),
+        "Whether the release before runs with the database as this one leaves it. Where not, no rollback is automatic.",
+        example="true",
+    )
+    folder: str = key(PATH, "Where the changes lie in the package.", default="", example="database")
+    url: str = key(JDBC, "The database, for liquibase and flyway.", default="", example="jdbc:postgresql://…")
+    user: str = key(FILLED, "Who logs in, with a token that RDS gives the pipeline's role.", default="", example="dpra")
+    secret: str = key(
+        FILLED_PATH,
+        "Instead of user, the secret in Secrets Manager with username and password, read at run time.",
+        default="",
+        example='"shop/{environment}/database"',
+    )
+    preview: str = key(
+        COMMAND, "With command: prints what would change; nothing where nothing would.", default="", example="./pending"
+    )
+    command: str = key(COMMAND, "With command: changes the database.", default="", example="./migrate")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Deploy:
-    """How the component is deployed."""
+    """How the component is deployed. docs/deploy.md tells what each tool needs."""
 
-    by: str = key(
-        Choice(("cloudformation",), later=("cdk", "ecs", "lambda", "s3", "sam", "script", "terraform")),
+    with_: str = key(
+        Choice(("cloudformation", "sam", "cdk", "terraform", "ecs", "lambda", "s3", "script")),
         "The deploy tool.",
         default="cloudformation",
     )
     template: str = key(
         PATH,
-        "The CloudFormation template. Of the parameters ArtifactBucket, ArtifactKey, Environment and, for a container "
-        "image, ImageUri it is given those that it declares.",
-        default="infrastructure/template.yml",
+        "What describes the deployment. For cloudformation and sam a template; of the parameters ArtifactBucket, "
+        "ArtifactKey, Environment and, for a container image, ImageUri it is given those that it declares. For ecs the "
+        "task definition as JSON. Left out: infrastructure/template.yml, infrastructure/task-definition.json.",
+        default="",
+        example="infrastructure/template.yml",
     )
-    stack: str = key(STACK, "The stack's name. Left out: the component's name.", default="")
-    later = ("database", "parameters")
+    stack: str = key(
+        STACK, "The stack's name, with cloudformation and sam. Left out: the component's name.", default=""
+    )
+    cdk: Cdk | None = key(Model(Cdk), "With cdk.", default=None)
+    terraform: Terraform | None = key(Model(Terraform), "With terraform.", default=None)
+    ecs: Ecs | None = key(Model(Ecs), "With ecs.", default=None)
+    lambda_: Lambda | None = key(Model(Lambda), "With lambda.", default=None)
+    s3: S3 | None = key(Model(S3), "With s3.", default=None)
+    script: Script | None = key(Model(Script), "With script.", default=None)
+    database: Database | None = key(Model(Database), "What is done to a database before the software.", default=None)
+    later = ("parameters",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
 
 from .resources import wanted
+from .serverless import expanded, is_serverless
 
 NO_CHANGES = "The submitted information didn't contain changes. Submit different information to create a change set."
 # IAM resources need an acknowledgement, and a stronger one where they have a name of their own.
@@ -93,6 +94,9 @@ def create_change_set(
             parameters={}, account_id=self.account_id, region_name=self.region_name,
             notification_arns=notification_arns, cross_stack_resources=self.exports,
         )  # fmt: skip
+    parsed = Stack.parse_template(template)
+    if is_serverless(parsed):
+        template = expanded(parsed, parameters, self.region_name)
     change_set = ChangeSet(
         change_set_type, generate_changeset_id(change_set_name, self.region_name, self.account_id), change_set_name,
         stack, template, parameters, description, notification_arns, tags, role_arn,
@@ -203,6 +207,8 @@ def checked_create_change_set(self: Any) -> Any:
 
 
 def missing_capability(template: dict[str, Any], given: set[str]) -> str:
+    if is_serverless(template) and "CAPABILITY_AUTO_EXPAND" not in given:
+        return "CAPABILITY_AUTO_EXPAND"
     iam = [item for item in template["Resources"].values() if item["Type"] in IAM_NAMES]
     named = any(IAM_NAMES[item["Type"]] in (item.get("Properties") or {}) for item in iam)
     if not iam or "CAPABILITY_NAMED_IAM" in given or ("CAPABILITY_IAM" in given and not named):

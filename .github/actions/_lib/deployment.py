@@ -1,0 +1,191 @@
+"""What every deploy tool has in common. A tool is one file, deployers/<tool>.py, with three functions:
+
+deploy(target, change)  shows the change, calls change.before(), makes it and waits for its end; a Done
+settled(target)         returns when nothing changes any more what runs there
+running(target)         the digest of the release that runs there; empty where none does, or nobody knows
+"""
+
+import importlib
+import json
+import os
+import stat
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import aws
+import runner
+
+STACKS = ("cloudformation", "sam", "cdk")  # the tools whose deployments are stacks
+LONGEST_PAUSE = 10  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where to: a component in one account and region, and the bucket its releases are taken from."""
+
+    component: str
+    environment: str
+    account: str
+    region: str
+    bucket: str
+    stack: str  # of STACKS' tools; several with blanks between
+    settings: Mapping[str, Any]  # the tool's own
+    execution_role: str
+
+    def text(self, name: str, otherwise: str = "") -> str:
+        """A setting that may differ by environment, account and region."""
+        return self.filled(str(self.settings.get(name) or otherwise))
+
+    def filled(self, text: str) -> str:
+        """The text with this target's {environment}, {account} and {region}."""
+        for word in ("environment", "account", "region"):
+            text = text.replace(f"{{{word}}}", str(getattr(self, word)))
+        return text
+
+
+@dataclass(frozen=True)
+class Change:
+    """What to deploy: a verified release.
+
+    before: is called right before anything that runs is changed; where it fails, nothing is.
+    stored: the release lies in the target's bucket already.
+    triggers: ARNs of alarms; where one fires meanwhile the change is taken back. A rollback has none: the alarm that
+        fires would undo it.
+    """
+
+    release: Path
+    digest: str
+    commit: str
+    before: Callable[[], None]
+    stored: bool
+    triggers: Sequence[str] = ()
+
+    @property
+    def image(self) -> str:
+        """The address of the release's container image, signed with it; empty where it has none."""
+        path = self.release / "image.json"
+        return str(json.loads(path.read_bytes())["uri"]) if path.is_file() else ""
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a deployment left: what the tool calls it, when the change began (UTC, ISO 8601), outputs for tests."""
+
+    change: str
+    started: str
+    outputs: Mapping[str, str]
+
+
+class Tool(Protocol):
+    def deploy(self, target: Target, change: Change) -> Done: ...
+    def settled(self, target: Target) -> None: ...
+    def running(self, target: Target) -> str: ...
+
+
+def tool() -> Tool:
+    """The tool that the input `tool` names."""
+    name = chosen()
+    there = sorted(path.stem for path in Path(__file__).with_name("deployers").glob("*.py"))
+    if name not in there:
+        raise runner.Failed(f"there is no deploy tool '{name}'; there is {', '.join(there)}", "error")
+    found: Any = importlib.import_module(f"deployers.{name}")
+    return found  # type: ignore[no-any-return]
+
+
+def chosen() -> str:
+    return runner.given("TOOL") or "cloudformation"
+
+
+def target(region: str, bucket: str) -> Target:
+    """The target that the action's inputs name."""
+    try:
+        settings = json.loads(runner.given("SETTINGS") or "{}")
+    except ValueError as problem:
+        raise runner.Failed("the input 'settings' is no JSON", "error") from problem
+    if not isinstance(settings, dict):
+        raise runner.Failed("the input 'settings' is no JSON object", "error")
+    return Target(
+        component=runner.required("COMPONENT"),
+        environment=runner.required("ENVIRONMENT"),
+        account=runner.required("ACCOUNT"),
+        region=region,
+        bucket=bucket,
+        stack=runner.required("STACK").replace("{region}", region) if chosen() in STACKS else "",
+        settings=settings,
+        execution_role=runner.given("EXECUTION_ROLE"),
+    )
+
+
+# ---- What several tools do
+
+
+def stored(target: Target, change: Change) -> str:
+    """The key of the release's package in the target's bucket; it is put there unless it lies there."""
+    key = f"{target.component}/{change.digest}/package.zip"
+    if not change.stored:
+        aws.call(
+            *(target.region, "s3api", "put-object", "--body", str(change.release / "package.zip")),
+            Bucket=target.bucket,
+            Key=key,
+            ExpectedBucketOwner=target.account,  # nobody else's bucket of that name
+        )
+    return key
+
+
+def unpacked(change: Change) -> Path:
+    """The folder with the package's files, all of them plain ones: the package action saw to it."""
+    folder = Path(tempfile.mkdtemp(dir=runner.temp()))
+    with zipfile.ZipFile(change.release / "package.zip") as package:
+        for entry in package.infolist():
+            path = Path(package.extract(entry, folder))  # keeps to the folder, whatever the entry is called
+            if not entry.is_dir():
+                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
+    return folder
+
+
+def acting(target: Target) -> dict[str, str]:
+    """The environment of a program that acts with the execution role, for an hour at most; without one, as we do."""
+    if not target.execution_role:
+        return {}
+    asked = {"RoleArn": target.execution_role, "RoleSessionName": f"dpra-{os.environ['GITHUB_RUN_ID']}"}
+    given = aws.call(target.region, "sts", "assume-role", **asked)["Credentials"]
+    runner.mask(given["SecretAccessKey"], given["SessionToken"])
+    return {
+        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
+        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
+        "AWS_SESSION_TOKEN": given["SessionToken"],
+    }
+
+
+def alarm_names(change: Change) -> list[str]:
+    """The names of the alarms whose ARNs are triggers."""
+    return [arn.partition(":alarm:")[2] for arn in change.triggers]
+
+
+def began() -> str:
+    """Now, as the release record and the tests of metrics read it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def show(what: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """What a deployment is about to change, in the log and the step summary."""
+    for row in rows:
+        runner.say("  ".join(row))
+    if rows:
+        runner.summary(f"changes of {runner.code(what)}", head, [[runner.code(cell) for cell in row] for row in rows])
+    else:
+        runner.say(f"{what}: no changes")
+
+
+def looks() -> Iterator[None]:
+    """Now, and again after longer and longer pauses. What AWS does ends by itself; not to look would not stop it."""
+    pause = 1
+    while True:
+        yield
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
