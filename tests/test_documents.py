@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from dpra import catalogue, checks, resources
 from dpra import plan as planning
+from dpra.rehearsal import scenarios
 from dpra.spec import reader
 from dpra.spec.reference import reference
 from ruamel.yaml import YAML
@@ -101,6 +102,15 @@ def gates_table() -> str:
     return table(*rows)
 
 
+def promises_table() -> str:
+    """What is promised of deliveries, the fault that proves it, and what runs where then."""
+    rows = [("promise", "fault", "when", "at the end", "scenario")]
+    for row in scenarios.table():
+        ends = ", ".join(f"{place} {word}" for place, word in row["ends"].items())
+        rows.append((row["promise"], row["fault"], row["when"], ends, f"`{row['id']}`"))
+    return table(*rows)
+
+
 def tools_table() -> str:
     rows = [("tool", "version", "serves", "from")]
     for tool in catalogue.tools():
@@ -158,6 +168,7 @@ def listing(values: dict[str, str]) -> str:
 
 MADE: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"picture": picture, "stages": stages_table, "gates": gates_table, "languages": languages_table},
+    "docs/delivery.md": {"promises": promises_table},
     "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},
     "docs/languages.md": {name: functools.partial(commands, name) for name in LANGUAGES},

@@ -20,7 +20,7 @@ def late(root: Path, plan: Plan) -> dict[str, str]:
         if not stage.by_wave:
             continue
         bake = plan.bake(stage.id)
-        for name, period, periods in known(root / plan.spec.deploy.template):
+        for name, period, periods in known(root / plan.template) if plan.template else ():
             if period * periods > 60 * bake:
                 found[f"environments.{stage.id}.bake"] = (
                     f"{bake} minutes end before the alarm {name} can fire: {period} s x {periods} evaluation periods; "
