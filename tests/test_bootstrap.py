@@ -247,11 +247,10 @@ def test_accounts_are_compared_deployed_and_left_alone_the_second_time(dpra, rep
     assert tags == [{"Key": "dpra:component", "Value": "shop"}, {"Key": "dpra:environment", "Value": "prod"}]
     assert "dpra-shop-033333333333-eu-west-1" in s3_backends["033333333333"]["aws"].buckets
 
-    for option in (["--deploy", "--yes"], ["--diff"]):
-        again = dpra("bootstrap", *option, *accounts, *ADMIN, cwd=repository, **administrators)
-        assert again.returncode == 0, again.stdout + again.stderr
-        assert again.stdout.count("no changes") == 4
-    assert "0 of 4 stacks are not what dpra.yml says" in again.stdout
+    again = dpra("bootstrap", "--deploy", "--yes", *accounts, *ADMIN, cwd=repository, **administrators)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert again.stdout.count("no changes") == 4
+    assert "4 stacks are what dpra.yml says; 0 changed." in again.stdout
 
     with (repository / "dpra.yml").open("a") as file:
         file.write("repository-id: 456\nowner-id: 123\n")
