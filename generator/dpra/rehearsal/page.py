@@ -1,7 +1,7 @@
 """A rehearsal as one HTML page: stages, waves, bakes, faults and rollback on a time line. Nothing is fetched."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
@@ -108,7 +108,7 @@ class Story:
             maybe = set()
         self.touched |= dict.fromkeys(sure | maybe, number)
         finish = [job["result"] for job in run["jobs"] if job["job"] == "finish"]
-        if (finish or ["success" if run["ok"] else "failure"]) == ["success"]:
+        if finish == ["success"] or (run["ok"] and not finish and not back):
             for region in {job["region"] for job in legs}:
                 self.good[region] = run["commit"]
                 self.touched.pop(region, None)
@@ -134,9 +134,7 @@ class Story:
             del self.touched[region]
             self.fates[number][region] = Fate("back", f"rolled back to {self.name(good)}")
             if by != number:
-                run_number = f"{run['workflow']} run {run['run']}"
-                said = f"rolled back to {self.name(good)} later, by {run_number}"
-                self.fates[by][region] = Fate("later", said)
+                self.fates[by][region] = Fate("later", f"rolled back later, by run {run['run']}")
 
     def trust_the_end(self) -> None:
         """What runs at the end is known: where it contradicts what the jobs seemed to do, it is right."""
@@ -146,10 +144,13 @@ class Story:
                 continue
             run, now, good = self.document["runs"][last], self.now.get(("prod", region), ""), self.good[region]
             kind = self.fates[last][region].kind
-            if kind in ("back", "held") and now == run["commit"] != good:
+            expected = {"back": good, "held": good, "released": run["commit"]}
+            if expected.get(kind, now) != now:
                 self.fates[last][region] = Fate("left", f"left on {self.name(now)}")
             elif kind == "left" and now == good and now != run["commit"]:
-                self.fates[last][region] = Fate("back", f"rolled back to {self.name(now)}")
+                back = any(job["job"] == "rollback" for job in own(run))
+                said = f"rolled back to {self.name(now)}" if back else f"still {self.name(now)}"
+                self.fates[last][region] = Fate("back" if back else "held", said)
 
     def rows(self) -> Iterator[dict[str, str]]:
         """Each environment and region: the release before and now, and what happened, in words."""
@@ -208,7 +209,7 @@ def brought(run: Mapping[str, Any]) -> int | None:
     for record in run["evidence"]:
         mine = str(record.get("attempt", run["attempt"])) == str(run["attempt"])
         if record.get("action") == "rollback" and mine and record.get("findings"):
-            return sum(record["findings"].values())
+            return sum(int(count) for count in record["findings"].values())
     return None
 
 
@@ -278,28 +279,25 @@ def told(document: Mapping[str, Any]) -> dict[str, Any]:
 
 def headline(production: Sequence[Mapping[str, str]], ok: bool) -> tuple[str, str]:
     """What became of production, as a tone and a sentence."""
-    total = len(production)
+    kinds: dict[str, list[Mapping[str, str]]] = {}
+    for row in production:
+        kinds.setdefault(row["kind"], []).append(row)
+    total = "1 region" if len(production) == 1 else f"all {len(production)} regions"
 
-    def where(rows: Collection[Mapping[str, str]]) -> str:
-        regions = "region" if total == 1 else "regions"
-        return (
-            f"{'all ' if total > 1 else ''}{total} {regions}"
-            if len(rows) == total
-            else f"{len(rows)} of {total} {regions}"
-        )
+    def where(rows: Sequence[Mapping[str, str]]) -> str:
+        return total if len(rows) == len(production) else f"{len(rows)} of {len(production)} regions"
 
-    kinds = {
-        kind: [row for row in production if row["kind"] == kind]
-        for kind in ("left", "back", "released", "same", "held")
-    }
-    if left := kinds["left"]:
+    if left := kinds.get("left"):
         return "bad", f"Production is left on {left[0]['now']} in {where(left)}"
-    if back := kinds["back"]:
+    if back := kinds.get("back"):
+        others = len(production) - len(back)
+        if others and len({row["now"] for row in production}) == 1:
+            return "back", f"Production runs {back[0]['now']} in {total}: {len(back)} rolled back, {others} not touched"
         return "back", f"Production is back on {back[0]['now']} in {where(back)}"
-    if released := kinds["released"]:
+    if released := kinds.get("released"):
         return "good", f"Production runs {released[0]['now']} in {where(released)}"
-    if total and any(row["now"] != "nothing" for row in production):
-        return ("same", "Production was not touched") if not ok else ("good", "Production did not have to be touched")
+    if any(row["now"] != "nothing" for row in production):
+        return "same", "Production was not touched"
     return ("good", "The pipeline passed") if ok else ("bad", "The pipeline stopped before production")
 
 
@@ -322,11 +320,12 @@ def drawn(run: Mapping[str, Any], waves: Sequence[Sequence[str]], story: Story, 
 
     lanes: dict[tuple[str, str], Lane] = {}
     of: dict[int, Lane] = {}
-    touches = any(WAVE.fullmatch(job["job"]) for job in jobs)
+    touches = bool(fates) or any(WAVE.fullmatch(job["job"]) for job in jobs)
+    unmoved = "not touched" if run["workflow"] == "rollback" else "not reached"
     if touches:
         for wave, regions in enumerate(waves, 1):
             for region in regions:
-                lanes[f"Wave {wave}", region] = Lane(f"Wave {wave}", region, kind="same", said="not reached")
+                lanes[f"Wave {wave}", region] = Lane(f"Wave {wave}", region, kind="same", said=unmoved)
     for job in jobs:
         wave_of = WAVE.fullmatch(job["job"])
         group = f"Wave {wave_of[2]}" if wave_of else GROUPS.get(job["job"]) or (job["stage"] or job["job"]).capitalize()
@@ -363,6 +362,11 @@ def drawn(run: Mapping[str, Any], waves: Sequence[Sequence[str]], story: Story, 
         for job in jobs:
             if job["job"] == one["job"] and one["region"] in ("", job["region"]):
                 of[id(job)].marks.append((where, one["fault"]))
+    idle = [
+        job["job"] + (" (skipped)" if job["result"] == "skipped" else "")
+        for job in run["jobs"]
+        if not job["began"] and not (touches and WAVE.fullmatch(job["job"]))
+    ]
     ordered = in_order(lanes.values(), jobs, of)
     return {
         "run": run["run"],
@@ -377,13 +381,9 @@ def drawn(run: Mapping[str, Any], waves: Sequence[Sequence[str]], story: Story, 
         "marks": marks,
         "ticks": list(ticks(span)),
         "band": bar(back, "band") if back and any(fate.kind == "back" for fate in fates.values()) else None,
-        "waves": list(by_wave(waves, fates, touches)),
+        "waves": list(by_wave(waves, fates, unmoved)) if touches else [],
         "carried": grouped(carried),
-        "idle": ", ".join(
-            f"{job['job']} ({job['result']})"
-            for job in run["jobs"]
-            if not job["began"] and not (touches and WAVE.fullmatch(job["job"]))
-        ),
+        "idle": ", ".join(idle),
         "said": [line for line in run["annotations"] if not line.startswith("report: ")],
         "reported": [line for line in run["annotations"] if line.startswith("report: ")],
         "jobs": [
@@ -396,7 +396,7 @@ def drawn(run: Mapping[str, Any], waves: Sequence[Sequence[str]], story: Story, 
 def in_order(lanes: Iterable[Lane], jobs: Sequence[Mapping[str, Any]], of: Mapping[int, Lane]) -> list[Lane]:
     """The lanes in the order in which their groups come in the workflow, a wave that was not reached among them."""
     groups = list(dict.fromkeys(of[id(job)].group for job in jobs))
-    late = [group for group in ("Finish", "Rollback", "Report") if group in groups]
+    late: list[str] = [group for group in ("Finish", "Rollback", "Report") if group in groups]
     waves = list(dict.fromkeys(lane.group for lane in lanes if lane.group.startswith("Wave ")))
     groups = [group for group in groups if group not in (*late, *waves)] + waves + late
     ordered = sorted(lanes, key=lambda lane: groups.index(lane.group))
@@ -405,12 +405,10 @@ def in_order(lanes: Iterable[Lane], jobs: Sequence[Mapping[str, Any]], of: Mappi
     return ordered
 
 
-def by_wave(waves: Sequence[Sequence[str]], fates: Mapping[str, Fate], touches: bool) -> Iterator[tuple[str, str]]:
+def by_wave(waves: Sequence[Sequence[str]], fates: Mapping[str, Fate], unmoved: str) -> Iterator[tuple[str, str]]:
     """Each wave's fate in words."""
-    if not touches and not fates:
-        return
     for number, regions in enumerate(waves, 1):
-        found = [(region, fates.get(region, Fate("same", "not reached"))) for region in regions]
+        found = [(region, fates.get(region, Fate("same", unmoved))) for region in regions]
         said = {fate.said for _, fate in found}
         worst = min((fate.kind for _, fate in found), key=["left", "back", "later", "held", "released", "same"].index)
         if len(said) == 1:
