@@ -196,6 +196,21 @@ def test_what_a_dead_run_left_goes_back_in_a_later_one(recorded: dict[str, Any],
     assert list(fates(text).values()) == [f"rolled back to old ({old})"] * 3 + ["not touched"] * 2
 
 
+def test_a_newer_release_after_a_rollback_hides_it_not(recorded: dict[str, Any], show: Show) -> None:
+    document = of(recorded, "a-run-that-dies")
+    result = document["scenarios"][0]["result"]
+    newer = recorded["alarm"]["runs"][0] | {"run": 13, "release": "newer"}
+    result["runs"].append(newer)
+    for one in result["deployments"]:
+        one["commit"] = newer["commit"]
+    old, new = result["before"][-1]["commit"][:8], newer["commit"][:8]
+    text = show(document)
+    assert f"Production runs newer ({new}) in all 5 regions" in text
+    assert "Nothing was rolled back" not in text
+    then = f"rolled back to old ({old}), then released: newer ({new})"
+    assert list(fates(text).values()) == [then] * 3 + [f"released: newer ({new})"] * 2
+
+
 def test_what_was_held_back_is_not_called_rolled_back(recorded: dict[str, Any], show: Show) -> None:
     text = show(of(recorded, "an-alarm-that-fires-already"))
     assert "Wave 1: held back: still old" in text

@@ -193,7 +193,9 @@ class Story:
             return ("held", fates[-1].said) if fates else ("same", "not touched")
         if now == before and any(fate.kind in ("back", "later") for fate in fates):
             return "back", f"rolled back to {self.name(now)}"
-        return fates[-1].kind, fates[-1].said
+        was = [fate for fate in fates if fate.kind in ("back", "later")]
+        before_that = f"rolled back to {self.name(before)}, then " if was and fates[-1].kind == "released" else ""
+        return fates[-1].kind, before_that + fates[-1].said
 
 
 def deployed(run: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -273,6 +275,7 @@ def told(document: Mapping[str, Any]) -> dict[str, Any]:
         "runs": runs,
         "production": len(production),
         "back": len(back),
+        "untroubled": not any(fate.kind in ("back", "later") for fates in story.fates for fate in fates.values()),
         "faults": [happened["fault"] for run in document["runs"] for happened in run["happened"]],
     }
 
@@ -360,13 +363,9 @@ def drawn(run: Mapping[str, Any], waves: Sequence[Sequence[str]], story: Story, 
         where = at(one["at"])
         marks.append({"at": where, "time": clock(one["at"] - began), "fault": one["fault"], "right": where > 50})
         for job in jobs:
-            if job["job"] == one["job"] and one["region"] in ("", job["region"]):
+            if job["job"] == one["job"] and (one["region"] == job["region"] or "" in (one["region"], job["region"])):
                 of[id(job)].marks.append((where, one["fault"]))
-    idle = [
-        job["job"] + (" (skipped)" if job["result"] == "skipped" else "")
-        for job in run["jobs"]
-        if not job["began"] and not (touches and WAVE.fullmatch(job["job"]))
-    ]
+    idle = [job for job in run["jobs"] if not job["began"] and not (touches and WAVE.fullmatch(job["job"]))]
     ordered = in_order(lanes.values(), jobs, of)
     return {
         "run": run["run"],
@@ -383,7 +382,8 @@ def drawn(run: Mapping[str, Any], waves: Sequence[Sequence[str]], story: Story, 
         "band": bar(back, "band") if back and any(fate.kind == "back" for fate in fates.values()) else None,
         "waves": list(by_wave(waves, fates, unmoved)) if touches else [],
         "carried": grouped(carried),
-        "idle": ", ".join(idle),
+        "skipped": grouped(job for job in idle if job["result"] == "skipped"),
+        "idle": grouped(job for job in idle if job["result"] != "skipped"),
         "said": [line for line in run["annotations"] if not line.startswith("report: ")],
         "reported": [line for line in run["annotations"] if line.startswith("report: ")],
         "jobs": [
