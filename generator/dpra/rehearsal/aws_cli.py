@@ -17,7 +17,10 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+# What the pack calls most.
+SERVICES = ("cloudformation", "cloudwatch", "kms", "lambda", "s3", "sts")
 # What stands first in the jobs' PATH: it hands its words and streams over, and waits for the exit code.
 CALLER = """#!{python} -ISB
 import json, os, socket, sys
@@ -65,7 +68,8 @@ def serve(listener: socket.socket) -> None:
     """Answer calls until killed, or until the rehearsal is there no more."""
     from awscli import clidriver
 
-    clidriver.create_clidriver()  # what it imports late
+    models = clidriver.create_clidriver().session.get_component("data_loader")  # and what it imports late is here then
+    warm(models)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a call but its caller
     listener.settimeout(5)
     rehearsal = os.getppid()
@@ -77,11 +81,21 @@ def serve(listener: socket.socket) -> None:
         connection.setblocking(True)
         if os.fork() == 0:
             listener.close()
-            answer(connection)
+            answer(connection, models)
         connection.close()
 
 
-def answer(connection: socket.socket) -> None:
+def warm(models: Any) -> None:
+    """Read what describes the services once: it is most of a call's time. Nothing of the caller's is known yet."""
+    for service in SERVICES:
+        for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
+            with contextlib.suppress(Exception):  # not every service has each of them; the call itself would read it
+                models.load_service_model(service, kind)
+    for name in ("endpoints", "partitions"):
+        models.load_data(name)
+
+
+def answer(connection: socket.socket, models: Any) -> None:
     """One call, in a process of its own."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     code = 255
@@ -98,9 +112,11 @@ def answer(connection: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(data | environment)
         sys.argv = ["aws", *words]
-        from awscli.clidriver import main
+        from awscli.clidriver import create_clidriver
 
-        code = main()
+        driver = create_clidriver()
+        driver.session.register_component("data_loader", models)
+        code = driver.main(words)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except BaseException:
