@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -116,6 +116,49 @@ def new_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy(new_repository: Path, tmp_path: Path) -> Path:
     """What `dpra new` makes, to be changed."""
     return Path(shutil.copytree(new_repository, tmp_path / "shop"))
+
+
+@pytest.fixture(scope="module")
+def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """moto, mended as in a rehearsal, and the AWS CLI, started once."""
+    from dpra.rehearsal import aws_cli, mends
+    from moto.server import ThreadedMotoServer
+
+    mends.mend()
+    folder = tmp_path_factory.mktemp("aws")
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    with aws_cli.started(folder):
+        yield {
+            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_ACCESS_KEY_ID": "somebody",  # a profile that is asked for comes first
+            "AWS_SECRET_ACCESS_KEY": "else",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_MAX_ATTEMPTS": "1",
+            "GITHUB_API_URL": "http://127.0.0.1:9",  # out of reach
+        }
+    server.stop()
+
+
+@pytest.fixture
+def administrators(_moto: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody with a profile, admin-ENVIRONMENT, for each account; all are empty."""
+    from dpra.rehearsal import mends
+    from moto.iam.models import iam_backends
+
+    mends.forget()
+    lines = []
+    for name, account in {"build": "4" * 12, "beta": "1" * 12, "gamma": "2" * 12, "prod": "033333333333"}.items():
+        iam = iam_backends[account]["aws"]
+        iam.create_user("us-east-1", "admin")
+        key = iam.create_access_key("admin")
+        lines += [f"[admin-{name}]", f"aws_access_key_id = {key.access_key_id}"]
+        lines += [f"aws_secret_access_key = {key.secret_access_key}"]
+    (tmp_path / "credentials").write_text("\n".join(lines) + "\n")
+    return {**_moto, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
 
 
 GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always")

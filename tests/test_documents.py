@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from dpra import catalogue, checks, resources
 from dpra import plan as planning
+from dpra.rehearsal import scenarios
 from dpra.spec import reader
 from dpra.spec.reference import reference
 from ruamel.yaml import YAML
@@ -101,6 +102,15 @@ def gates_table() -> str:
     return table(*rows)
 
 
+def promises_table() -> str:
+    """What is promised of deliveries, the fault that proves it, and what runs where then."""
+    rows = [("promise", "fault", "when", "at the end", "scenario")]
+    for row in scenarios.table():
+        ends = ", ".join(f"{place} {word}" for place, word in row["ends"].items())
+        rows.append((row["promise"], row["fault"], row["when"], ends, f"`{row['id']}`"))
+    return table(*rows)
+
+
 def tools_table() -> str:
     rows = [("tool", "version", "serves", "from")]
     for tool in catalogue.tools():
@@ -158,6 +168,7 @@ def listing(values: dict[str, str]) -> str:
 
 MADE: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"picture": picture, "stages": stages_table, "gates": gates_table, "languages": languages_table},
+    "docs/delivery.md": {"promises": promises_table},
     "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},
     "docs/languages.md": {name: functools.partial(commands, name) for name in LANGUAGES},
@@ -215,6 +226,12 @@ HERE = [
     "dpra generate --diff",
     "dpra generate",
 ]
+BOOTSTRAP = [  # test_the_bootstrap_commands
+    "dpra bootstrap",
+    "dpra bootstrap --print prod",
+    "dpra bootstrap --deploy --profile admin-{environment}",
+    "dpra bootstrap --diff --profile admin-{environment}",
+]
 ELSEWHERE = {
     "make demo": ".ci/run: make demo, and test_the_demo_is_the_main_job",
     "make test": ".ci/run",
@@ -223,7 +240,7 @@ ELSEWHERE = {
 
 def test_every_command_of_the_readme_is_run_by_a_test() -> None:
     told = [line for block in blocks(README, "sh") for line in block.splitlines() if line]
-    assert sorted(told) == sorted([*HERE, *ELSEWHERE])
+    assert sorted(told) == sorted([*HERE, *BOOTSTRAP, *ELSEWHERE])
 
 
 @pytest.mark.slow
@@ -262,7 +279,7 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
     lines = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines()]
     assert lines[0] == INSTALL
     whole = "dpra rehearse --offline"  # takes its time in the README's test, after the same command
-    script = "\n".join(line for line in lines[1:] if line != whole and not line.startswith("aws "))
+    script = "\n".join(line for line in lines[1:] if line != whole and line not in BOOTSTRAP)
     done = run(script, tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert done.stdout.count("The pipeline succeeded") == 1
@@ -295,35 +312,14 @@ def test_the_specs_of_the_gates_are_parts_of_a_spec(dpra, repository) -> None:
 
 
 @pytest.mark.slow
-def test_the_bootstrap_commands_of_the_tutorial(repository, tmp_path) -> None:
-    """The trust and the store, deployed by the tutorial's own commands into moto."""
-    aws = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines() if line.startswith("aws ")]
-    assert len(aws) == 2
-
-    from dpra.rehearsal import mends
-    from moto.server import ThreadedMotoServer
-
-    mends.mend()
-    mends.forget()
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        _, port = server.get_host_and_port()
-        environment = {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "a",
-            "AWS_SECRET_ACCESS_KEY": "a",
-            "AWS_DEFAULT_REGION": "eu-west-1",
-        }
-        for _ in range(2):  # a second time changes nothing
-            for command in aws:
-                done = run(command + " --no-fail-on-empty-changeset", repository, **environment)
-                assert done.returncode == 0, done.stdout + done.stderr
-        done = run("aws iam get-role --role-name dpra-shop-beta && aws s3api list-buckets", repository, **environment)
-    finally:
-        server.stop()
-    assert "repo:acme/shop:environment:beta" in done.stdout
-    assert "dpra-shop-123456789012-eu-west-1" in done.stdout
+def test_the_bootstrap_commands(repository, administrators) -> None:
+    """Into four accounts of moto, by the real AWS CLI; the tutorial's are among the README's."""
+    told = [line for block in blocks(TUTORIAL, "sh") for line in block.splitlines() if "bootstrap" in line]
+    assert told == [BOOTSTRAP[0], BOOTSTRAP[2]]
+    done = run("\n".join(BOOTSTRAP).replace("--deploy", "--deploy --yes"), repository, **administrators)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "8 stacks are what dpra.yml says; 8 changed." in done.stdout
+    assert "0 of 8 stacks are not what dpra.yml says; nothing was changed." in done.stdout
 
 
 def test_the_spec_in_the_readme_is_a_spec(dpra, tmp_path) -> None:

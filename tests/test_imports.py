@@ -16,6 +16,7 @@ LATER = {
     "dpra.bootstrap",
     "dpra.detect",
     "dpra.initial",
+    "dpra.new",
     "dpra.rehearsal",
     "dpra.render",
     "dpra.tables",

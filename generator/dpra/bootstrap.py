@@ -1,46 +1,326 @@
-"""`dpra new`: a repository from the cookiecutter template."""
+"""`dpra bootstrap`: what an administrator deploys in each account before the pipeline's first run.
 
+In each environment's account that is the stack of the trust, in the first of its regions, and the stack of the store in
+each of them. The AWS CLI deploys them, by change sets, as the pipeline deploys the component.
+"""
+
+import http.client
 import json
-import re
-from collections.abc import Mapping
-from pathlib import Path
+import os
+import secrets
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from types import MappingProxyType, ModuleType
+from typing import Any
 
-from dpra import resources
+from dpra import plan as planning
+from dpra import render, resources
+from dpra.plan import Plan
+from dpra.spec.models import Spec
+
+PROVIDER = "token.actions.githubusercontent.com"
+# What the AWS CLI believes before the profile that is asked for.
+CREDENTIALS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_PROFILE", "AWS_PROFILE"),
+    *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+)
+TIMEOUT = 5  # seconds that GitHub's API has for an answer
+IMMUTABLE_SINCE = "2026-07-15"  # GitHub's changelog: immutable subject claims
 
 
 class BootstrapError(Exception):
-    """No repository was made. `str()` says why."""
+    """AWS or GitHub refused, or could not be asked. `str()` says what."""
 
 
-def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
-    """Makes a repository below `output` and returns its folder.
+class ProfileError(Exception):
+    """`--profile` names no environment, or several profiles for one. `str()` says what there is."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A CloudFormation stack of an account."""
+
+    environment: str
+    account: str
+    region: str
+    name: str
+    path: str  # of its template in the repository
+    template: str
+    parameters: Mapping[str, str]
+    tags: Mapping[str, str]
+
+
+def stacks(plan: Plan, own: Mapping[str, str] = MappingProxyType({})) -> list[Stack]:
+    """What is deployed once in each account, in order. Pure.
 
     Args:
-        output: the folder in which the repository's folder is made.
-        values: answers to the template's questions; `ask` asks for the others, else their defaults are taken.
-    Raises:
-        BootstrapError: an unknown question or answer, the folder is there already, or the template's hook refused.
+        own: the texts of templates that the component keeps itself (`unmanaged`), by path.
     """
-    from cookiecutter.exceptions import CookiecutterException
-    from cookiecutter.main import cookiecutter
+    texts = {**render.infrastructure(plan), **own}
+    found = []
+    for environment, said in plan.spec.environments.items():
+        regions = plan.regions(environment)
+        store = "artifacts" if environment == plan.storing else "store"
+        tags = {"dpra:component": plan.spec.name, "dpra:environment": environment}
+        for kind, places in ((environment, regions[:1]), (store, regions)):
+            path = f"infrastructure/dpra/{kind}.yml"
+            text = texts[path]
+            parameters = {"CreateProvider": "true"} if "CreateProvider:" in text else {}
+            for region in places:
+                name = f"dpra-{plan.spec.name}-{kind}"
+                found.append(Stack(environment, said.account, region, name, path, text, parameters, tags))
+    return found
 
-    questions = json.loads((resources.BOOTSTRAP / "cookiecutter.json").read_text(encoding="utf-8"))
-    known = [name for name in questions if not name.startswith("_")]
-    for name, value in values.items():
-        if name not in known:
-            raise BootstrapError(f"{name}: unknown; there is {', '.join(known)}")
-        if not re.fullmatch(r"[\w@./:, -]*", value):
-            raise BootstrapError(f"{name}: {value!r} has characters that no answer needs")
-        if isinstance(questions[name], list) and value not in questions[name]:
-            raise BootstrapError(f"{name}: no {value!r}; there is {', '.join(questions[name])}")
+
+def as_json(stack: Stack) -> dict[str, Any]:
+    """A stack for machines."""
+    return {
+        "environment": stack.environment,
+        "account": stack.account,
+        "region": stack.region,
+        "stack": stack.name,
+        "template": stack.path,
+        "parameters": dict(stack.parameters),
+    }
+
+
+def printed(some: Iterable[Stack]) -> str:
+    """The templates as YAML documents, each below a comment that says where it belongs."""
+    return "---\n".join(
+        f"# account {stack.account} ({stack.environment}), region {stack.region}, stack {stack.name}\n{stack.template}"
+        for stack in some
+    )
+
+
+# ---- GitHub: the ids that the trust knows the repository by
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What GitHub knows a repository by."""
+
+    name: str  # owner/name, as GitHub spells it
+    repository_id: int
+    owner_id: int
+    created: str  # YYYY-MM-DD
+
+
+def identity(repository: str) -> Identity:
+    """What GitHub's API says about a repository.
+
+    Raises:
+        BootstrapError: it could not be asked, or does not know the repository.
+    Source: https://docs.github.com/rest/repos/repos#get-a-repository
+    """
+    api = (os.environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
+    place = urllib.parse.urlsplit(api)
+    if place.scheme != "https" and place.hostname != "127.0.0.1":
+        raise BootstrapError(f"GITHUB_API_URL is {api}; GitHub is asked by https only")
+    request = urllib.request.Request(f"{api}/repos/{repository}", headers={"User-Agent": "dpra"})  # noqa: S310
+    token = os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN")
+    if token:  # a redirect must not carry it elsewhere
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
-        made = cookiecutter(
-            str(resources.BOOTSTRAP),
-            no_input=not ask,
-            extra_context=dict(values),
-            output_dir=str(output),
-            default_config=True,
-        )
-    except CookiecutterException as error:
-        raise BootstrapError(str(error)) from None
-    return Path(made)
+        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+            said = json.loads(answer.read(1_000_000))
+        return Identity(str(said["full_name"]), int(said["id"]), int(said["owner"]["id"]), str(said["created_at"])[:10])
+    except urllib.error.HTTPError as error:
+        hint = "" if token else "; it shows a private one only to a token in GITHUB_TOKEN"
+        raise BootstrapError(f"{api} answers {error.code} for {repository}{hint}") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise BootstrapError(f"{api} cannot be asked: {getattr(error, 'reason', error)}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BootstrapError(f"{api} answers something else than a repository") from error
+
+
+def known_to(spec: Spec, found: Identity) -> Spec:
+    """The spec with the ids that GitHub says.
+
+    Raises:
+        PlanError: GitHub spells the repository otherwise; no token would ever carry the spec's name.
+    """
+    if found.name != spec.repository:
+        raise planning.PlanError({"repository": f"GitHub calls it {found.name}, and so do its tokens"})
+    return replace(spec, repository_id=found.repository_id, owner_id=found.owner_id)
+
+
+def advice(found: Identity) -> str:
+    """What to do with ids that dpra.yml lacks."""
+    sends = (
+        "its tokens carry these ids: without them no job is let in"
+        if found.created >= IMMUTABLE_SINCE
+        else f"its tokens carry these ids if it was renamed or moved since {IMMUTABLE_SINCE}"
+    )
+    return (
+        f"dpra.yml does not have the ids of {found.name}; GitHub says them, and here the trust has them.\n"
+        "So that infrastructure/dpra has them, too, add these lines to dpra.yml and run dpra generate:\n"
+        f"  repository-id: {found.repository_id}\n"
+        f"  owner-id: {found.owner_id}\n"
+        f"It was made on {found.created}; {sends}."
+    )
+
+
+def by_name(spec: Spec) -> str:
+    """What it means that the ids are not known."""
+    return (
+        f"The trust knows {spec.repository} by its name only. A repository made, renamed or moved after "
+        f"{IMMUTABLE_SINCE} needs repository-id and owner-id in dpra.yml, or no job is let in."
+    )
+
+
+# ---- AWS
+
+
+def profiles(given: Iterable[str], accounts: Mapping[str, str]) -> dict[str, str]:
+    """environment -> profile of the AWS CLI; empty for the credentials that are in the environment.
+
+    Args:
+        given: `NAME` for all environments, in which `{environment}` and `{account}` stand for theirs, or
+            `ENVIRONMENT=NAME` for one.
+        accounts: environment -> account.
+    Raises:
+        ProfileError: an unknown environment, or two profiles for one.
+    """
+    found: dict[str, str] = {}
+    for one in given:
+        environment, named, profile = one.partition("=")
+        if named and environment not in accounts:
+            raise ProfileError(f"--profile {one}: no environment {environment}; there is {', '.join(accounts)}")
+        key = environment if named else ""
+        if key in found:
+            raise ProfileError(f"--profile {one}: {environment if named else 'all environments'} had one before")
+        found[key] = profile if named else one
+    return {
+        environment: found.get(environment, found.get("", ""))
+        .replace("{environment}", environment)
+        .replace("{account}", account)
+        for environment, account in accounts.items()
+    }
+
+
+@contextmanager
+def _in(stack: Stack, profile: str) -> Iterator[ModuleType]:
+    """The pack's own deployment, with a profile in place of the credentials that are in the environment."""
+    lib = resources.lib("deployers/cloudformation")
+    before = {name: os.environ.pop(name) for name in CREDENTIALS if profile and name in os.environ}
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+    try:
+        yield lib
+    except lib.runner.Failed as error:
+        raise BootstrapError(f"{stack.environment}, {stack.region}: {error}") from error
+    finally:
+        if profile:
+            del os.environ["AWS_PROFILE"]
+        os.environ.update(before)
+
+
+def expect_accounts(some: Iterable[Stack], profile_of: Mapping[str, str]) -> None:
+    """Make sure that the credentials are those of the accounts, before anything is done in any of them.
+
+    Raises:
+        BootstrapError: they are of another account, or there are none.
+    """
+    for environment, stack in {stack.environment: stack for stack in some}.items():
+        profile = profile_of[environment]
+        try:
+            with _in(stack, profile) as lib:
+                lib.aws.expect_account(stack.region, stack.account)
+        except BootstrapError as error:
+            used = f"profile {profile}" if profile else f"no --profile {environment}=NAME"
+            raise BootstrapError(f"{error} ({used}); nothing was done") from error
+
+
+def differs(stack: Stack, profile: str) -> bool:
+    """Shows what `deploy` would change. Nothing is: the change set is taken back.
+
+    Raises:
+        BootstrapError: AWS refused.
+    """
+    with _in(stack, profile) as lib:
+        planned, new = _propose(lib, stack)
+        lib.show(stack.name, planned.changes)
+        if planned.changes:
+            _take_back(lib, stack, planned, new)
+        return bool(planned.changes)
+
+
+def deploy(stack: Stack, profile: str, confirm: Callable[[str], bool]) -> str:
+    """Makes a stack what its template says: `unchanged`, `deployed` or `declined`.
+
+    Args:
+        confirm: is asked a question when the changes have been shown.
+    Raises:
+        BootstrapError: AWS refused, or the deployment failed.
+    """
+    with _in(stack, profile) as lib:
+        planned, new = _propose(lib, stack)
+        lib.show(stack.name, planned.changes)
+        if not planned.changes:
+            return "unchanged"
+        agreed = False
+        try:
+            agreed = confirm(f"Change {stack.name} in account {stack.account}, {stack.region}?")
+        finally:
+            if not agreed:
+                _take_back(lib, stack, planned, new)
+        if not agreed:
+            return "declined"
+        lib.execute(stack.region, stack.name, planned)
+        return "deployed"
+
+
+def _propose(lib: ModuleType, stack: Stack) -> tuple[Any, bool]:
+    """A change set with its changes, and whether its stack did not exist before."""
+    there = lib.describe(stack.region, stack.name)
+    request = {
+        "StackName": stack.name,
+        "ChangeSetName": f"dpra-{secrets.token_hex(6)}",
+        "ChangeSetType": lib.change_set_type(stack.region, stack.name),
+        "TemplateBody": stack.template,
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        "Parameters": [
+            {"ParameterKey": name, "ParameterValue": value} for name, value in _parameters(lib, stack, there).items()
+        ],
+        "Tags": [{"Key": name, "Value": value} for name, value in stack.tags.items()],
+    }
+    try:
+        planned = lib.created(stack.region, stack.name, request)
+    except lib.runner.Failed:
+        if not there:
+            _forget(lib, stack)
+        raise
+    return planned, not there
+
+
+def _parameters(lib: ModuleType, stack: Stack, there: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters' values: those that the stack has, else the provider is made where the account has none."""
+    found = dict(stack.parameters)
+    kept = {one["ParameterKey"]: one.get("ParameterValue", "") for one in there.get("Parameters", [])}
+    for name in found:
+        if name in kept:
+            found[name] = kept[name]
+        elif name == "CreateProvider" and _has_provider(lib, stack.region):
+            found[name] = "false"
+    return found
+
+
+def _has_provider(lib: ModuleType, region: str) -> bool:
+    listed = lib.aws.call(region, "iam", "list-open-id-connect-providers")["OpenIDConnectProviderList"]
+    return any(one["Arn"].endswith(f":oidc-provider/{PROVIDER}") for one in listed)
+
+
+def _take_back(lib: ModuleType, stack: Stack, planned: Any, new: bool) -> None:
+    lib.aws.call(stack.region, "cloudformation", "delete-change-set", ChangeSetName=planned.change_set)
+    if new:
+        _forget(lib, stack)
+
+
+def _forget(lib: ModuleType, stack: Stack) -> None:
+    """A change set for a stack that is not there leaves an empty one."""
+    if lib.describe(stack.region, stack.name).get("StackStatus") == "REVIEW_IN_PROGRESS":
+        lib.aws.call(stack.region, "cloudformation", "delete-stack", StackName=stack.name)

@@ -163,5 +163,8 @@ def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
             "scopes": dict.fromkeys(SCOPES),
             "actions": takes,
             "checks": dict.fromkeys(action.id for action in catalogue.actions if action.of),
+            "checks-and-tests": dict.fromkeys(
+                action.id for action in catalogue.actions if action.stage == "build" and "advisory" in action.takes
+            ),
         }
     return found

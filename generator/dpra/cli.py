@@ -17,8 +17,9 @@ import click
 from dpra import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from dpra.bootstrap import Stack
     from dpra.plan import Plan, PlanError
     from dpra.tree import Change
 
@@ -33,13 +34,15 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _plan(root: Path) -> "tuple[Plan, bytes]":
     """The plan of the spec in `root`, and the spec's bytes; ends the command with every problem it has."""
-    from dpra import catalogue, plan
+    from dpra import alarms, catalogue, plan
     from dpra.spec import reader
 
     try:
         data = reader.read_bytes(root / "dpra.yml", root)
-        spec = reader.read(data, catalogue.words())
-        return plan.make(spec), data
+        made = plan.make(reader.read(data, catalogue.words()))
+        if late := alarms.late(root, made):
+            raise plan.PlanError(late)
+        return made, data
     except reader.Problems as problems:
         _fail(str(problems), WRONG_INPUT)
     except plan.PlanError as error:
@@ -244,12 +247,12 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
     dpra new                                    asks
     dpra new --no-input -o /tmp name=shop       asks nothing
     """
-    from dpra import bootstrap
+    from dpra import new as making
 
     given = dict(value.partition("=")[::2] for value in values)
     try:
-        made = bootstrap.new(output, given, ask=not no_input)
-    except bootstrap.BootstrapError as error:
+        made = making.new(output, given, ask=not no_input)
+    except making.NewError as error:
         _fail(str(error), WRONG_INPUT)
     click.echo(f"{made} is ready. Next: cd {made} && dpra rehearse --offline")
 
@@ -324,19 +327,177 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
 
 
 @main.command()
+@click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]...")
+@click.option("--print", "show", is_flag=True, help="Print the templates.")
+@click.option("--diff", "compare", is_flag=True, help="Show what --deploy would change; change nothing.")
+@click.option("--deploy", is_flag=True, help="Show what would change, ask, and change it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--profile",
+    "profiles",
+    metavar="[ENVIRONMENT=]NAME",
+    multiple=True,
+    help="The AWS CLI's profile with an administrator of the account; {environment} and {account} stand for theirs.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.pass_obj
+def bootstrap(
+    root: Path,
+    environments: tuple[str, ...],
+    show: bool,
+    compare: bool,
+    deploy: bool,
+    yes: bool,
+    profiles: tuple[str, ...],
+    form: str,
+) -> None:
+    """Prepares the AWS accounts: GitHub's OIDC provider, the roles of the pipeline, the stores of releases.
+
+    \b
+    dpra bootstrap                                   what belongs where
+    dpra bootstrap --print prod                      its templates, to be deployed by other means
+    dpra bootstrap --deploy --profile admin-{environment}
+    """
+    if show + compare + deploy > 1:
+        _fail("--print, --diff, --deploy: one at a time", WRONG_INPUT)
+    if form == "json" and (show or compare or deploy):
+        _fail("--format json: goes together with none of --print, --diff, --deploy", WRONG_INPUT)
+    if deploy and not yes and not sys.stdin.isatty():
+        _fail("--deploy: there is nobody to ask here; with --yes it does not ask", WRONG_INPUT)
+    stacks, profile_of = _accounts(root, environments, profiles)
+
+    from dpra import bootstrap as accounts
+
+    if show:
+        click.echo(accounts.printed(stacks), nl=False)
+    elif form == "json":
+        click.echo(json.dumps([accounts.as_json(stack) for stack in stacks], indent=2))
+    elif compare or deploy:
+        try:
+            accounts.expect_accounts(stacks, profile_of)
+            sys.exit(_deploy(stacks, profile_of, yes) if deploy else _differ(stacks, profile_of))
+        except accounts.BootstrapError as error:
+            _fail(str(error), OUTSIDE_WORLD)
+    else:
+        from dpra import tables
+
+        tables.show_stacks(stacks)
+
+
+def _accounts(
+    root: Path, environments: "Sequence[str]", given: "Iterable[str]"
+) -> "tuple[list[Stack], dict[str, str]]":
+    """The stacks of some environments, or of all, and the profile for each. What the repository lacks is told."""
+    plan, data = _plan(root)
+
+    from dpra import bootstrap, tree
+    from dpra import plan as planning
+
+    if unknown := sorted(set(environments) - set(plan.spec.environments)):
+        _fail(f"no environment {', '.join(unknown)}; there is {', '.join(plan.spec.environments)}", WRONG_INPUT)
+    try:
+        profile_of = bootstrap.profiles(given, {name: one.account for name, one in plan.spec.environments.items()})
+        if not plan.spec.repository_id:
+            plan = _identified(plan)
+        own = {path: tree.read(root, path) for path in plan.spec.unmanaged if path.startswith("infrastructure/dpra/")}
+        stacks = bootstrap.stacks(plan, {path: (text or b"").decode() for path, text in own.items()})
+        stacks = [stack for stack in stacks if not environments or stack.environment in environments]
+        for path, template in {stack.path: stack.template for stack in stacks}.items():
+            if path in own and not own[path]:
+                _fail(f"{path}: is unmanaged, and not there", WRONG_INPUT)
+            if tree.read(root, path) != template.encode():
+                click.echo(f"{path}: is not what dpra.yml and GitHub say; run: dpra generate", err=True)
+    except planning.PlanError as error:
+        _fail(_with_positions(error, data), WRONG_INPUT)
+    except (bootstrap.ProfileError, tree.TreeError, UnicodeDecodeError) as error:
+        _fail(str(error), WRONG_INPUT)
+    return stacks, profile_of
+
+
+def _identified(plan: "Plan") -> "Plan":
+    """The plan with the ids of the repository, if GitHub says them; what that means for the trust is told."""
+    from dpra import bootstrap
+    from dpra import plan as planning
+
+    try:
+        found = bootstrap.identity(plan.spec.repository)
+    except bootstrap.BootstrapError as error:
+        click.echo(f"{error}.\n{bootstrap.by_name(plan.spec)}", err=True)
+        return plan
+    plan = planning.make(bootstrap.known_to(plan.spec, found))
+    click.echo(bootstrap.advice(found), err=True)
+    return plan
+
+
+def _differ(stacks: "Sequence[Stack]", profile_of: "Mapping[str, str]") -> int:
+    from dpra import bootstrap
+
+    different = 0
+    for stack in stacks:
+        click.secho(f"{stack.environment}, {stack.account}, {stack.region}: {stack.name}", bold=True)
+        different += bootstrap.differs(stack, profile_of[stack.environment])
+    click.echo(f"{different} of {len(stacks)} stacks are not what dpra.yml says; nothing was changed.")
+    return DOES_NOT_HOLD if different else 0
+
+
+def _deploy(stacks: "Sequence[Stack]", profile_of: "Mapping[str, str]", yes: bool) -> int:
+    from dpra import bootstrap
+
+    changed = 0
+    for stack in stacks:
+        click.secho(f"{stack.environment}, {stack.account}, {stack.region}: {stack.name}", bold=True)
+        confirm = (lambda _: True) if yes else click.confirm
+        done = bootstrap.deploy(stack, profile_of[stack.environment], confirm)
+        if done == "declined":
+            click.echo(f"{stack.name} was left as it is, and so are those behind it.")
+            return DOES_NOT_HOLD
+        changed += done == "deployed"
+    click.echo(f"{len(stacks)} stacks are what dpra.yml says; {changed} changed.")
+    return 0
+
+
+@main.command()
 @click.option("--only", metavar="STAGE,...", default="", help="Only these stages or jobs, and what they need.")
 @click.option("--offline", is_flag=True, help="Install nothing from PyPI: use what dpra's own environment has.")
+@click.option("--fail", multiple=True, metavar="PLACE", help="A step fails, a deployment, or a region's way back.")
+@click.option("--alarm", multiple=True, metavar="PLACE:NAME@MOMENT", help="An alarm fires: before, deploy or bake.")
+@click.option("--deny", multiple=True, metavar="ROLE", help="A role trusts another environment than its own.")
+@click.option("--crash", multiple=True, metavar="PLACE", help="The runner dies in mid-deployment.")
+@click.option("--lose", multiple=True, metavar="PLACE", help="The whole run dies there.")
+@click.option("--tamper", multiple=True, metavar="artifact|PLACE", help="Somebody changes a stored release.")
+@click.option("--freeze", is_flag=True, help="No deployment window is open today.")
+@click.option("--slow-approval", is_flag=True, help="A newer commit is released before this one is approved.")
+@click.option("--reason", default="", help="Start the pipeline by hand, with this reason to set rules aside.")
+@click.option("--scenario", multiple=True, metavar="ID|all|list", help="Prove what is promised, a fault at a time.")
+@click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write what happened there, as HTML.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the result there.")
 @click.option(
     "--evidence", "evidence_file", type=click.Path(dir_okay=False, path_type=Path), help="Write evidence.json there."
 )
 @click.pass_obj
-def rehearse(root: Path, only: str, offline: bool, json_file: Path | None, evidence_file: Path | None) -> None:
+def rehearse(
+    root: Path,
+    /,
+    only: str,
+    offline: bool,
+    reason: str,
+    scenario: tuple[str, ...],
+    page: Path | None,
+    json_file: Path | None,
+    evidence_file: Path | None,
+    **faults: "tuple[str, ...] | bool",
+) -> None:
     """Runs the generated pipeline here: no Docker, no GitHub, no AWS account.
+
+    With a fault that concerns production the commit before is released first, so that there is something to go back to.
 
     \b
     dpra rehearse --only build,security --offline
     dpra rehearse --offline --json result.json
+    dpra rehearse --offline --fail gamma.synthetic-tests
+    dpra rehearse --offline --alarm prod/eu-west-1:shop-errors@bake --page result.html
+    dpra rehearse --offline --crash prod.1/eu-west-1 --fail rollback/eu-west-1
+    dpra rehearse --offline --scenario all --page result.html
     dpra rehearse --offline --evidence evidence.json && dpra evidence evidence.json --require required
     """
     if sys.platform == "win32":
@@ -351,12 +512,25 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None, evide
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := sorted(set(wanted) - known):
         _fail(f"--only: unknown {', '.join(unknown)}; there is {', '.join(sorted(known))}", WRONG_INPUT)
+    if scenario:
+        _prove(root, made, scenario, offline, page, json_file)
+    asked = [(kind.replace("_", "-"), said) for kind, given in faults.items() for said in _each(given)]
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "artifacts" if evidence_file else None
         try:
             result = rehearsal.rehearse(
-                root, made.spec, made.stage_of, only=wanted, offline=offline, keep=kept, show=click.echo
+                root,
+                made.spec,
+                made.stage_of,
+                only=wanted,
+                offline=offline,
+                keep=kept,
+                asked=asked,
+                reason=reason,
+                show=click.echo,
             )
+        except rehearsal.FaultError as error:
+            _fail(str(error), WRONG_INPUT)
         except rehearsal.RehearsalError as error:
             _fail(str(error), OUTSIDE_WORLD)
         if evidence_file and kept:
@@ -366,8 +540,62 @@ def rehearse(root: Path, only: str, offline: bool, json_file: Path | None, evide
             evidence_file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     if json_file:
         json_file.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
+    if page:
+        _write_page(page, result.as_json())
     tables.show_result(result)
     sys.exit(0 if result.ok else DOES_NOT_HOLD)
+
+
+def _each(given: "tuple[str, ...] | bool") -> "tuple[str, ...]":
+    """What was said of a fault; a flag has one empty word."""
+    return given if isinstance(given, tuple) else ("",) * given
+
+
+def _write_page(path: Path, document: "dict[str, Any]") -> None:
+    from dpra.rehearsal import page
+
+    path.write_text(page.html(document), encoding="utf-8")
+    click.echo(f"{path} written")
+
+
+def _prove(
+    root: Path, made: "Plan", wanted: tuple[str, ...], offline: bool, page: Path | None, json_file: Path | None
+) -> NoReturn:
+    """Plays scenarios and tells which promise each proved; ends the command."""
+    from dpra import rehearsal, tables
+    from dpra.rehearsal import scenarios
+
+    if "list" in wanted:
+        tables.show_scenarios(scenarios.table())
+        sys.exit(0)
+    chosen = () if "all" in wanted else wanted
+    if unknown := sorted(set(chosen) - {row["id"] for row in scenarios.table()}):
+        _fail(f"--scenario: no {', '.join(unknown)}; list them: dpra rehearse --scenario list", WRONG_INPUT)
+    lines: list[str] = []
+    try:
+        proofs = rehearsal.prove(
+            root,
+            made.spec,
+            made.stage_of,
+            wanted=chosen,
+            offline=offline,
+            show=lambda line: click.echo(line) if "/" not in line else None,
+            tell=tables.show_proof,
+        )
+    except rehearsal.RehearsalError as error:
+        _fail(str(error), OUTSIDE_WORLD)
+    document = {"scenarios": [proof.as_json() for proof in proofs]}
+    if json_file:
+        json_file.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if page:
+        _write_page(page, document)
+    broken = [proof for proof in proofs if proof.problems]
+    for proof in broken:
+        lines += [f"{proof.id}: {problem}" for problem in proof.problems]
+    for line in lines:
+        click.echo(line, err=True)
+    click.echo(f"{len(proofs) - len(broken)} of {len(proofs)} promises were kept.")
+    sys.exit(DOES_NOT_HOLD if broken else 0)
 
 
 @main.command()
@@ -538,6 +766,40 @@ def cleanse(root: Path) -> None:
     if not checks.has_filter_repo():
         click.echo("git filter-repo is not here: pip install git-filter-repo", err=True)
     sys.exit(DOES_NOT_HOLD)
+
+
+@main.command()
+@click.option("--reason", required=True, help="Why; the record keeps it.")
+@click.option("--profile", default="", help="The AWS CLI's profile for production's account.")
+@click.pass_obj
+def unlock(root: Path, reason: str, profile: str) -> None:
+    """Breaks the release lock of a run that will not give it back. What it touched is the rollback workflow's to end.
+
+    \b
+    dpra unlock --reason "its runner is gone, and it had touched nothing"
+    """
+    made, _ = _plan(root)
+
+    import os
+    import tempfile
+    import time
+
+    from dpra import plan as planning
+    from dpra import resources
+
+    record = resources.lib("record")
+    stage = next(stage.id for stage in made.catalogue.stages if stage.by_wave)
+    bucket, _, key = planning.record(made).removeprefix("s3://").partition("/")
+    place = record.Place(made.regions(stage)[0], bucket, key, made.spec.environments[stage].account)
+    if profile:
+        os.environ["AWS_PROFILE"] = profile
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RUNNER_TEMP"] = folder
+        try:
+            lock = record.change(place, lambda kept: record.unlock(kept, reason, time.time()))
+        except record.runner.Failed as failed:
+            _fail(str(failed), OUTSIDE_WORLD if failed.result == "error" else DOES_NOT_HOLD)
+    click.echo(f"The lock of run {lock['run']} is broken." if lock else "Nobody held the lock.")
 
 
 @main.command()

@@ -322,7 +322,8 @@ def make(spec: Spec) -> Plan:
     """The plan of a spec.
 
     Raises:
-        PlanError: an unknown tool, an account of two environments, or more regions than a job graph should have.
+        PlanError: an unknown tool, an account of two environments, a stack named like dpra's own, or more regions than
+            a job graph should have.
     """
     types = catalogue.load(spec.pipeline)
     problems: dict[str, str] = {}
@@ -342,6 +343,9 @@ def make(spec: Spec) -> Plan:
         problems["jobs.artifacts.runs-on"] = "GitHub's attestations are believed of GitHub's own runners only"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
         problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
+    if f"{plan.stack}-".startswith("dpra-"):
+        key = "deploy.stack" if spec.deploy.stack else "name"
+        problems[key] = "dpra- is how dpra's own stacks and roles begin; give deploy.stack a name that does not"
     accounts: dict[str, str] = {}
     for environment in types.environments:
         if (first := accounts.setdefault(spec.environments[environment].account, environment)) != environment:
@@ -354,6 +358,8 @@ def make(spec: Spec) -> Plan:
             problems[f"environments.{environment}.alarms"] = "no alarm is looked at here"
         if watched and not said.alarms and spec.deploy.with_ not in STACKS:
             problems[f"environments.{environment}.alarms"] = f"is missing: {spec.deploy.with_} has no stack with alarms"
+        if said.permissions_boundary and said.permissions_boundary.split(":")[4] not in ("aws", said.account):
+            problems[f"environments.{environment}.permissions-boundary"] = "a policy of another account"
         flat = [region for wave in said.waves for region in wave]
         if said.waves and said.regions:
             problems[f"environments.{environment}.regions"] = "the waves say the regions"

@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ import jinja2
 from dpra import catalogue, resources, scalar
 from dpra import plan as planning
 from dpra.plan import Plan, PlanError
-from dpra.spec.models import Expression, Permission, Waiver
+from dpra.spec.models import Expression, Permission, Waiver, Windows
 from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
+HOTFIX = "hotfix"  # the workflow that skips
 VENDORED = ".github/actions/dpra"
 SCHEMA = ".github/dpra.schema.json"
 
@@ -60,6 +61,12 @@ def files(plan: Plan) -> dict[str, File]:
     if strange := [path for path in plan.spec.unmanaged if path not in found]:
         raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
+
+
+def infrastructure(plan: Plan) -> dict[str, str]:
+    """The CloudFormation templates of the accounts, by their path in the repository; the unmanaged ones, too."""
+    templates = [pair for pair in _templates(plan) if pair[0].startswith("infrastructure/")]
+    return {target: _with_header(target, _render(plan, template)) for template, target in templates}
 
 
 def _needed(plan: Plan, path: Path) -> bool:
@@ -114,11 +121,13 @@ class _Loader(jinja2.BaseLoader):
     """Templates by their path in `templates/`, with includes put in place before Jinja2 sees them.
 
     `own`: where the component has steps of its own, as (DPRA action, before or after).
+    `skipped`: DPRA actions whose steps are left out.
     """
 
-    def __init__(self, language: str, tool: str, own: frozenset[tuple[str, str]]) -> None:
+    def __init__(self, language: str, tool: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]) -> None:
         self.words = {"<language>": language, "<tool>": tool}
         self.own = own
+        self.skipped = skipped
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Any]:
         path = resources.TEMPLATES / template
@@ -147,6 +156,9 @@ class _Loader(jinja2.BaseLoader):
 
     def _own_steps(self, step: re.Match[str]) -> str:
         """The step, and around it those of the component's own."""
+
+        if step["action"] in self.skipped:
+            return ""
 
         def own(where: str) -> str:
             if (step["action"], where) not in self.own:
@@ -182,10 +194,12 @@ class _Compiled(jinja2.BytecodeCache):
 
 
 @cache
-def _environment(finalize: Any, language: str, tool: str, own: frozenset[tuple[str, str]]) -> jinja2.Environment:
+def _environment(
+    finalize: Any, language: str, tool: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]
+) -> jinja2.Environment:
     # Not HTML: `finalize` makes each value a YAML scalar or inert Markdown.
     return jinja2.Environment(
-        loader=_Loader(language, tool, own),
+        loader=_Loader(language, tool, own, skipped),
         bytecode_cache=_Compiled(finalize.__name__, language, tool),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
@@ -267,16 +281,19 @@ def _render(plan: Plan, template: str) -> str:
     own = {
         (name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)
     }
-    environment = _environment(finalize, plan.spec.language, plan.deploys_with, frozenset(own))
+    workflow = Path(name).stem
+    skipped = plan.spec.hotfix.skip if workflow == HOTFIX else ()
+    environment = _environment(finalize, plan.spec.language, plan.deploys_with, frozenset(own), frozenset(skipped))
     values: dict[str, Any] = {
         "plan": plan,
         "spec": plan.spec,
         "stage": plan.catalogue.stage(stage) if stage else None,
-        "workflow": Path(name).stem,
+        "workflow": workflow,
         "pin": _pin,
         "granted": _granted,
         "limit": lambda stage: plan.catalogue.stage(stage).limit,
         "account": lambda stage: plan.spec.environments[stage].account,
+        "boundary": lambda stage: plan.spec.environments[stage].permissions_boundary,
         "regions": plan.regions,
         "role": lambda stage, environment: planning.role_arn(plan, stage, environment),
         "role_name": lambda environment: planning.role_name(plan, environment),
@@ -290,7 +307,9 @@ def _render(plan: Plan, template: str) -> str:
         "buckets": lambda stage: planning.bucket_name(plan, stage, "{region}"),
         "wave": None,
         "in_region": lambda text: scalar.Raw(f"{text} in ${{{{ matrix.region }}}}"),
-        "needs": lambda job, templates, wave=None: list(plan.needs(job, templates, wave)),
+        "needs": lambda job, templates, wave=None: list(
+            plan.needs(job, templates if workflow != HOTFIX else _hastily(job, templates), wave)
+        ),
         "bucket": lambda stage: scalar.Raw(planning.bucket_name(plan, stage, "${{ matrix.region }}")),
         "history": lambda stage: scalar.Raw(
             f"s3://{planning.bucket_name(plan, stage, '${{ matrix.region }}')}/{plan.spec.name}/performance.json"
@@ -304,7 +323,8 @@ def _render(plan: Plan, template: str) -> str:
             for environment in planning.github_environments(plan, stage, role)
             for subject in planning.subjects(plan.spec, environment)
         ],
-        "expected": expected(plan),
+        "windows": _windows(plan.spec.windows),
+        "expected": expected(plan, workflow),
         "json": json.dumps,
         "database": planning.said_of(plan.spec.deploy.database),
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
@@ -314,12 +334,23 @@ def _render(plan: Plan, template: str) -> str:
     return _lines(environment.get_template(name).render(values))
 
 
+def _windows(windows: Windows) -> str:
+    said = {name: value for name, value in asdict(windows).items() if value}
+    return json.dumps(said) if said else ""
+
+
 def _waiver(waiver: Waiver) -> dict[str, str]:
     said = {"rule": waiver.rule, "path": waiver.path, "reason": waiver.reason, "owner": waiver.owner}
     return {key: value for key, value in said.items() if value} | {"until": waiver.until}
 
 
-def expected(plan: Plan) -> str:
+def _hastily(job: str, templates: Iterable[str]) -> list[str]:
+    """What a job of the hotfix workflow waits for: no test stage and no bake is there."""
+    found = ["prod" if name == "prod-bake" else name for name in templates if name not in ("beta", "gamma", "mainline")]
+    return list(dict.fromkeys(found))
+
+
+def expected(plan: Plan, workflow: str = "pipeline") -> str:
     """What the report expects of each action that a step does or should do, as `_lib/merge.py` reads it."""
     lines = []
     known = {action.id: action for action in plan.catalogue.actions}
@@ -336,7 +367,9 @@ def expected(plan: Plan) -> str:
         }
         for job, regions in (doing or {"-": ("",)}).items():
             said: dict[str, Any] = {"job": job, "action": action.action, "level": action.level}
-            said |= {"status": action.status} | ({"security": True} if known[action.action].security else {})
+            haste = job.startswith(("beta", "gamma", "prod-bake")) or action.action in plan.spec.hotfix.skip
+            said |= {"status": "left-out" if workflow == HOTFIX and haste else action.status}
+            said |= {"security": True} if known[action.action].security else {}
             for region in regions:
                 lines.append(json.dumps({**said, "region": region} if region else said))
     return "".join(f"{line}\n" for line in lines)

@@ -10,7 +10,11 @@ from rich.text import Text
 from dpra.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from dpra.bootstrap import Stack
     from dpra.rehearsal.result import Result
+    from dpra.rehearsal.scenarios import Proof
 
 COLOURS = {
     "blocks": "green",
@@ -88,6 +92,18 @@ def show_tools(tools: list[dict[str, Any]]) -> None:
     console.print("* by default")
 
 
+def show_stacks(stacks: "list[Stack]") -> None:
+    """What is to be deployed in the accounts, and how."""
+    table = Table("environment", "account", "region", "stack", "template")
+    for one in stacks:
+        _row(table, "", one.environment, one.account, one.region, one.name, one.path)
+    console = _console()
+    console.print(table)
+    console.print("Once, and again when dpra generate changes them; an administrator of each account, by either:")
+    console.print("  dpra bootstrap --deploy --profile NAME-OF-{environment}", markup=False)
+    console.print("  dpra bootstrap --print ENVIRONMENT      for those who deploy by other means", markup=False)
+
+
 def _counts(findings: dict[str, int]) -> str:
     said = ", ".join(f"{count} {kind}" for kind, count in findings.items() if count)
     return f" ({said})" if said else ""
@@ -123,3 +139,18 @@ def show_result(result: "Result") -> None:
         # The report job repeats what the others said.
         for line in [line for line in result.annotations if not line.startswith("report: ")] or result.annotations:
             console.print(Text(f"  {line}"), soft_wrap=True)
+
+
+def show_scenarios(rows: "Sequence[Mapping[str, Any]]") -> None:
+    """What is promised of deliveries, and the fault that proves it."""
+    table = Table("scenario", "promise", "fault", "when")
+    for row in rows:
+        table.add_row(*(Text(row[key]) for key in ("id", "promise", "fault", "when")))
+    _console().print(table)
+
+
+def show_proof(proof: "Proof") -> None:
+    """A scenario that has been played."""
+    style = "red" if proof.problems else "green"
+    word = "broken" if proof.problems else "kept"
+    _console().print(Text(f"{word}  {proof.id}: {proof.promise}", style=style), soft_wrap=True)

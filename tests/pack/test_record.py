@@ -331,3 +331,56 @@ def test_a_write_that_another_overtook_is_done_again(monkeypatch: pytest.MonkeyP
     place = record.Place("us-east-1", "prod", "k", "1")
     assert record.change(place, lambda record: take(record, "1", 1)) == "locked"
     assert kept["lock"]["run"] == "1"
+
+
+def finished(kept: Any, number: int) -> list[str]:
+    import record
+
+    assert take(kept, str(number), number) == "locked"
+    deploy(kept, str(number), number, *REGIONS)
+    return list(record.finish(kept, str(number), list(REGIONS)))
+
+
+def test_a_release_that_ran_is_found_by_commit_or_digest_and_aimed_at() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    finished(kept, 1), finished(kept, 2)
+    for word in (COMMITS[0], release(1)["digest"]):
+        assert record.find(kept, word) == release(1)
+    for word in ("0000", "f" * 40, "", COMMITS[4]):
+        with pytest.raises(runner.Failed, match="is no release that ran in every region"):
+            record.find(kept, word)
+    assert record.take_over(kept, "9", 1000.0, 100.0, by_hand=True)
+    record.aim(kept, "9", release(1), list(REGIONS), 1000.0)
+    assert record.touched(kept) == [sorted(REGIONS)]
+    assert all(kept["regions"][region]["good"] == release(1) for region in REGIONS)
+    assert (kept["current"]["commit"], kept["history"][0]["commit"]) == (COMMITS[0], COMMITS[1])
+
+
+def test_the_lock_is_not_broken_while_it_is_needed() -> None:
+    import record
+    import runner
+
+    kept = record.empty()
+    assert record.unlock(kept, "why", 1.0) is None
+    take(kept, "1", 1)
+    deploy(kept, "1", 1, REGIONS[0], state="deploying")
+    with pytest.raises(runner.Failed, match="the rollback workflow ends it"):
+        record.unlock(kept, "why", 1.0)
+    record.became(kept, "1", REGIONS[0], "good", 2.0)
+    assert record.unlock(kept, "its runner is gone", 3.0)["run"] == "1"
+    assert kept["lock"] is None
+    assert kept["unlocked"] == {"run": "1", "reason": "its runner is gone", "at": 3.0}
+
+
+def test_only_what_nobody_can_go_back_to_is_retired(monkeypatch: pytest.MonkeyPatch) -> None:
+    import record
+
+    monkeypatch.setattr(record, "KEPT", 2)
+    kept = record.empty()
+    dropped = [finished(kept, number) for number in range(1, 6)]
+    assert dropped == [[], [], [], [release(1)["digest"]], [release(2)["digest"]]]
+    kept["history"][-1] = {**release(5), "run": "0"}  # the one that runs stands in the history, too
+    assert finished(kept, 6) == []

@@ -95,7 +95,7 @@ def test_a_forgiven_step_fails_and_the_job_does_not(rehearse):
 
 
 def test_a_rehearsal_that_takes_too_long_is_cut_off(rehearse, monkeypatch):
-    monkeypatch.setattr("dpra.rehearsal.run.LIMIT", 1.5)
+    monkeypatch.setattr("dpra.rehearsal.world.LIMIT", 1.5)
     result = rehearse(one_job("{id: nap, run: sleep 60}") + "  next: {needs: beta, runs-on: a, steps: [{run: 'true'}]}")
     assert not result.ok
     assert [(job.job, job.result) for job in result.jobs] == [("beta", "failure"), ("next", "not run")]

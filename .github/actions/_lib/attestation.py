@@ -9,17 +9,41 @@ import release
 import runner
 
 
-def verify(directory: Path, workflow: str, commit: str) -> None:
-    """Fail unless GitHub attests that this workflow built the release from the commit, on a runner of GitHub's.
+def verify(directory: Path, workflows: str, commit: str) -> None:
+    """Fail unless GitHub attests that one of these workflows built the release from the commit, on GitHub's runners.
 
     Args:
         directory: the release, with the attestation beside it.
-        workflow: the only one that is believed, in this repository: `PATH@REF`. Without it any workflow of any branch
-            would do (https://cli.github.com/manual/gh_attestation_verify).
+        workflows: the only ones that are believed, in this repository: `PATH@REF`, with blanks between. Without them
+            any workflow of any branch would do (https://cli.github.com/manual/gh_attestation_verify).
     """
-    bundle = directory / release.ATTESTATION
-    if not bundle.is_file():
+    if not (directory / release.ATTESTATION).is_file():
         raise runner.Failed(f"the release is not signed: there is no {release.ATTESTATION}")
+    for workflow in workflows.split():
+        said, problem = _asked(directory, workflow, commit)
+        if not problem:
+            break
+    else:
+        raise runner.Failed(f"GitHub's attestation is not of this release by {workflows}: {problem}")
+    try:
+        [verified] = json.loads(said)
+        certificate = verified["verificationResult"]["signature"]["certificate"]
+        subjects = {
+            one["name"]: one["digest"]["sha256"] for one in verified["verificationResult"]["statement"]["subject"]
+        }
+        built = certificate["sourceRepositoryIdentifier"]
+    except (ValueError, LookupError, TypeError) as wrong:
+        raise runner.Failed("what gh says of the attestation cannot be read", "error") from wrong
+    if built != os.environ["GITHUB_REPOSITORY_ID"]:  # a name can be given to another repository, an id cannot
+        raise runner.Failed(
+            f"the attestation is of repository id '{built}', not '{os.environ['GITHUB_REPOSITORY_ID']}'"
+        )
+    release.verify_beside(directory, subjects)
+
+
+def _asked(directory: Path, workflow: str, commit: str) -> tuple[str, str]:
+    """What gh says of the attestation, and why it is none by this workflow; one of them is empty."""
+    bundle = directory / release.ATTESTATION
     repository = os.environ["GITHUB_REPOSITORY"]
     words = ["gh", "attestation", "verify", str(directory / release.MANIFEST), "--bundle", str(bundle)]
     words += ["--repo", repository, "--predicate-type", "https://slsa.dev/provenance/v1"]
@@ -32,19 +56,5 @@ def verify(directory: Path, workflow: str, commit: str) -> None:
     except OSError as problem:
         raise runner.Failed(f"the GitHub CLI, gh, cannot be run: {problem.strerror}", "error") from problem
     if ran.returncode:
-        said = ran.stderr.strip() or "it said nothing"
-        raise runner.Failed(f"GitHub's attestation is not of this release by {workflow}: {said}")
-    try:
-        [verified] = json.loads(ran.stdout)
-        certificate = verified["verificationResult"]["signature"]["certificate"]
-        subjects = {
-            one["name"]: one["digest"]["sha256"] for one in verified["verificationResult"]["statement"]["subject"]
-        }
-        built = certificate["sourceRepositoryIdentifier"]
-    except (ValueError, LookupError, TypeError) as problem:
-        raise runner.Failed("what gh says of the attestation cannot be read", "error") from problem
-    if built != os.environ["GITHUB_REPOSITORY_ID"]:  # a name can be given to another repository, an id cannot
-        raise runner.Failed(
-            f"the attestation is of repository id '{built}', not '{os.environ['GITHUB_REPOSITORY_ID']}'"
-        )
-    release.verify_beside(directory, subjects)
+        return "", ran.stderr.strip() or "it said nothing"
+    return ran.stdout, ""

@@ -1,9 +1,7 @@
 """The order of two commits, by GitHub's API."""
 
-import json
-import os
-import urllib.error
-import urllib.request
+import github
+import runner
 
 
 def of(base: str, head: str) -> str:
@@ -13,12 +11,7 @@ def of(base: str, head: str) -> str:
     """
     if base == head:
         return "identical"
-    address = (
-        f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/compare/{base}...{head}?per_page=1"
-    )
-    headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {os.environ.get('INPUT_TOKEN', '')}"}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:  # noqa: S310
-            return str(json.load(answer)["status"])
-    except (urllib.error.URLError, ValueError, KeyError, TimeoutError):
+        return str(github.call(f"compare/{base}...{head}?per_page=1")["status"])
+    except (runner.Failed, LookupError, TypeError):
         return "unknown"

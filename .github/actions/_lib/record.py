@@ -122,10 +122,12 @@ def became(record: Record, run: str, region: str, state: str, now: float) -> Non
         said["now"] |= {"state": state, "at": now}
 
 
-def finish(record: Record, run: str, wanted: list[str]) -> None:
-    """All waves are deployed and baked: the release is what every region goes back to from now on."""
+def finish(record: Record, run: str, wanted: list[str]) -> list[str]:
+    """All waves are deployed and baked: the release is what every region goes back to from now on.
+
+    The digests of releases that nobody can go back to any more."""
     if not record["lock"] and record["current"] and record["current"].get("run") == run:
-        return  # done already
+        return []  # done already
     lock = _holding(record, run)
     release = {"digest": lock["digest"], "commit": lock["commit"]}
     for region in wanted:
@@ -134,10 +136,19 @@ def finish(record: Record, run: str, wanted: list[str]) -> None:
             raise runner.Failed(f"{region} does not run the release: the record says {state or 'nothing'}")
     for region in wanted:
         record["regions"][region] = {"good": release, "now": None}
+    before = _remembered(record)
     if record["current"]:
         record["history"] = [record["current"], *record["history"]][:KEPT]
     record["current"] = {**release, "run": run}
     record["lock"] = None
+    return sorted(before - _remembered(record))
+
+
+def _remembered(record: Record) -> set[str]:
+    """The digests of all releases that the record knows."""
+    regions = [said[key] for said in record["regions"].values() for key in ("good", "now")]
+    known = [record["lock"], record["waiting"], record["current"], *record["history"], *regions]
+    return {one["digest"] for one in known if one}
 
 
 def touched(record: Record) -> list[list[str]]:
@@ -186,8 +197,8 @@ def aim(record: Record, run: str, release: Release, wanted: list[str], now: floa
         record["regions"][region] = {"good": release, "now": said}
 
 
-def unlock(record: Record) -> Record | None:
-    """Break the lock; whose it was. Not while it is needed to know what a run touched."""
+def unlock(record: Record, reason: str, now: float) -> Record | None:
+    """Break the lock; whose it was. The reason stays. Not while it is needed to know what a run touched."""
     lock: Record | None = record["lock"]
     if lock and touched(record):
         regions = ", ".join(region for wave in touched(record) for region in wave)
@@ -195,6 +206,8 @@ def unlock(record: Record) -> Record | None:
             f"run {lock['run']} touched {regions}: the rollback workflow ends it, and gives the lock back"
         )
     record["lock"] = record["waiting"] = None
+    if lock:
+        record["unlocked"] = {"run": lock["run"], "reason": reason, "at": now}
     return lock
 
 

@@ -30,6 +30,14 @@ def put(region: str, bucket: str, owner: str, component: str, digest: str, direc
         list(pool.map(one, sorted(directory.iterdir())))
 
 
+def retire(region: str, bucket: str, component: str, digest: str) -> None:
+    """Tag a release that nobody can go back to any more: the bucket's lifecycle lets it expire, and no other."""
+    listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/{digest}/")
+    for key in (item["Key"] for item in listed.get("Contents", [])):
+        tags = {"TagSet": [{"Key": "dpra-retired", "Value": "true"}]}
+        aws.call(region, "s3api", "put-object-tagging", Bucket=bucket, Key=key, Tagging=tags)
+
+
 def get(region: str, bucket: str, component: str, digest: str, directory: Path) -> None:
     """Fetch the release into an empty directory; what is missing is told by its verification."""
     # The CLI takes these as words only; it would fetch one that is `file://...`.

@@ -78,8 +78,11 @@ def lock(release: record.Release, force: bool) -> None:
 
 def finish() -> None:
     """Every wave is deployed and baked: from now on this is the release to go back to."""
-    record.change(record.given(), lambda kept: record.finish(kept, record.run(), regions()))
+    dropped = record.change(record.given(), lambda kept: record.finish(kept, record.run(), regions()))
     runner.say("the release is the last good one now")
+    for region in regions() if dropped else ():
+        for digest in dropped:
+            store.retire(region, bucket(region), runner.required("COMPONENT"), digest)
 
 
 def recover() -> None:

@@ -4,7 +4,8 @@ act plays GitHub's runner, moto plays AWS, a token endpoint plays GitHub's OpenI
 for third-party ones. Where something stands in, it refuses what the real thing refuses.
 """
 
+from .faults import FaultError
 from .result import Deployment, Job, RehearsalError, Result, Step
-from .run import rehearse
+from .run import prove, rehearse
 
-__all__ = ["Deployment", "Job", "RehearsalError", "Result", "Step", "rehearse"]
+__all__ = ["Deployment", "FaultError", "Job", "RehearsalError", "Result", "Step", "prove", "rehearse"]

@@ -90,3 +90,20 @@ def deployments(spec: Spec) -> list[Deployment]:
                         commit=stack.tags.get("dpra:commit", ""),
                     )
     return list(found.values())
+
+
+def forget_production(spec: Spec) -> None:
+    """As if nothing had ever been released to production."""
+    from moto.cloudformation.models import cloudformation_backends
+    from moto.s3.models import s3_backends
+
+    environment = spec.environments["prod"]
+    for region in regions(spec, environment):
+        backend = cloudformation_backends[environment.account][region]
+        for stack in [stack for stack in backend.stacks.values() if "dpra:digest" in stack.tags]:
+            backend.delete_stack(stack.name)
+            backend.stacks.pop(stack.stack_id, None)
+            backend.deleted_stacks.pop(stack.stack_id, None)
+    for bucket in s3_backends[environment.account]["aws"].buckets.values():
+        if (record := f"{spec.name}/record.json") in bucket.keys:
+            bucket.keys.pop(record)

@@ -93,9 +93,16 @@ def environment(work: Path, steps: Path, endpoint: str, offline: bool) -> dict[s
 
 
 def command(
-    work: Path, labels: list[str], stand_ins: Mapping[str, Path], repository: str, repository_id: int
+    work: Path,
+    labels: list[str],
+    stand_ins: Mapping[str, Path],
+    repository: str,
+    repository_id: int,
+    event: str = "push",
+    run: int = 1,
+    attempt: int = 1,
 ) -> list[str]:
-    options = [find(), "push", "--directory", str(work / "repository"), "--workflows", str(work / "pipeline.yml")]
+    options = [find(), event, "--directory", str(work / "repository"), "--workflows", str(work / "pipeline.yml")]
     options += ["--eventpath", str(work / "event.json"), "--action-offline-mode", "--pull=false", "--no-cache-server"]
     options += ["--rm", "--json", "--action-cache-path", str(work / "cache")]
     options += ["--artifact-server-addr", "127.0.0.1", "--cache-server-addr", "127.0.0.1"]
@@ -105,7 +112,8 @@ def command(
         options += ["--local-repository", f"{action}={folder}"]
     for name in ("env", "secret", "var", "input"):
         options += [f"--{name}-file", os.devnull]
-    options += ["--env", f"GITHUB_REPOSITORY={repository}", "--env", "GITHUB_RUN_ID=1", "--env", "GITHUB_RUN_NUMBER=1"]
+    options += ["--env", f"GITHUB_REPOSITORY={repository}", "--env", f"GITHUB_RUN_ID={run}"]
+    options += ["--env", f"GITHUB_RUN_NUMBER={run}", "--env", f"GITHUB_RUN_ATTEMPT={attempt}"]
     options += ["--env", f"GITHUB_REPOSITORY_ID={repository_id}"]
     return [*options, "--secret", f"GITHUB_TOKEN=ghs_{secrets.token_hex(16)}"]
 
@@ -133,6 +141,11 @@ def running(arguments: list[str], env: Mapping[str, str], cwd: Path) -> Iterator
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+def end(mark: str) -> None:
+    """End a whole run at once, act and all: as where GitHub itself fails, or all machines are lost."""
+    sweep(mark)
 
 
 def sweep(mark: str) -> None:

@@ -11,6 +11,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from . import functions, permissions
+from .faults import Pending
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
 from .registry import Registry
 from .result import RehearsalError
@@ -26,6 +28,7 @@ from .sigstore import Sigstore
 TOKEN_PATH = "/_dpra/token"  # noqa: S105
 ATTEST_PATH = "/_dpra/attest"
 COMPARE_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})")
+ISSUES_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/issues")
 HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
@@ -60,18 +63,36 @@ class Cloud:
         self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
+        self.issues: list[dict[str, Any]] = []  # of the repository
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
+        self.callers: dict[str, dict[str, str]] = {}  # access key id -> the job of a run that got it
+        self.faults: dict[str, Pending] = {}  # run id -> what is to go wrong in it
         self.lock = threading.Lock()  # moto is not made for several jobs at once
         self.moto = DomainDispatcherApplication(create_backend_app)
-        self.server = make_server("127.0.0.1", 0, self.serve, threaded=True, request_handler=quiet)
+        self.make_server = partial(make_server, "127.0.0.1", 0, self.serve, threaded=True, request_handler=quiet)
+        self.listen()
+
+    def listen(self) -> None:
+        """Take an address; in a forked process, one of its own."""
+        self.server = self.make_server()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
         self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}/_dpra/github"
-        mends.resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
+        from .mends import resource_types
+
+        resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
 
     def __enter__(self) -> "Cloud":
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
+
+    def fork(self) -> None:
+        """In a forked process: the accounts as they are, behind an address of its own."""
+        self.server.server_close()
+        self.lock = threading.Lock()
+        self.refusals = []
+        self.listen()
+        self.__enter__()
 
     def __exit__(self, *_: object) -> None:
         functions.stop()
@@ -99,6 +120,9 @@ class Cloud:
             if compared := COMPARE_PATH.fullmatch(path):
                 _, base, head = compared.groups()
                 return json_answer({"status": self.order(base, head)})
+            if ISSUES_PATH.fullmatch(path):
+                self.issues.append(json.loads(read_body(environ)))
+                return json_answer({"number": len(self.issues)}, 201)
             if path.startswith("/v2/"):
                 service = "ecr"
                 return self.image(environ, path, query)
@@ -117,8 +141,17 @@ class Cloud:
             account = self.account(access_key, environ, query)
             if service == "sts" and form.get("Action") != "GetCallerIdentity":
                 raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
+            job = self.callers.get(access_key, {})
+            pending = self.faults.get(job.get("run_id", ""))
+            operation = permissions.operation(service, environ, form)
+            if pending:
+                pending.asked(job["job"], service, operation, account, region)
             self.permit(access_key, service, region, account, environ, form)
-            if service == "ecr" and permissions.operation(service, environ, form) == "GetAuthorizationToken":
+            if pending and service != "lambda":
+                answer = self.forward(environ)
+                pending.answered(job["job"], operation, region)
+                return answer
+            if service == "ecr" and operation == "GetAuthorizationToken":
                 return json_answer(self.registry.log_in(access_key))
             if service == "lambda" and (invoked := INVOKE_PATH.fullmatch(path)):
                 return self.invoke(environ, account, region, unquote(invoked[1]), query)
@@ -230,6 +263,7 @@ class Cloud:
             ) from None
         session = self.give(role_arn, form["RoleSessionName"])
         self.roles[session.access_key_id] = role_arn
+        self.callers[session.access_key_id] = self.issuer.holders.get(claims["jti"], {})
         fields = {
             "SubjectFromWebIdentityToken": claims["sub"],
             "Audience": claims["aud"],

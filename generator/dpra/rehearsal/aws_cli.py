@@ -4,8 +4,9 @@ It is the real CLI, with the caller's words, environment, folder and streams. Ru
 """
 
 import contextlib
+import gc
+import importlib
 import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -19,18 +20,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# What the pack calls most.
-SERVICES = ("cloudformation", "cloudwatch", "kms", "lambda", "s3", "sts")
+USED = {  # in every deployment: a service, and an operation of it
+    "cloudformation": "describe-stacks",
+    "cloudwatch": "describe-alarms",
+    "kms": "verify",
+    "s3api": "list-buckets",
+    "sts": "get-caller-identity",
+}
+FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 # What stands first in the jobs' PATH: it hands its words and streams over, and waits for the exit code.
+# Only what is built into the interpreter: a call is as short as its start.
 CALLER = """#!{python} -ISB
-import json, os, socket, sys
-with socket.socket(socket.AF_UNIX) as server:
-    server.connect({address!r})
-    said = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
-    socket.send_fds(server, [len(said).to_bytes(4, "big")], [0, 1, 2])
-    server.sendall(said)
-    answer = server.recv(1)
-sys.exit(answer[0] if answer else 255)
+import _socket, posix, sys
+server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+server.connect({address!r})
+words = [word.encode(errors="surrogateescape") for word in sys.argv[1:]]
+variables = [name + b"=" + value for name, value in posix.environ.items()]
+said = b"\\0".join([str(len(words)).encode(), *words, posix.getcwdb(), *variables])
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in (0, 1, 2))
+rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)]
+server.sendmsg([len(said).to_bytes(4, "big")], rights)
+server.sendall(said)
+answer = server.recv(1)
+posix._exit(answer[0] if answer else 255)
 """
 
 
@@ -66,11 +78,18 @@ def started(folder: Path) -> Iterator[None]:
 
 def serve(listener: socket.socket) -> None:
     """Answer calls until killed, or until the rehearsal is there no more."""
+    os.environ |= {name: os.devnull for name in FILES}  # of the jobs, not of the user
     from awscli import clidriver
 
-    models = clidriver.create_clidriver().session.get_component("data_loader")  # and what it imports late is here then
-    warm(models)
+    remember(importlib.import_module("botocore.loaders"))
+    driver = clidriver.create_clidriver()
+    for service, operation in USED.items():
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            driver.main([service, operation, "--generate-cli-skeleton"])
+        keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none"}
+        driver.session.create_client(service.removesuffix("api"), region_name="us-east-1", **keys)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a call but its caller
+    gc.freeze()  # or each call's collector would copy all of it
     listener.settimeout(5)
     rehearsal = os.getppid()
     while os.getppid() == rehearsal:
@@ -81,22 +100,24 @@ def serve(listener: socket.socket) -> None:
         connection.setblocking(True)
         if os.fork() == 0:
             listener.close()
-            answer(connection, models)
+            answer(connection, driver)
         connection.close()
 
 
-def warm(models: Any) -> None:
-    """Read what describes the services once: it is most of a call's time. Nothing of the caller's is known yet."""
-    for service in SERVICES:
-        for kind in ("service-2", "endpoint-rule-set-1", "paginators-1"):
-            with contextlib.suppress(Exception):  # not every service has each of them; the call itself would read it
-                models.load_service_model(service, kind)
-    for name in ("endpoints", "partitions"):
-        models.load_data(name)
+def remember(loaders: Any) -> None:
+    """Let all calls share what the first ones read of the services' models: to parse them is half of a call."""
+    shared: dict[Any, Any] = {}
+    start = loaders.Loader.__init__
+
+    def sharing(self: Any, *arguments: Any, **options: Any) -> None:
+        start(self, *arguments, **options)
+        self._cache = shared
+
+    loaders.Loader.__init__ = sharing
 
 
-def answer(connection: socket.socket, models: Any) -> None:
-    """One call, in a process of its own."""
+def answer(connection: socket.socket, driver: Any) -> None:
+    """One call, in a process of its own. A job that has configuration files gets a CLI that reads them."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     code = 255
     try:
@@ -104,7 +125,9 @@ def answer(connection: socket.socket, models: Any) -> None:
         text = b""
         while len(text) < int.from_bytes(size, "big"):
             text += connection.recv(1 << 20)
-        words, folder, environment = json.loads(text)
+        length, *said = text.decode(errors="surrogateescape").split("\0")
+        words, folder = said[: int(length)], said[int(length)]
+        environment = dict(variable.split("=", 1) for variable in said[int(length) + 1 :])
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         os.chdir(folder)
@@ -112,11 +135,13 @@ def answer(connection: socket.socket, models: Any) -> None:
         os.environ.clear()
         os.environ.update(data | environment)
         sys.argv = ["aws", *words]
-        from awscli.clidriver import create_clidriver
+        configured = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", *FILES} & set(environment)
+        if configured or Path(environment.get("HOME", "/"), ".aws").exists():
+            from awscli.clidriver import main
 
-        driver = create_clidriver()
-        driver.session.register_component("data_loader", models)
-        code = driver.main(words)
+            code = main()
+        else:
+            code = driver.main(words)
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except BaseException:

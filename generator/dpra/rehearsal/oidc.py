@@ -36,11 +36,12 @@ class Issuer:
     workflow: str = ".github/workflows/pipeline.yml"
     secret: bytes = field(default_factory=lambda: secrets.token_bytes(32))
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
+    holders: dict[str, dict[str, str]] = field(default_factory=dict)  # a token's jti -> the job it was given to
 
-    def admit(self, job: str, environment: str, ref: str | None = None) -> str:
-        """Give a job the right to ask for tokens: its bearer."""
+    def admit(self, job: str, environment: str, ref: str | None = None, **run: str) -> str:
+        """Give a job the right to ask for tokens: its bearer. `run` says which run's it is: run_id, sha, workflow."""
         bearer = secrets.token_hex(20)
-        self.jobs[bearer] = {"job": job, "environment": environment, "ref": ref or f"refs/heads/{self.trunk}"}
+        self.jobs[bearer] = {"job": job, "environment": environment, "ref": ref or f"refs/heads/{self.trunk}", **run}
         return bearer
 
     def token(self, bearer: str, audience: str) -> str:
@@ -50,9 +51,13 @@ class Issuer:
         if job["environment"] and job["ref"] != f"refs/heads/{self.trunk}":
             reason = f"its branch policy names only {self.trunk}"
             raise Refused("Forbidden", f"{job['ref']} is not allowed to deploy to {job['environment']}: {reason}")
-        return sign(self.claims(job["environment"], job["ref"], audience), self.secret)
+        claims = self.claims(job["environment"], job["ref"], audience, job.get("workflow", ""))
+        claims |= {"sha": job.get("sha", self.sha), "run_id": job.get("run_id", "1")}
+        claims |= {name: claims["sha"] for name in ("workflow_sha", "job_workflow_sha")}
+        self.holders[str(claims["jti"])] = job
+        return sign(claims, self.secret)
 
-    def claims(self, environment: str, ref: str, audience: str) -> dict[str, str | int]:
+    def claims(self, environment: str, ref: str, audience: str, workflow: str = "") -> dict[str, str | int]:
         """What GitHub states about a job. Repositories with ids send the immutable subject."""
         owner, name = self.repository.split("/")
         subject = (
@@ -62,7 +67,7 @@ class Issuer:
         )
         context = f"environment:{environment.replace(':', '%3A')}" if environment else f"ref:{ref}"
         now = int(time.time())
-        workflow_ref = f"{self.repository}/{self.workflow}@{ref}"
+        workflow_ref = f"{self.repository}/{workflow or self.workflow}@{ref}"
         claims: dict[str, str | int] = {
             "iss": ISSUER,
             "aud": audience,
@@ -182,8 +187,11 @@ OPERATORS = {
 
 def _unknown(statement: Mapping[str, Any]) -> str:
     """What the statement says that is not understood here: it must refuse, in an Allow and in a Deny."""
-    keys = set(statement) - {"Sid", "Effect", "Principal", "Action", "Condition"}
-    return ", ".join(sorted(keys | set(statement.get("Condition") or ()) - set(OPERATORS)))
+    conditions: Mapping[str, Any] = statement.get("Condition") or {}
+    found = set(statement) - {"Sid", "Effect", "Principal", "Action", "Condition"} | set(conditions) - set(OPERATORS)
+    if any("${" in str(value) for block in conditions.values() for value in block.values()):
+        found.add("a policy variable")  # IAM puts the token's own claim in its place
+    return ", ".join(sorted(found))
 
 
 def _guarded(statement: Mapping[str, Any]) -> bool:

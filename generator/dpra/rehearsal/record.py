@@ -1,7 +1,8 @@
 """From act's stream of records to what a reader wants to know: jobs, steps, results, annotations."""
 
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ class Leg:
     forgiven: set[str] = field(default_factory=set)  # steps with continue-on-error that failed
     broken: bool = False  # failed outside its steps
     log: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
+    began: float = 0.0  # seconds since 1970
+    ended: float = 0.0
 
     @property
     def label(self) -> str:
@@ -32,20 +35,21 @@ class Leg:
 class Record:
     """Hears act's records, shows progress, and remembers."""
 
-    def __init__(self, workflow: Mapping[str, Any], show: Callable[[str], None]) -> None:
+    def __init__(self, workflow: Mapping[str, Any], show: Callable[[str], None], kept: Collection[str] = ()) -> None:
         self.jobs: Mapping[str, Any] = workflow["jobs"]
+        self.kept = kept  # jobs that an earlier attempt has done
         self.show = show
         self.legs: dict[str, Leg] = {}
         self.annotations: list[str] = []
         self.stopped_at = ""
 
     def hear(self, record: dict[str, Any]) -> None:
-        if "jobID" not in record:
+        if record.get("jobID") not in self.jobs or record["jobID"] in self.kept:
             return
         matrix = record.get("matrix") or {}
         leg = self.legs.get(record["job"])
         if leg is None:
-            leg = self.legs[record["job"]] = Leg(record["jobID"], str(matrix.get("region", "")))
+            leg = self.legs[record["job"]] = Leg(record["jobID"], str(matrix.get("region", "")), began=time.time())
             self.show(f"{leg.label}: started")
         message = str(record.get("msg", "")).rstrip("\n")
         if record.get("raw_output"):
@@ -96,6 +100,7 @@ class Record:
         """act gives all legs of a matrix the result of the worst: judge each by its steps."""
         alone = sum(other.job == leg.job for other in self.legs.values()) == 1
         bad = {step for step, result in leg.results.items() if result == "failure"} - leg.forgiven
+        leg.ended = time.time()
         failed = leg.broken or bool(bad) or (alone and said == "failure")
         leg.result = "failure" if failed else "success"
         if failed:
@@ -110,14 +115,21 @@ class Record:
             found[str(step.get("id", number))] = str(step.get("name") or first)
         return found
 
-    def result(self, stages: Mapping[str, str], selected: list[str], finished: bool) -> tuple[Job, ...]:
-        """Every job in the workflow's order; those that act never named were skipped, or not reached."""
+    def result(
+        self, stages: Mapping[str, str], selected: list[str], finished: bool, before: Sequence[Job] = ()
+    ) -> tuple[Job, ...]:
+        """Every job in the workflow's order; those that act never named were skipped, or not reached.
+
+        `before` has those that an earlier attempt has done."""
         for leg in self.legs.values():
             if leg.running:  # cut off
                 leg.results[leg.running] = "failure"
                 self.stop(leg, leg.running)
         found = []
         for job in self.jobs:
+            if job in self.kept:
+                found += [one for one in before if one.job == job]
+                continue
             legs = [leg for leg in self.legs.values() if leg.job == job]
             for leg in sorted(legs, key=lambda leg: leg.region):
                 steps = tuple(
@@ -125,7 +137,8 @@ class Record:
                     for key, name in self.names(job).items()
                 )
                 seconds = round(sum(leg.nanoseconds.values()) / 1e9, 3)
-                found.append(Job(job, stages.get(job, ""), leg.region, leg.result or "failure", seconds, steps))
+                times = (leg.began, leg.ended or time.time())
+                found.append(Job(job, stages.get(job, ""), leg.region, leg.result or "failure", seconds, steps, *times))
             if not legs:
                 unseen = "skipped" if finished and job in selected else "not run"
                 found.append(Job(job, stages.get(job, ""), "", unseen, 0.0, ()))

@@ -28,6 +28,8 @@ class Job:
     result: str  # success, failure, skipped, not run
     seconds: float
     steps: tuple[Step, ...]
+    began: float = 0.0  # seconds since 1970; 0: it did not
+    ended: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,35 @@ class Deployment:
 
 
 @dataclasses.dataclass(frozen=True)
+class Happened:
+    """A fault, and when it happened (seconds since 1970)."""
+
+    at: float
+    fault: str
+    job: str
+    region: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Played:
+    """One run of a workflow."""
+
+    run: int
+    attempt: int
+    release: str  # which commit's, in a word: old, new, newer
+    commit: str
+    workflow: str
+    ok: bool
+    stopped_at: str  # the first step that failed, "job / step"; empty if none
+    jobs: tuple[Job, ...]
+    annotations: tuple[str, ...]  # what ::error said, and why STS refused a role
+    happened: tuple[Happened, ...]
+    outputs: dict[str, dict[str, str]]  # job -> what it gave out
+    evidence: tuple[dict[str, Any], ...]
+    artifacts: str  # the folder of what its jobs uploaded, while the rehearsal lasts
+
+
+@dataclasses.dataclass(frozen=True)
 class Result:
     """The whole rehearsal."""
 
@@ -55,6 +86,9 @@ class Result:
     evidence: tuple[dict[str, Any], ...]  # the records that the jobs' actions left, as in evidence.json
     simulated: tuple[str, ...]  # what GitHub or AWS would do and nothing here does
     stopped_at: str  # the first step that failed, "job / step"; empty if none
+    runs: tuple[Played, ...] = ()  # in their order; what is above is of the last one of the pipeline
+    before: tuple[Deployment, ...] = ()  # what ran where before that run
+    waves: tuple[tuple[str, ...], ...] = ()  # production's regions
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,30 +1,15 @@
-"""The rehearsal itself: stage, bootstrap, play, and tell."""
+"""The rehearsal itself: what is played, in which order, and what is told of it."""
 
-import json
 import shutil
-import signal
-import stat
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from . import act, advisories, aws_cli, dialect, stage
-from .accounts import Spec, bootstrap, deployments
-from .aws import Cloud
-from .oidc import Issuer
-from .record import Record
-from .result import RehearsalError, Result
-from .third_party import mappings
-
-LIMIT = 30 * 60.0  # seconds for the whole rehearsal
-# Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
-NOWHERE = SimpleNamespace(url="http://127.0.0.1:9", token_url="", attest_url="", refusals=[])
+from . import faults, stage
+from .accounts import Spec, deployments
+from .result import Deployment, Played, RehearsalError, Result
+from .world import Run, World, opened, play
 
 
 def rehearse(
@@ -35,6 +20,8 @@ def rehearse(
     only: Collection[str] = (),
     offline: bool = False,
     keep: Path | None = None,
+    asked: Sequence[tuple[str, str]] = (),
+    reason: str = "",
     show: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Run the repository's generated pipeline on this machine.
@@ -46,76 +33,104 @@ def rehearse(
         only: stages or jobs to run, with all that they need; empty for everything.
         offline: fetch nothing; what is installed beside dpra counts as installed.
         keep: a folder that does not exist yet, for the run's artifacts.
+        asked: faults, as (kind, what the user said). Where one concerns production, an older release runs there before.
+        reason: started by hand, with this reason to set rules aside.
         show: is given progress, a line at a time.
 
     Raises:
         RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
     """
-    began = time.monotonic()
-    for tool in ("act", "aws"):  # the deploy action calls aws
-        act.find(tool)
-    with folder() as work, interruptible():
-        repository = work / "repository"
-        show("staging a copy of the working tree")
-        sha = stage.clone(root.resolve(), spec.trunk, repository)
-        workflow = stage.load(repository / stage.WORKFLOW)
-        stage.refuse_unplayable(workflow)
-        stand_ins = mappings(repository, workflow)
-        selected = stage.selected(workflow["jobs"], stages, only)
-        issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
-        accounts = any(stage.may_write("id-token", workflow, workflow["jobs"][job]) for job in selected)
-        if accounts:
-            show("preparing the accounts")
-        with Cloud(issuer) if accounts else nullcontext(NOWHERE) as cloud:
-            if accounts:
-                bootstrap(repository, spec)
-            text = (repository / stage.WORKFLOW).read_text(encoding="utf-8")
-            text = dialect.edited(text, lambda copy: stage.prepare(copy, selected, issuer, cloud, work))
-            (work / "pipeline.yml").write_text(text, encoding="utf-8")
-            (work / "event.json").write_text(json.dumps(event(spec, sha)), encoding="utf-8")
-            for name in ("artifacts", "cache"):
-                (work / name).mkdir()
-            record = Record(workflow, show)
-            arguments = act.command(
-                work, stage.runner_labels(workflow), stand_ins, spec.repository, spec.repository_id or 1
-            )
-            steps = act.shell(work)
-            env = act.environment(work, steps, cloud.url, offline)
-            if accounts:
-                cloud.order = partial(stage.order, repository)
-                arguments += ["--env", f"GITHUB_API_URL={cloud.github_url}"]
-                cloud.sigstore.install(steps)
-                cloud.registry.install(steps, cloud.url)
-            if offline:
-                env |= advisories.write(work / "trivy")
-            with aws_cli.started(steps) if accounts else nullcontext():
-                code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - began))
-            deployed = deployments(spec) if accounts else []
-        if keep:
-            shutil.copytree(work / "artifacts", keep)
-        evidence = tuple(
-            json.loads(line)
-            for path in sorted((work / "artifacts").glob("evidence-*/evidence.jsonl"))
-            for line in path.read_text(encoding="utf-8").splitlines()
+    with opened(root, spec, stages, only, offline, show) as here:
+        wanted = tuple(faults.parse(kind, said, here.workflow()) for kind, said in asked)
+        runs = (
+            [play(here, Run(1, "this", only=only))] if not (wanted or reason) else troubled(here, wanted, reason, only)
         )
-    finished = code in (0, 1)
-    jobs = record.result(stages, selected, finished)
-    early = f"cut off after {LIMIT:.0f} seconds" if code < 0 else f"act ended with {code}: {said}"
-    if not record.legs:
-        raise RehearsalError(f"act ran no job (exit code {code}): {said or 'it said nothing'}")
+        last = next(run for run in reversed(runs) if run.workflow == "pipeline")
+        if keep:
+            shutil.copytree(last.artifacts, keep)
+        return result(here, runs, last, only)
+
+
+def prove(
+    root: Path,
+    spec: Spec,
+    stages: Mapping[str, str],
+    *,
+    wanted: Collection[str] = (),
+    offline: bool = False,
+    at_once: int = 2,
+    show: Callable[[str], None] = lambda line: None,
+    tell: Callable[[Any], None] = lambda proof: None,
+) -> list[Any]:
+    """Play scenarios: each proves a promise by a fault. `tell` is given each proof as it comes.
+
+    Raises:
+        RehearsalError: an unknown scenario, or the pipeline does not pass without a fault.
+    """
+    from . import scenarios
+
+    known = [row["id"] for row in scenarios.table()]
+    if unknown := sorted(set(wanted) - set(known)):
+        raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
+    with opened(root, spec, stages, (), offline, show) as here:
+        return scenarios.prove(here, list(wanted) or known, at_once, tell)
+
+
+def troubled(here: World, wanted: tuple[faults.Fault, ...], reason: str, only: Collection[str]) -> list[Played]:
+    """The runs of a rehearsal with faults, the troubled one last."""
+    here.commits = {"old": here.commits["this"], "new": stage.commit(here.repository, "The change that is rehearsed")}
+    slow = any(fault.kind == "slow-approval" for fault in wanted)
+    runs, kept = [], None
+    if reason or any(concerns_production(fault) for fault in wanted):
+        here.show("releasing the commit before")
+        runs.append(play(here, Run(1, "old")))
+    if slow:
+        tested = [job for job, of in here.stages.items() if of != "prod"]
+        kept = play(here, Run(2, "new", only=tested))
+        here.commits["newer"] = stage.commit(here.repository, "A newer change")
+        runs += [kept, play(here, Run(3, "newer"))]
+    for fault in wanted:
+        if fault.kind == "deny":
+            faults.deny(fault, here.spec.name, {each.account for each in here.spec.environments.values()})
+    inputs = {"reason": reason} if reason else {}
+    event = "workflow_dispatch" if reason else "push"
+    return [*runs, play(here, Run(4, "new", "pipeline", event, inputs, only, wanted, kept))]
+
+
+def concerns_production(fault: faults.Fault) -> bool:
+    """Whether what ran before in production tells what the fault did."""
+    return (
+        fault.kind in ("freeze", "slow-approval")
+        or fault.job.startswith(("prod", "rollback"))
+        or (fault.kind == "deny" and fault.name.startswith("prod"))
+    )
+
+
+def result(
+    here: World, runs: Sequence[Played], last: Played, only: Collection[str], before: Sequence[Deployment] = ()
+) -> Result:
+    """What is told of the runs."""
+    workflow = here.workflow()
+    chosen = stage.selected(workflow["jobs"], here.stages, only)
     return Result(
-        ok=code == 0 and not any(job.result == "failure" for job in jobs),
-        seconds=round(time.monotonic() - began, 1),
-        jobs=jobs,
-        annotations=(
-            *record.annotations,
-            *cloud.refusals,
-            *(() if finished else (early,)),
-        ),
-        deployments=tuple(deployed),
-        evidence=evidence,
-        simulated=simulated(workflow, selected, spec, offline),
-        stopped_at=record.stopped_at,
+        ok=last.ok,
+        seconds=round(time.monotonic() - here.began, 1),
+        jobs=last.jobs,
+        annotations=last.annotations,
+        deployments=tuple(deployments(here.spec) if here.accounts else ()),
+        evidence=last.evidence,
+        simulated=simulated(workflow, chosen, here.spec, here.offline),
+        stopped_at=last.stopped_at,
+        runs=tuple(runs),
+        before=tuple(before),
+        waves=waves(workflow),
+    )
+
+
+def waves(workflow: Mapping[str, Any]) -> tuple[tuple[str, ...], ...]:
+    """Production's regions, wave by wave."""
+    return tuple(
+        tuple(faults.legs(job)) for name, job in workflow["jobs"].items() if name.removeprefix("prod-").isdigit()
     )
 
 
@@ -147,53 +162,3 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
     else:
         found.append("the network is open to the jobs, by the proxy and registry settings of your environment")
     return tuple(found)
-
-
-def event(spec: Spec, sha: str) -> dict[str, Any]:
-    """The push that starts the pipeline."""
-    owner, name = spec.repository.split("/")
-    return {
-        "ref": f"refs/heads/{spec.trunk}",
-        "before": "0" * 40,
-        "after": sha,
-        "head_commit": {"id": sha, "message": "The working tree, as it is rehearsed"},
-        "repository": {
-            "id": spec.repository_id or 1,
-            "name": name,
-            "full_name": spec.repository,
-            "default_branch": spec.trunk,
-            "private": True,
-            "owner": {"id": spec.owner_id or 1, "login": owner},
-        },
-        "sender": {"login": owner},
-    }
-
-
-@contextmanager
-def folder() -> Iterator[Path]:
-    """A private folder, gone afterwards, also where a job left read-only folders in it."""
-    work = Path(tempfile.mkdtemp(prefix="dpra-rehearsal-"))
-    try:
-        yield work
-    finally:
-        for path in work.rglob("*"):
-            if path.is_dir() and not path.is_symlink():
-                path.chmod(stat.S_IRWXU)
-        shutil.rmtree(work, ignore_errors=True)
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM ends a rehearsal as Ctrl-C does: in order."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -4,16 +4,17 @@ and a copy of the workflow in act's dialect."""
 import os
 import shutil
 import subprocess
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from . import dialect
-from .oidc import Issuer
 from .result import RehearsalError
 
 INDEX = "strategy.job-index"
-WORKFLOW = Path(".github", "workflows", "pipeline.yml")
+WORKFLOWS = Path(".github", "workflows")
+WORKFLOW = WORKFLOWS / "pipeline.yml"
+OUTPUTS = "dpra-outputs"  # a job of the rehearsal's own that writes down what the others gave out
 AUTHOR = ("-c", "user.name=dpra rehearse", "-c", "user.email=rehearse@localhost", "-c", "commit.gpgSign=false")
 
 
@@ -63,6 +64,31 @@ def clone(root: Path, trunk: str, to: Path) -> str:
     if git(to, "status", "--porcelain", own=True):
         git(to, *AUTHOR, "commit", "--quiet", "--no-verify", "-m", "The working tree, as it is rehearsed", own=True)
     return git(to, "rev-parse", "HEAD", own=True).strip()
+
+
+def commit(repository: Path, message: str) -> str:
+    """One commit more on the trunk, with the same files; its SHA."""
+    git(repository, *AUTHOR, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", message, own=True)
+    return git(repository, "rev-parse", "HEAD", own=True).strip()
+
+
+def check_out(repository: Path, sha: str, trunk: str, to: Path) -> None:
+    """What a run sees of the repository: the trunk as it was when the run began."""
+    git(
+        repository,
+        "clone",
+        "--quiet",
+        "--no-hardlinks",
+        "--no-checkout",
+        "--no-tags",
+        str(repository),
+        str(to),
+        own=True,
+    )
+    git(to, "remote", "remove", "origin", own=True)
+    git(to, "update-ref", f"refs/heads/{trunk}", sha, own=True)
+    git(to, "symbolic-ref", "HEAD", f"refs/heads/{trunk}", own=True)
+    git(to, "reset", "--quiet", "--hard", own=True)
 
 
 def order(repository: Path, base: str, head: str) -> str:
@@ -144,9 +170,22 @@ def refuse_unplayable(workflow: Mapping[str, Any]) -> None:
                 )
 
 
-def prepare(workflow: MutableMapping[str, Any], keep: Collection[str], issuer: Issuer, cloud: Any, work: Path) -> None:
+def prepare(
+    workflow: MutableMapping[str, Any],
+    keep: Collection[str],
+    kept: Mapping[str, Mapping[str, str]],
+    admit: Callable[[str, str], str],
+    cloud: Any,
+    work: Path,
+) -> None:
     """Turn a workflow, in place, into the one that act runs: its dialect, the chosen jobs, a home of its own for each,
-    and the right to a token for the jobs that have the permission, and for no other."""
+    and the right to a token for the jobs that have the permission, and for no other.
+
+    Args:
+        keep: the jobs to run.
+        kept: those of them that an earlier attempt has done, with the outputs that they gave.
+        admit: job and environment -> the bearer by which the job asks for tokens.
+    """
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
     dialect.lower(workflow)
@@ -154,6 +193,9 @@ def prepare(workflow: MutableMapping[str, Any], keep: Collection[str], issuer: I
     for name in [name for name in jobs if name not in keep]:
         del jobs[name]
     for name, job in jobs.items():
+        if name in kept:
+            jobs[name] = done_before(job, kept[name])
+            continue
         job.pop("services", None)  # act would ask Docker for them; run.simulated says that they are not there
         number_legs(name, job)
         job.setdefault("env", {})
@@ -167,7 +209,23 @@ def prepare(workflow: MutableMapping[str, Any], keep: Collection[str], issuer: I
             job["env"]["DPRA_REHEARSAL_ATTEST_URL"] = Quoted(cloud.attest_url)
         if may_write("id-token", workflow, job):
             job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(cloud.token_url)
-            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(issuer.admit(name, environment(job)))
+            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(admit(name, environment(job)))
+
+
+def done_before(job: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, Any]:
+    """In a job's place where it is not done again, as when GitHub re-runs failed jobs: its outputs stay."""
+    said = "".join(f"{name}={value}\n" for name, value in outputs.items())
+    step = {"id": "kept", "env": {"KEPT": said}, "run": 'printf %s "$KEPT" >> "$GITHUB_OUTPUT"'}
+    given = {name: f"${{{{ steps.kept.outputs.{name} }}}}" for name in outputs}
+    return {"runs-on": job["runs-on"], "needs": needs(job), "outputs": given, "steps": [step]}
+
+
+def tell_outputs(workflow: MutableMapping[str, Any], to: Path) -> None:
+    """Add a job that writes down the outputs of all others; act itself never tells them."""
+    jobs = workflow["jobs"]
+    step = {"env": {"NEEDS": "${{ toJSON(needs) }}", "TO": str(to)}, "run": 'printf %s "$NEEDS" > "$TO"'}
+    runner = next(iter(jobs.values()))["runs-on"]
+    jobs[OUTPUTS] = {"runs-on": runner, "needs": list(jobs), "if": "always()", "steps": [step]}
 
 
 def number_legs(name: str, job: MutableMapping[str, Any]) -> None:

@@ -113,6 +113,11 @@ NAME = Text("2 to 24 lower-case letters, digits and single hyphens, a letter fir
 OWNER = Text("a code owner: @user, @organisation/team or an e-mail address", r"@[\w.-]+(?:/[\w.-]+)?|[^\s@#]+@[\w.-]+")
 PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)).+")
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+POLICY = Text(
+    "the ARN of an IAM policy: arn:aws:iam::ACCOUNT:policy/NAME",
+    r"arn:aws:iam::(?:aws|[0-9]{12}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}",
+    longest=600,
+)
 PORT = Text("a port, or HOST:CONTAINER", r"[0-9]{1,5}(?::[0-9]{1,5})?")
 USES = Text(
     "an action at a full commit SHA (owner/name@<40 hex digits>) or a path that begins with ./",
@@ -139,6 +144,8 @@ ROLES = Text("a role's name, with * in it and {environment}, {account}, {region}
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
 VERSION = Text("a version, such as 3.12 or 22.x, in quotes", r"[0-9A-Za-z][\w.+*-]*")
 DATE = Text("a day, such as 2027-01-31", r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+DATES = Text("a day, such as 2027-01-31, or two with / between", rf"{DATE.pattern}(?:/{DATE.pattern})?")
+HOURS = Text("HH:MM-HH:MM, in quotes", r"(?:[01][0-9]|2[0-3]):[0-5][0-9]-(?:(?:[01][0-9]|2[0-3]):[0-5][0-9]|24:00)")
 RULE = Text("the id of a rule or of a vulnerability", r"[A-Za-z0-9][\w./:@()-]*")
 CRON = Text("a cron expression of five fields", r"[0-9*,/-]+ [0-9*,/-]+ [0-9*,/-]+ [0-9A-Z*,/-]+ [0-9A-Z*,/-]+")
 TIMEZONE = Text("a time zone, such as Europe/Berlin", r"UTC|[A-Z][A-Za-z_]+(?:/[A-Z][A-Za-z_+-]+){1,2}")
@@ -165,6 +172,13 @@ class Environment:
     """Where one stage of the pipeline deploys to: an AWS account of its own, as DPRA asks."""
 
     account: str = key(ACCOUNT, "The AWS account of this environment.", example='"111111111111"')
+    permissions_boundary: str = key(
+        POLICY,
+        "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which "
+        "must name it as their PermissionsBoundary.",
+        default="",
+        example="arn:aws:iam::111111111111:policy/boundary",
+    )
     regions: tuple[str, ...] = key(
         ListOf(Choice(REGIONS)),
         "Regions to deploy to. Left out: the first of the component's regions in beta, all of them elsewhere "
@@ -184,7 +198,7 @@ class Environment:
         default=(),
         example="[shop-errors]",
     )
-    later = ("deploy", "reviewers", "role", "runs-on", "stack", "windows")
+    later = ("deploy", "reviewers", "role", "runs-on", "stack")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -478,6 +492,40 @@ class Deploy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Windows:
+    """When a release may go to production. It is built and tested at any time; who has a reason may release outside."""
+
+    days: tuple[str, ...] = key(
+        ListOf(Choice(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))),
+        "Days of the week. Left out: every day.",
+        default=(),
+        example="[mon, tue, wed, thu]",
+    )
+    hours: str = key(
+        HOURS, "From when to when, in that time zone. Left out: all day.", default="", example='"09:00-16:00"'
+    )
+    timezone: str = key(TIMEZONE, "The time zone; left out: UTC.", default="", example="Europe/Berlin")
+    freeze: tuple[str, ...] = key(
+        ListOf(DATES),
+        "Days on which nothing is released: single ones, or from one to another.",
+        default=(),
+        example='["2026-12-24/2027-01-02"]',
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hotfix:
+    """The way to production that waits for nothing but an approval; signature and trust it never skips."""
+
+    skip: tuple[str, ...] = key(
+        ListOf(Word("checks-and-tests")),
+        "What it skips besides beta, gamma and the bakes: checks, and tests of the build.",
+        default=(),
+        example="[unit-tests, licence-policy]",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GitHub:
     """What GitHub offers this repository. Private repositories have attestations in Enterprise only."""
 
@@ -553,6 +601,13 @@ class Spec:
         ListOf(Model(Schedule)), "Times at which the pipeline runs without a push.", default=()
     )
     deploy: Deploy = key(Model(Deploy), "How the component is deployed.", default=Deploy())
+    windows: Windows = key(
+        Model(Windows),
+        "When a release may go to production.",
+        default=Windows(),
+        example="{days: [mon, tue, wed, thu]}",
+    )
+    hotfix: Hotfix = key(Model(Hotfix), "The hotfix workflow.", default=Hotfix(), example="{skip: [unit-tests]}")
     actions: Mapping[str, Action] = key(
         MapOf("actions", Model(Action)), "What to do otherwise than by default, by DPRA action.", default=dict
     )
@@ -581,7 +636,7 @@ class Spec:
     unmanaged: tuple[str, ...] = key(
         ListOf(PATH), "Generated files that dpra leaves to you: it neither writes nor compares them.", default=()
     )
-    later = ("artifact bake channels freeze metrics notifications profile signing survey windows").split()
+    later = ("artifact bake channels metrics notifications profile signing survey").split()
 
 
 def name_of(field_: Any) -> str:

@@ -186,7 +186,7 @@ def execute(region: str, stack: str, planned: Planned) -> dict[str, Any]:
                 reason = event.get("ResourceStatusReason", "")
                 line = f"{event['ResourceStatus']}  {event['LogicalResourceId']}  {reason}"
                 runner.say(line)
-                if event["ResourceStatus"].endswith("_FAILED"):
+                if event["ResourceStatus"].endswith(("_FAILED", "ROLLBACK_IN_PROGRESS")):
                     failures.append(line)
         if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
             return now

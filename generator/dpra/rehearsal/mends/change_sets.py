@@ -9,6 +9,7 @@ from moto.cloudformation.exceptions import AlreadyExistsException, CloudFormatio
 from moto.cloudformation.models import Change, ChangeSet, CloudFormationBackend, Stack
 from moto.cloudformation.responses import CloudFormationResponse
 from moto.cloudformation.utils import generate_changeset_id, generate_stack_id
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.responses import ActionResult, EmptyResult
 from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
@@ -27,6 +28,10 @@ IAM_NAMES = {
     "AWS::IAM::Role": "RoleName",
     "AWS::IAM::User": "UserName",
 }
+
+
+DOOMED: set[tuple[str, str]] = set()  # account and region whose next operation fails: a fault of the rehearsal
+TRIGGERS: dict[str, list[str]] = {}  # change set's id -> ARNs of the alarms that undo it
 
 
 class InsufficientCapabilities(CloudFormationError):
@@ -132,6 +137,7 @@ def execute_change_set(self: Any, change_set_name: str, stack_name: str | None =
         stack.output_map = stack._create_output_map()
         self.exports.update({export.name: export for export in stack.exports})
         _ = stack.outputs  # an output that cannot be computed fails the operation
+        doom(self.account_id, self.region_name, TRIGGERS.get(change_set.change_set_id, []))
         finish(stack, f"{kind}_COMPLETE")
     except Exception as error:
         rollback = "ROLLBACK" if kind == "CREATE" else "UPDATE_ROLLBACK"
@@ -146,6 +152,21 @@ def execute_change_set(self: Any, change_set_name: str, stack_name: str | None =
         finish(stack, f"{rollback}_COMPLETE")
     change_set.execution_status = "EXECUTE_COMPLETE"
     stack.role_arn = change_set.role_arn or stack.role_arn
+
+
+def doom(account: str, region: str, triggers: list[str]) -> None:
+    """Fail an operation that is to fail, or whose rollback triggers fire; one whose alarm is missing, too.
+
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-rollback-triggers.html"""
+    if (account, region) in DOOMED:
+        DOOMED.remove((account, region))
+        raise ValidationError(message="the rehearsal lets this operation fail")
+    alarms = {alarm.alarm_arn: alarm for alarm in cloudwatch_backends[account][region].alarms.values()}
+    for arn in triggers:
+        if arn not in alarms:
+            raise ValidationError(message=f"Rollback trigger not found: {arn}")
+        if alarms[arn].state_value == "ALARM":
+            raise ValidationError(message=f"Rollback triggered by alarm {arn}")
 
 
 def fill(stack: Any, template: str, parameters: dict[str, str], tags: dict[str, str] | None) -> None:
@@ -178,7 +199,11 @@ def checked_create_change_set(self: Any) -> Any:
     if (role := self._get_param("RoleARN")) and not passable(role, self.current_account, self.region):
         raise ValidationError(message=f"Role {role} is invalid or cannot be assumed")
     self._validate_different_update = lambda *_: None  # AWS makes a FAILED change set instead
-    return _create_change_set(self)
+    configuration = self._get_param("RollbackConfiguration") or {}
+    made = _create_change_set(self)
+    triggers = [trigger["Arn"] for trigger in configuration.get("RollbackTriggers") or ()]
+    TRIGGERS[next(reversed(self.cloudformation_backend.change_sets))] = triggers
+    return made
 
 
 def missing_capability(template: dict[str, Any], given: set[str]) -> str:

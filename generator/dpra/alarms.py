@@ -1,0 +1,64 @@
+"""The alarms that the component's own template makes: a bake must be long enough for each of them to fire."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from dpra import resources
+from dpra.plan import Plan
+
+TYPE = "AWS::CloudWatch::Alarm"
+
+
+def late(root: Path, plan: Plan) -> dict[str, str]:
+    """What is wrong, by key: an alarm that would fire only when the bake is over.
+
+    The reference implementations have it: alarms that trip after the traffic has shifted."""
+    found = {}
+    for stage in plan.catalogue.stages:
+        if not stage.by_wave:
+            continue
+        bake = plan.bake(stage.id)
+        for name, period, periods in known(root / plan.template) if plan.template else ():
+            if period * periods > 60 * bake:
+                found[f"environments.{stage.id}.bake"] = (
+                    f"{bake} minutes end before the alarm {name} can fire: {period} s x {periods} evaluation periods; "
+                    f"it needs {-(-period * periods // 60)}"
+                )
+    return found
+
+
+def known(template: Path) -> list[tuple[str, int, int]]:
+    """Each alarm of a CloudFormation template: its logical name, period in seconds, and evaluation periods."""
+    try:
+        content = template.read_bytes()
+    except OSError:
+        return []  # the package action says that it is missing
+    if TYPE.encode() not in content:
+        return []
+    name = f"{hashlib.sha256(content).hexdigest()}-alarms.json"
+    if kept := resources.kept(name):
+        return [tuple(alarm) for alarm in json.loads(kept)]
+    found = _read(content)
+    resources.keep(name, json.dumps(found).encode())
+    return found
+
+
+def _read(content: bytes) -> list[tuple[str, int, int]]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        document: Any = YAML().load(content.decode())  # knows no tag of CloudFormation's, and keeps each
+        resources_ = document["Resources"].items()
+    except (YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
+        return []  # cfn-lint says what is wrong with it
+    found = []
+    for name, resource in resources_:
+        if isinstance(resource, dict) and resource.get("Type") == TYPE:
+            properties = resource.get("Properties") or {}
+            period, periods = properties.get("Period"), properties.get("EvaluationPeriods")
+            if isinstance(period, int) and isinstance(periods, int):
+                found.append((str(name), int(period), int(periods)))
+    return found

@@ -1,0 +1,313 @@
+"""What a rehearsal plays in: a copy of the repository, the accounts, and runs of its workflows, one after another, at
+once, or from a point at which an earlier one stopped."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from . import act, advisories, aws_cli, dialect, faults, stage
+from .accounts import Spec, bootstrap
+from .aws import Cloud
+from .faults import Fault
+from .oidc import Issuer
+from .record import Record
+from .result import Happened, Played, RehearsalError
+from .third_party import mappings
+
+LIMIT = 30 * 60.0  # seconds for the whole rehearsal
+# Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
+NOWHERE = SimpleNamespace(url="http://127.0.0.1:9", token_url="", attest_url="", refusals=[], faults={})
+
+
+@dataclass
+class World:
+    """A repository and its accounts."""
+
+    spec: Spec
+    stages: Mapping[str, str]  # job id -> DPRA stage
+    offline: bool
+    show: Callable[[str], None]
+    work: Path
+    repository: Path
+    cloud: Any
+    steps: Path  # what stands first in the jobs' PATH
+    accounts: bool  # whether a job asks for credentials
+    commits: dict[str, str]  # in a word -> SHA, on the trunk: old, new, newer
+    began: float = field(default_factory=time.monotonic)
+    played: Iterator[int] = field(default_factory=count)
+
+    def workflow(self, name: str = "pipeline") -> Any:
+        return stage.load(self.repository / stage.WORKFLOWS / f"{name}.yml")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a workflow, to be played."""
+
+    number: int  # GitHub's run id; a further attempt has the same
+    release: str  # whose commit it is of, in a word
+    workflow: str = "pipeline"
+    event: str = "push"
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    only: Collection[str] = ()  # stages or jobs, with all that they need; empty for everything
+    faults: tuple[Fault, ...] = ()
+    kept: Played | None = None  # an earlier attempt: what it has done is not done again
+
+
+@contextmanager
+def opened(
+    root: Path, spec: Spec, stages: Mapping[str, str], only: Collection[str], offline: bool, show: Callable[[str], None]
+) -> Iterator[World]:
+    """Stage the repository and prepare the accounts.
+
+    Raises:
+        RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
+    """
+    began = time.monotonic()
+    for tool in ("act", "aws"):  # the deploy action calls aws
+        act.find(tool)
+    with folder() as work, interruptible():
+        repository = work / "repository"
+        show("staging a copy of the working tree")
+        sha = stage.clone(root.resolve(), spec.trunk, repository)
+        workflow = stage.load(repository / stage.WORKFLOW)
+        stage.refuse_unplayable(workflow)
+        mappings(repository, workflow)
+        chosen = stage.selected(workflow["jobs"], stages, only)
+        issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
+        accounts = any(stage.may_write("id-token", workflow, workflow["jobs"][job]) for job in chosen)
+        if accounts:
+            show("preparing the accounts")
+        with Cloud(issuer) if accounts else nullcontext(NOWHERE) as cloud:
+            steps = act.shell(work)
+            if accounts:
+                bootstrap(repository, spec)
+                cloud.order = partial(stage.order, repository)
+                cloud.sigstore.install(steps)
+                cloud.registry.install(steps, cloud.url)
+            with aws_cli.started(steps) if accounts else nullcontext():
+                commits = {"this": sha}
+                yield World(spec, stages, offline, show, work, repository, cloud, steps, accounts, commits, began)
+
+
+def forked(here: World, name: str) -> None:
+    """In a forked process: make the world its own. The accounts are as they were."""
+    here.work = here.work / name
+    here.work.mkdir()
+    steps = act.shell(here.work)
+    shutil.copy2(here.steps / "aws", steps / "aws")
+    here.steps = steps
+    here.cloud.fork()
+    here.cloud.sigstore.install(steps)
+    here.cloud.registry.install(steps, here.cloud.url)
+
+
+def play(here: World, run: Run) -> Played:
+    """Play one run to its end.
+
+    Raises:
+        RehearsalError: act could not run a job.
+    """
+    work, spec, cloud = here.work / f"run-{next(here.played)}", here.spec, here.cloud
+    work.mkdir()
+    attempt = run.kept.attempt + 1 if run.kept else 1
+    sha = here.commits[run.release]
+    stage.check_out(here.repository, sha, spec.trunk, work / "repository")
+    source = work / "repository" / stage.WORKFLOWS / f"{run.workflow}.yml"
+    workflow = stage.load(source)
+    chosen = stage.selected(workflow["jobs"], here.stages, run.only)
+    done = passed(run.kept, chosen)
+    bearer = {"run_id": str(run.number), "sha": sha, "workflow": f".github/workflows/{run.workflow}.yml"}
+
+    def prepare(copy: Any) -> None:
+        faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
+        admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment: ""
+        stage.prepare(copy, chosen, done, admit, cloud, work)
+        stage.tell_outputs(copy, work / "outputs.json")
+
+    text = dialect.edited(source.read_text(encoding="utf-8"), prepare)
+    (work / "pipeline.yml").write_text(text, encoding="utf-8")
+    (work / "event.json").write_text(json.dumps(event(spec, sha, run)), encoding="utf-8")
+    (work / "cache").mkdir()
+    if run.kept:  # what its jobs left is there
+        shutil.copytree(run.kept.artifacts, work / "artifacts")
+    else:
+        (work / "artifacts").mkdir()
+    record = Record(workflow, here.show, done)
+    stand_ins = mappings(work / "repository", workflow)
+    labels = stage.runner_labels(workflow)
+    arguments = act.command(
+        work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt
+    )
+    env = act.environment(work, here.steps, cloud.url, here.offline)
+    refused = len(cloud.refusals)
+    if here.accounts:
+        arguments += ["--env", f"GITHUB_API_URL={cloud.github_url}"]
+        cloud.faults[str(run.number)] = pending(here, run, env[act.MARK])
+    if here.offline:
+        env |= advisories.write(work / "trivy")
+    code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - here.began))
+    left = cloud.faults.pop(str(run.number), None)
+    lost = left is not None and any(fault.kind == "lose" for _, fault in left.happened)
+    finished = code in (0, 1)
+    jobs = record.result(here.stages, chosen, finished, run.kept.jobs if run.kept else ())
+    if not record.legs:
+        raise RehearsalError(f"act ran no job (exit code {code}): {said or 'it said nothing'}")
+    notes = [*record.annotations, *cloud.refusals[refused:]]
+    if not finished and not lost:
+        notes.append(f"cut off after {LIMIT:.0f} seconds" if code < 0 else f"act ended with {code}: {said}")
+    if left and left.faults:
+        raise faults.FaultError(f"did not happen: {', '.join(map(str, left.faults))}; the run had ended before")
+    return Played(
+        run=run.number,
+        attempt=attempt,
+        artifacts=str(work / "artifacts"),
+        release=run.release,
+        commit=sha,
+        workflow=run.workflow,
+        ok=code == 0 and not any(job.result == "failure" for job in jobs),
+        stopped_at=record.stopped_at,
+        jobs=jobs,
+        annotations=tuple(notes),
+        happened=tuple(
+            Happened(at, str(fault), fault.job, fault.region) for at, fault in (left.happened if left else ())
+        ),
+        outputs=done | outputs(work / "outputs.json"),
+        evidence=evidence(work / "artifacts"),
+    )
+
+
+def passed(before: Played | None, chosen: Collection[str]) -> dict[str, dict[str, str]]:
+    """The jobs of an earlier attempt that are not done again, with their outputs: those that passed."""
+    if before is None:
+        return {}
+    legs = [job for job in before.jobs if job.job in chosen and job.result != "not run"]
+    failed = {job.job for job in legs if job.result != "success"}
+    return {job.job: before.outputs.get(job.job, {}) for job in legs if job.job not in failed}
+
+
+def outputs(path: Path) -> dict[str, dict[str, str]]:
+    """What the jobs of a run gave out; nothing where the run died before it was written down."""
+    if not path.is_file():
+        return {}
+    return {job: dict(said["outputs"] or {}) for job, said in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def evidence(artifacts: Path) -> tuple[dict[str, Any], ...]:
+    """The records that the jobs' actions left."""
+    return tuple(
+        json.loads(line)
+        for path in sorted(artifacts.glob("evidence-*/evidence.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    )
+
+
+def pending(here: World, run: Run, mark: str) -> faults.Pending:
+    """The faults that AWS's side makes happen."""
+    accounts = {name: environment.account for name, environment in here.spec.environments.items()}
+
+    def kill(fault: Fault) -> None:
+        if fault.kind == "lose":
+            act.end(mark)
+        else:
+            faults.kill_job(f"{act.MARK}={mark}".encode(), fault)
+
+    store = ("", "")
+    if "build" in accounts:
+        store = (accounts["build"], f"dpra-{here.spec.name}-{accounts['build']}-{here.spec.regions[0]}")
+    waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "tamper")]
+    waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
+    return faults.Pending(waiting, accounts, kill, store)
+
+
+def event(spec: Spec, sha: str, run: Run) -> dict[str, Any]:
+    """What starts the run."""
+    owner, name = spec.repository.split("/")
+    about = {
+        "repository": {
+            "id": spec.repository_id or 1,
+            "name": name,
+            "full_name": spec.repository,
+            "default_branch": spec.trunk,
+            "private": True,
+            "owner": {"id": spec.owner_id or 1, "login": owner},
+        },
+        "sender": {"login": owner},
+    }
+    if run.event == "workflow_dispatch":
+        return {"ref": f"refs/heads/{spec.trunk}", "inputs": dict(run.inputs), **about}
+    message = "The working tree, as it is rehearsed"
+    push = {"before": "0" * 40, "after": sha, "head_commit": {"id": sha, "message": message}}
+    return {"ref": f"refs/heads/{spec.trunk}", **push, **about}
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A private folder, gone afterwards, also where a job left read-only folders in it."""
+    work = Path(tempfile.mkdtemp(prefix="dpra-rehearsal-"))
+    mine = os.getpid()
+    try:
+        yield work
+    finally:
+        if os.getpid() == mine:
+            for path in work.rglob("*"):
+                if path.is_dir() and not path.is_symlink():
+                    path.chmod(stat.S_IRWXU)
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """SIGTERM ends a rehearsal as Ctrl-C does: in order."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def hours_pass(here: World) -> None:
+    """As if nobody had been heard of for hours: who holds the release lock is not believed to live any more."""
+    from moto.s3.models import s3_backends
+
+    for backends in list(s3_backends.values()):
+        for bucket in backends["aws"].buckets.values():
+            for key in bucket.keys.values():
+                if key.name == f"{here.spec.name}/record.json":
+                    record = json.loads(key.value)
+                    if record["lock"]:
+                        record["lock"]["until"] = 0.0
+                    faults.put(key, json.dumps(record).encode())
+
+
+def released(here: World) -> dict[str, Any]:
+    """The release record, as it lies in production's store; empty where there is none."""
+    from moto.s3.models import s3_backends
+
+    for backends in list(s3_backends.values()):
+        for bucket in backends["aws"].buckets.values():
+            with suppress(KeyError):
+                record: dict[str, Any] = json.loads(bucket.keys[f"{here.spec.name}/record.json"].value)
+                return record
+    return {}
