@@ -155,7 +155,9 @@ def back(kept: record.Record, region: str) -> str:
         tool, target = deployment.tool(), deployment.target(region, bucket(region))
         tool.settled(target)
         release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
-        tool.deploy(target, deployment.Change(release, good["digest"], good["commit"], lambda: None, stored=True))
+        tool.deploy(
+            target, deployment.Change(release, good["digest"], good["commit"], lambda: None, True, at_once=True)
+        )
         if (running := tool.running(target)) != good["digest"]:
             raise runner.Failed(f"{running or 'an unknown release'} runs there, not {good['digest']}")
         told(region, "good")
