@@ -38,7 +38,8 @@ class Spec(Protocol):
 
 
 def regions(spec: Spec, environment: Environment) -> tuple[str, ...]:
-    return tuple(environment.regions or spec.regions)
+    in_waves = tuple(region for wave in getattr(environment, "waves", ()) for region in wave)
+    return tuple(environment.regions or in_waves or spec.regions)
 
 
 def bootstrap(root: Path, spec: Spec) -> None:

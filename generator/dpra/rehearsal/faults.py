@@ -134,13 +134,17 @@ class Pending:
     kill: Callable[[Fault], None]  # ends the processes of a job, or the whole run
     store: tuple[str, str] = ("", "")  # account and bucket of the build's releases
     happened: list[tuple[float, Fault]] = field(default_factory=list)
+    wrong: list[FaultError] = field(default_factory=list)  # faults that name what AWS does not have
 
     def asked(self, job: str, service: str, operation: str, account: str, region: str) -> None:
         """A request has come in, and is not answered yet."""
         for fault in list(self.faults):
             if fault.job == job and fault.region in ("", region) and self.due(fault, service, operation):
                 self.happens(fault)
-                act_on(fault, account, region, self.store)
+                try:
+                    act_on(fault, account, region, self.store)
+                except FaultError as error:  # this is a thread of the server's
+                    self.wrong.append(error)
 
     def answered(self, job: str, operation: str, region: str) -> None:
         """AWS has done what it was asked to; the answer is not out yet."""

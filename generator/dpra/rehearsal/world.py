@@ -170,6 +170,8 @@ def play(here: World, run: Run) -> Played:
     notes = [*record.annotations, *cloud.refusals[refused:]]
     if not finished and not lost:
         notes.append(f"cut off after {LIMIT:.0f} seconds" if code < 0 else f"act ended with {code}: {said}")
+    if left and left.wrong:
+        raise left.wrong[0]
     if left and left.faults:
         raise faults.FaultError(f"did not happen: {', '.join(map(str, left.faults))}; the run had ended before")
     return Played(

@@ -1,0 +1,96 @@
+"""Faults: what can be asked for, and that what was asked for happens, or is told not to have."""
+
+import pytest
+from dpra.rehearsal import FaultError, faults
+
+WORKFLOW = {
+    "jobs": {
+        "gamma": {
+            "strategy": {"matrix": {"region": ["eu-west-1", "us-east-1"]}},
+            "steps": [
+                {"id": "deploy-software"},
+                {"id": "synthetic-tests", "with": {"command": "pytest"}},
+                {"id": "dast"},
+            ],
+        },
+        "prod-approve": {"steps": [{"id": "manual-approval", "with": {}}]},
+        "prod-1": {"strategy": {"matrix": {"region": ["eu-west-1"]}}, "steps": []},
+        "prod-bake-1": {"strategy": {"matrix": {"region": ["eu-west-1"]}}, "steps": []},
+        "prod-2": {"strategy": {"matrix": {"region": ["us-east-1"]}}, "steps": []},
+        "prod-bake-2": {"strategy": {"matrix": {"region": ["us-east-1"]}}, "steps": []},
+        "rollback": {"steps": []},
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "job", "region"),
+    [
+        ("fail", "gamma.synthetic-tests", "gamma", ""),
+        ("fail", "gamma.synthetic-tests/us-east-1", "gamma", "us-east-1"),
+        ("fail", "prod.2/us-east-1", "prod-2", "us-east-1"),
+        ("fail", "rollback/us-east-1", "rollback", "us-east-1"),
+        ("crash", "prod/us-east-1", "prod-2", "us-east-1"),
+        ("crash", "prod-bake.1/eu-west-1", "prod-bake-1", "eu-west-1"),
+        ("lose", "prod.1", "prod-1", ""),
+        ("tamper", "artifact", "beta", ""),
+        ("tamper", "prod/eu-west-1", "prod-1", "eu-west-1"),
+        ("alarm", "prod/us-east-1:Errors5xx@bake", "prod-bake-2", "us-east-1"),
+        ("alarm", "prod/us-east-1:Errors5xx@deploy", "prod-2", "us-east-1"),
+        ("alarm", "prod.1:shop-errors=RANG@bake", "prod-bake-1", ""),
+        ("alarm", "gamma/us-east-1:x@bake", "gamma", "us-east-1"),
+    ],
+)
+def test_a_place_is_a_job_a_step_a_wave_or_a_region(kind: str, said: str, job: str, region: str) -> None:
+    fault = faults.parse(kind, said, WORKFLOW)
+    assert (fault.job, fault.region, str(fault)) == (job, region, f"{kind} {said}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "says"),
+    [
+        ("fail", "delta.tests", "no such place; there is gamma/eu-west-1|us-east-1, prod-approve"),
+        ("fail", "gamma.unit-tests", "gamma has no step unit-tests; it has deploy-software, synthetic-tests, dast"),
+        ("fail", "prod.3/us-east-1", "no such place"),
+        ("crash", "prod.1/us-east-1", "no such place"),
+        ("fail", "../x", "is no JOB, JOB.STEP"),
+        ("alarm", "prod/us-east-1:x", "a moment is before, deploy, bake"),
+        ("alarm", "prod/us-east-1:x@night", "a moment is before, deploy, bake"),
+        ("alarm", "prod/us-east-1:x=LOUD@bake", "no state LOUD; there is ALARM, OK"),
+    ],
+)
+def test_a_fault_that_names_what_is_not_there_says_what_is(kind: str, said: str, says: str) -> None:
+    with pytest.raises(FaultError, match=says.replace("|", r"\|").replace(".", r"\.")):
+        faults.parse(kind, said, WORKFLOW)
+
+
+def test_a_command_really_fails_and_any_other_step_is_preceded_by_one_that_does() -> None:
+    jobs = {"gamma": {"steps": [{"id": "synthetic-tests", "with": {"command": "pytest"}}, {"id": "dast"}]}}
+    wanted = [faults.Fault("fail", "a", job="gamma", step="synthetic-tests", region="us-east-1")]
+    wanted.append(faults.Fault("fail", "b", job="gamma", step="dast"))
+    faults.edit(jobs, wanted, "2026-11-24")
+    command, failing, dast = jobs["gamma"]["steps"]
+    assert command["with"]["command"].endswith("exit 1")
+    assert "= 'us-east-1' ] || exit 0" in command["with"]["command"]
+    assert failing["run"].endswith("exit 1")
+    assert dast == {"id": "dast"}
+
+
+def test_a_step_that_is_to_fail_fails(rehearse) -> None:
+    result = rehearse(asked=[("fail", "beta.deploy-software/us-east-1")])
+    assert not result.ok
+    assert result.stopped_at.startswith("beta (")
+    assert [run.release for run in result.runs] == ["new"]  # nothing in production to go back to
+
+
+def test_a_role_that_is_to_be_refused_is_refused_by_the_emitted_trust(rehearse) -> None:
+    result = rehearse(asked=[("deny", "beta")])
+    assert not result.ok
+    assert any("sub is repo:acme/demo:environment:beta, not" in line for line in result.annotations)
+    with pytest.raises(FaultError, match="no such role; there is beta, beta-execution, prod-1"):
+        rehearse(asked=[("deny", "delta")])
+
+
+def test_a_fault_that_did_not_happen_is_no_proof(rehearse) -> None:
+    with pytest.raises(FaultError, match=r"did not happen: crash beta/us-east-1"):
+        rehearse(asked=[("fail", "build.unit-tests"), ("crash", "beta/us-east-1")])
