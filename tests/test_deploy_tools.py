@@ -179,3 +179,11 @@ def test_what_may_differ_by_environment_cannot_name_anything_else() -> None:
     for bad in ("a/../b", "a b", "{stage}", "${{ x }}", "*", "$(id)"):
         assert not re.fullmatch(models.FILLED.pattern, bad)
     assert re.fullmatch(models.FILLED.pattern, "shop-{environment}-{account}.{region}")
+
+
+DOCUMENT = re.findall(r"^```yaml\n(.*?)^```$", Path("docs/deploy.md").read_text("utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("number", range(len(DOCUMENT)))
+def test_a_snippet_of_the_document_is_a_part_of_a_spec(number: int) -> None:
+    made(WATCHED + DOCUMENT[number])
