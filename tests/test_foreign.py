@@ -146,7 +146,7 @@ def test_the_references_own_cdk_application(dpra: Any, tmp_path: Path) -> None:
     """init, generate, plan and lints hold. What could not run, and what was missing for it, is asserted below."""
     root = tmp_path / "cdk-application-pipeline"
     shutil.copytree(Path(REFERENCE, "examples/cdk-application-pipeline"), root)
-    assert "cdk.json: cdk is found, and not yet deployed by dpra" in adopted(dpra, root)
+    assert "cdk.json: cdk is found; deploy.with can be cdk, docs/deploy.md says what it needs" in adopted(dpra, root)
     steps, _, said = rehearsed(dpra, root)
     assert steps["secrets-detection"] == "success", said
     assert steps["build-code"] == "failure"

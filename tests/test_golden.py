@@ -115,7 +115,7 @@ def test_our_own_workflows_and_the_pack_lint_clean() -> None:
     lint("zizmor", "--persona", "auditor", "--offline", "--quiet", ".github", "action.yml", cwd=ROOT)
     lint("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *workflows(ROOT), cwd=ROOT)
     pack = [ROOT / "action.yml", *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
-    assert len(pack) == 12
+    assert len(pack) == 13
     lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *pack, cwd=ROOT)
 
 

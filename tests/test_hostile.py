@@ -93,8 +93,8 @@ def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrat
             if kind in GOOD:
                 return GOOD[kind]
             return st.from_regex(kind.pattern, fullmatch=True).filter(lambda text: len(text) <= kind.longest)
-        case models.Number(least):
-            return st.integers(least, 10**12)
+        case models.Number(least, most):
+            return st.integers(least, most or 10**12)
         case models.Flag():
             return st.booleans()
         case models.Choice(of):
@@ -115,6 +115,8 @@ def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrat
             )
         case models.Model(models.Step):
             return any_step
+        case models.Model(models.Deploy):
+            return any_deploy
         case models.Model(model):
             return keys(model, takes)
     raise TypeError(kind)
@@ -141,8 +143,27 @@ any_step = st.one_of(
 )
 
 
+def deploys(tool: str) -> st.SearchStrategy:
+    """How a tool deploys: with its own settings, not another's."""
+    others = [word for word in plan.DEPLOY_TOOLS if word != tool] + ["with", tool]
+    optional = ("template",) if tool not in plan.TEMPLATES else ()
+    optional += ("stack",) if tool not in ("cloudformation", "sam") else ()
+    said = keys(models.Deploy, without=(*others, *optional)).map(lambda found: {**found, "with": tool})
+    own = {models.name_of(field): field.metadata["kind"] for field in dataclasses.fields(models.Deploy)}
+    if tool not in own:
+        return said
+    return st.tuples(said, values(own[tool])).map(lambda both: {**both[0], tool: both[1]})
+
+
+any_deploy = st.deferred(lambda: st.sampled_from(plan.DEPLOY_TOOLS).flatmap(deploys))
+
+
 def one_account_each(spec: dict) -> dict:
     of = spec["environments"]
+    if spec.get("deploy", {}).get("with", "cloudformation") not in plan.STACKS:
+        of = {name: {**one, "alarms": ["a"]} if name in ("gamma", "prod") else one for name, one in of.items()}
+    if spec.get("deploy", {}).get("with") == "ecs":
+        spec = {**spec, "language": "container"}
     return {
         **spec,
         "environments": {

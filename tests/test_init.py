@@ -300,7 +300,7 @@ def test_the_infrastructure_of_the_component_is_told_before_that_of_its_neighbou
     files = {f"{folder}/template.yaml": sam for folder in ("a/x", "b", "labs/one")}
     found = made(write(tmp_path, {**files, "labs/one/go.mod": "module a\n", "labs/one/main.go": "package main\n"}))
     assert [note for note in found.notes if "sam" in note] == [
-        "labs/one/template.yaml: sam is found, and not yet deployed by dpra"
+        "labs/one/template.yaml: sam is found; deploy.with can be sam, docs/deploy.md says what it needs"
     ]
 
 

@@ -134,7 +134,9 @@ def _template(found: Found, folder: str, choose: Choose, notes: list[str]) -> tu
         first.setdefault(one.tool, one)
     others = [one for tool, one in first.items() if tool != "cloudformation"]
     for one in others:
-        notes.append(f"{one.path}: {one.tool} is found, and not yet deployed by dpra")
+        notes.append(
+            f"{one.path}: {one.tool} is found; deploy.with can be {one.tool}, docs/deploy.md says what it needs"
+        )
     if templates and not (others and others[0].path.count("/") < templates[0].count("/")):
         number = choose("Which CloudFormation template deploys the component?", templates) if len(templates) > 1 else 0
         return templates[number], b""

@@ -21,6 +21,7 @@ TEMPLATES = {  # what describes a deployment, of the tools that take one
     "sam": "infrastructure/template.yml",
     "ecs": "infrastructure/task-definition.json",
 }
+LONGEST_SHIFT = 50  # minutes; AWS's credentials and the job live for an hour
 MOST_REGIONS = 20  # of an environment; keeps the job graph far from GitHub's silent limits (256 matrix jobs a run)
 
 
@@ -148,7 +149,7 @@ class Plan:
     @property
     def settings(self) -> Mapping[str, Any]:
         """The deploy tool's own settings."""
-        return {name: value for name, value in said_of(_own(self.spec)).items() if name != "roles"}  # those are IAM's
+        return {name: value for name, value in said_of(_own(self.spec)).items() if name not in ("roles", "version")}
 
     @property
     def template(self) -> str:
@@ -398,6 +399,9 @@ def _deployment(spec: Spec) -> dict[str, str]:
         problems["deploy.stack"] = f"{tool} takes none"
     if deploy.ecs and spec.language != "container":
         problems["deploy.with"] = "ecs deploys container images: say language: container"
+    for name, minutes in (("ecs", _shift(deploy.ecs)), ("lambda", _shift(deploy.lambda_))):
+        if minutes > LONGEST_SHIFT:
+            problems[f"deploy.{name}.pause"] = f"the shift takes {minutes} minutes; a job has time for {LONGEST_SHIFT}"
     if database := deploy.database:
         own = database.with_ == "command"
         for name, wanted in (("command", own), ("preview", own), ("url", not own)):
@@ -410,6 +414,14 @@ def _deployment(spec: Spec) -> dict[str, str]:
         elif not own and not (database.user or database.secret):
             problems["deploy.database"] = "needs user or secret"
     return problems
+
+
+def _shift(how: Any) -> int:
+    """How many minutes it takes to send production's traffic to a release."""
+    if not how or how.strategy in ("rolling", "all-at-once"):
+        return 0
+    steps = {"blue-green": 0, "canary": 1, "linear": -(-100 // how.percent) - 1}[how.strategy]
+    return int(steps * how.pause + getattr(how, "bake", 0))
 
 
 def _outlets(plan: Plan) -> dict[str, str]:

@@ -326,7 +326,7 @@ def _render(plan: Plan, template: str) -> str:
         "windows": _windows(plan.spec.windows),
         "expected": expected(plan, workflow),
         "json": json.dumps,
-        "database": planning.said_of(plan.spec.deploy.database),
+        "database": {k: v for k, v in planning.said_of(plan.spec.deploy.database).items() if k != "with"},
         "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
         "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
         "mermaid": _Hole(planning.mermaid(plan)),

@@ -167,6 +167,15 @@ def test_ecs_shifts_traffic_itself_and_watches_alarms(
     }
 
 
+def test_ecs_a_rollback_waits_for_no_step(bench: Bench, ecs: Ecs) -> None:
+    bench.use("ecs", cluster="shop", service="shop-gamma", strategy="linear", bake=30)
+    ecs.ends()
+    bench.deploy(tasks(bench, ONE), at_once=True)
+    made = ecs.updated["deploymentConfiguration"]
+    assert (made["strategy"], made["bakeTimeInMinutes"], made["alarms"]["enable"]) == ("BLUE_GREEN", 0, False)
+    assert "linearConfiguration" not in made
+
+
 @pytest.mark.parametrize(
     ("ending", "says"),
     [

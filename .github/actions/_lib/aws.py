@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import runner
@@ -28,17 +29,24 @@ def call_as(
     env: Mapping[str, str], region: str, service: str, operation: str, /, *options: str, **parameters: Any
 ) -> dict[str, Any]:
     """The same with more environment, such as the credentials of another role."""
-    words = ["aws", service, operation, *options, "--region", region, "--output", "json"]
     if parameters:
-        words += ["--cli-input-json", json.dumps(parameters, ensure_ascii=False)]
+        options += ("--cli-input-json", json.dumps(parameters, ensure_ascii=False))
+    answer: dict[str, Any] = json.loads(text(region, service, operation, *options, "--output", "json", env=env) or "{}")
+    return answer
+
+
+def text(
+    region: str, service: str, operation: str, *options: str, env: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """What the CLI prints; for the few operations that answer without JSON."""
+    words = ["aws", service, operation, *options, "--region", region]
     try:
         ran = subprocess.run(words, env={**os.environ, **env, "AWS_PAGER": ""}, capture_output=True, check=False)
     except OSError as problem:
         raise runner.Failed(f"the AWS CLI cannot be run: {problem.strerror}", "error") from problem
     if ran.returncode:
         raise Refused(f"{service} {operation}", ran.stderr.decode(errors="replace"))
-    answer: dict[str, Any] = json.loads(ran.stdout or "{}")
-    return answer
+    return ran.stdout.decode()
 
 
 def expect_account(region: str, account: str) -> None:

@@ -56,6 +56,7 @@ class Change:
     stored: the release lies in the target's bucket already.
     triggers: ARNs of alarms; where one fires meanwhile the change is taken back. A rollback has none: the alarm that
         fires would undo it.
+    at_once: without the steps of a progressive deployment, as a rollback, and wherever no customer is.
     """
 
     release: Path
@@ -64,6 +65,7 @@ class Change:
     before: Callable[[], None]
     stored: bool
     triggers: Sequence[str] = ()
+    at_once: bool = False
 
     @property
     def image(self) -> str:

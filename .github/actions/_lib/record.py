@@ -98,11 +98,18 @@ def intend(
     now: float,
     lease: float,
     firing: Sequence[str] = (),
+    irreversible: bool = False,
 ) -> None:
-    """Say that the run is about to change a region; `firing` are the alarms that it is to mend."""
+    """Say that the run is about to change a region; `firing` are the alarms that it is to mend.
+
+    irreversible: its database is about to be changed so that the release before does not run with it. That stays so,
+    whatever is deployed there next, until a release is the good one."""
     _holding(record, run)["until"] = now + lease
     said = record["regions"].setdefault(region, {"good": None, "now": None})
+    before = said["now"] or {}
     said["now"] = {**release, "state": "deploying", "wave": wave, "began": now, "at": now, "firing": [*firing]}
+    if irreversible or before.get("irreversible"):
+        said["now"] |= {"irreversible": True, "database": release["commit"] if irreversible else before["database"]}
 
 
 def became(record: Record, run: str, region: str, state: str, now: float) -> None:

@@ -48,7 +48,7 @@ def main() -> None:
         begun: list[str] = []
         stored = runner.given("STORE") == target.bucket
         triggers = [str(alarm["AlarmArn"]) for name, alarm in watched.items() if name not in firing]
-        change = deployment.Change(Path(runner.required("RELEASE")), digest, commit, intend, stored, triggers)
+        change = deployment.Change(Path(runner.required("RELEASE")), digest, commit, intend, stored, triggers, not wave)
         try:
             done = tool.deploy(target, change)
         except BaseException:

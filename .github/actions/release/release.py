@@ -143,12 +143,21 @@ def back(kept: record.Record, region: str) -> str:
     good = kept["regions"][region]["good"]
     if not good:
         return "nothing to go back to: this was its first release"
+    now = kept["regions"][region]["now"]
+    if now.get("irreversible") and not runner.given("REASON"):
+        told(region, "rollback-failed")
+        return (
+            f"the database change of {now['database'][:12]} cannot be undone: automatic rollback of the software stops"
+            " here; release a fix, or roll back by hand with a reason if the release before runs with that database"
+        )
     try:
         told(region, "rolling-back")
         tool, target = deployment.tool(), deployment.target(region, bucket(region))
         tool.settled(target)
         release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
-        tool.deploy(target, deployment.Change(release, good["digest"], good["commit"], lambda: None, stored=True))
+        tool.deploy(
+            target, deployment.Change(release, good["digest"], good["commit"], lambda: None, True, at_once=True)
+        )
         if (running := tool.running(target)) != good["digest"]:
             raise runner.Failed(f"{running or 'an unknown release'} runs there, not {good['digest']}")
         told(region, "good")

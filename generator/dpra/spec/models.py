@@ -362,6 +362,7 @@ class Terraform:
         FILLED, "The S3 bucket of the state, in the account and region.", example='"shop-state-{account}-{region}"'
     )
     folder: str = key(PATH, "The root module's folder, in the repository as in the package. Left out: .", default="")
+    version: str = key(VERSION, "Terraform's version, 1.10 or later.", default="1.11.4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -374,7 +375,9 @@ class Ecs:
         NAME, "The container that gets the release's image. Left out: the task's only one.", default="", example="web"
     )
     strategy: str = key(
-        Choice(("rolling", "blue-green", "canary", "linear")), "How tasks are replaced.", default="rolling"
+        Choice(("rolling", "blue-green", "canary", "linear")),
+        "How tasks are replaced in production. Elsewhere and in a rollback none of it waits.",
+        default="rolling",
     )
     percent: int = key(Number(1, 99), "What a canary gets, or one step of linear, of the traffic.", default=10)
     pause: int = key(Number(0, 1440), "How long a step bakes, in minutes.", default=5)
@@ -395,7 +398,9 @@ class Lambda:
     function: str = key(FILLED, "The function.", example="shop")
     alias: str = key(NAME, "The alias that callers use.", default="live")
     strategy: str = key(
-        Choice(("all-at-once", "canary", "linear")), "How the alias goes to the new version.", default="all-at-once"
+        Choice(("all-at-once", "canary", "linear")),
+        "How the alias goes to the new version in production. Elsewhere and in a rollback: all at once.",
+        default="all-at-once",
     )
     percent: int = key(Number(1, 99), "What a canary gets, or one step of linear, of the calls.", default=10)
     pause: int = key(Number(1, 25), "Minutes after a step; then alarms are looked at.", default=5)

@@ -128,8 +128,11 @@ def everywhere(target: Target, value: Any) -> Any:
 
 def configured(target: Target, change: Change, now: Mapping[str, Any]) -> dict[str, Any]:
     """How ECS deploys: what the service has already, with the strategy, the alarms and the circuit breaker of ours."""
-    settings, alarms = target.settings, deployment.alarm_names(change)
+    settings: Mapping[str, Any] = target.settings
+    alarms = deployment.alarm_names(change)
     strategy = STRATEGIES[settings.get("strategy") or "rolling"]
+    if change.at_once and strategy != "ROLLING":
+        strategy, settings = "BLUE_GREEN", {"bake": 0}
     ours = ("linearConfiguration", "canaryConfiguration", "bakeTimeInMinutes")
     made: dict[str, Any] = {name: value for name, value in now.items() if name not in ours}
     # A rollback has no alarms: the one that fires would undo it.

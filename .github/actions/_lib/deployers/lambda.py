@@ -32,7 +32,7 @@ def deploy(target: Target, change: Change) -> Done:
         else {"S3Bucket": target.bucket, "S3Key": deployment.stored(target, change)}
     )
     tried = aws.call(target.region, "lambda", "update-function-code", FunctionName=function, **code, DryRun=True)
-    planned = steps(target) if alias else []
+    planned = steps(target) if alias and not change.at_once else []
     way = " then ".join(f"{step}%" for step in [*planned, 100])
     rows = [
         ("code", str(now.get("CodeSha256", "-")), str(tried.get("CodeSha256", "-"))),
