@@ -225,6 +225,7 @@ HERE = [
     "dpra evidence evidence.json --require required",
     "dpra generate --diff",
     "dpra generate",
+    'dpra rehearse --offline --alarm prod/eu-west-1:shop-errors@bake --page rollback.html || echo "rolled back"',
 ]
 BOOTSTRAP = [  # test_the_bootstrap_commands
     "dpra bootstrap",
@@ -261,7 +262,10 @@ def test_the_commands_of_the_readme_work_in_their_order(tmp_path) -> None:
     done = run(script, tmp_path, PATH=path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "The pipeline succeeded" in done.stdout
-    assert done.stdout.endswith("0 changed.\n")
+    assert "are what dpra.yml says; 0 changed.\n" in done.stdout
+    assert "prod-bake-1 (eu-west-1): shop-errors: in ALARM" in done.stdout
+    assert done.stdout.endswith("rolled back\n")
+    assert "Wave 1: rolled back" in (tmp_path / "shop/rollback.html").read_text("utf-8")
 
 
 @pytest.mark.slow
