@@ -39,7 +39,7 @@ def upgrade(script: Path) -> None:
 
 
 def lock(script: Path) -> None:
-    head = dict(re.findall(r"^# (pip|npm): (.+)$", script.read_text(encoding="utf-8"), re.MULTILINE))
+    head = dict(re.findall(r"^# (pip|npm|npm-overrides): (.+)$", script.read_text(encoding="utf-8"), re.MULTILINE))
     if "pip" in head and "--hash" not in head["pip"]:
         # `universal`: runners are x64 and arm64, and developers have Macs.
         words = [UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
@@ -50,7 +50,10 @@ def lock(script: Path) -> None:
         folder = CHECK / "locks" / script.stem
         folder.mkdir(exist_ok=True)
         packages = dict(word.rsplit("@", 1) for word in head["npm"].split())
-        (folder / "package.json").write_text(json.dumps({"private": True, "dependencies": packages}, indent=2) + "\n")
+        content = {"private": True, "dependencies": packages}
+        if "npm-overrides" in head:  # for what asks for a tag: that moves, and the lock would not fit any more
+            content["overrides"] = dict(word.rsplit("@", 1) for word in head["npm-overrides"].split())
+        (folder / "package.json").write_text(json.dumps(content, indent=2) + "\n")
         with tempfile.TemporaryDirectory() as cache:
             words = ["npm", "install", "--package-lock-only", "--legacy-peer-deps", "--no-audit", "--no-fund"]
             subprocess.run([*words, "--cache", cache], cwd=folder, stdout=subprocess.DEVNULL, check=True)

@@ -1,13 +1,16 @@
 """What the tests share: repositories with a spec, and the command as a user runs it."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -199,3 +202,72 @@ def files_of(root: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="session")
 def snapshot() -> Callable[[Path], dict[str, bytes]]:
     return files_of
+
+
+class Browser:
+    """Chromium without a window, led by chromedriver over the WebDriver protocol."""
+
+    # It talks to nobody by itself: what these leave is the page's own.
+    FLAGS = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    FLAGS += " --disable-component-update --disable-sync --window-size=1280,900"
+
+    def __init__(self, profile: Path) -> None:
+        self.driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
+        said = next((line for line in self.driver.stdout or () if "successfully on port" in line), "")
+        assert said, "chromedriver did not start"
+        port = said.rstrip(". \n").rpartition(" ")[2]
+        self.url = f"http://127.0.0.1:{port}"
+        options = {"args": [*self.FLAGS.split(), f"--user-data-dir={profile}"], "binary": shutil.which("chromium")}
+        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"performance": "ALL"}}}
+        session = self.ask("/session", {"capabilities": wanted})
+        self.url += f"/session/{session['sessionId']}"
+
+    def ask(self, path: str, body: dict[str, Any]) -> Any:
+        request = urllib.request.Request(self.url + path, json.dumps(body).encode())  # noqa: S310 - ours
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            return json.load(answer)["value"]
+
+    def open(self, path: Path, fragment: str = "") -> None:
+        self.ask("/url", {"url": path.resolve().as_uri() + fragment})
+
+    def script(self, text: str) -> Any:
+        """What a script in the page returns."""
+        return self.ask("/execute/sync", {"script": text, "args": []})
+
+    def text(self) -> str:
+        """What a reader sees."""
+        return str(self.script("return document.body.innerText"))
+
+    def fetched(self) -> list[str]:
+        """Every address that was asked for since the last time."""
+        events = [json.loads(one["message"])["message"] for one in self.ask("/se/log", {"type": "performance"})]
+        sent = [event["params"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return [one["request"]["url"] for one in sent]
+
+    def end(self) -> None:
+        with suppress(OSError):
+            urllib.request.urlopen(urllib.request.Request(self.url, method="DELETE"), timeout=30)  # noqa: S310
+        self.driver.terminate()
+        self.driver.wait()
+
+
+@pytest.fixture(scope="session")
+def browser(needs: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    needs("chromium")
+    needs("chromedriver")
+    found = Browser(tmp_path_factory.mktemp("chromium"))
+    yield found
+    found.end()
+
+
+@pytest.fixture(scope="session")
+def page_text(browser: Browser) -> Callable[[Path], str]:
+    """The text of a page as a reader sees it in Chromium, with everything unfolded."""
+
+    def page_text(path: Path) -> str:
+        browser.open(path)
+        browser.script("document.querySelectorAll('details').forEach(one => one.open = true)")
+        return browser.text()
+
+    return page_text

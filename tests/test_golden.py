@@ -133,6 +133,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
                 "id-token",
                 *(["security-events"] if name in ("build", "security") else []),
                 *(["attestations"] if name == "artifacts" else []),
+                *(["issues"] if name == "follow-up" else []),
             }, name
             assumes = any("role" in step.get("with", {}) for step in job["steps"])
             assert assumes == ("id-token" in job["permissions"]), name

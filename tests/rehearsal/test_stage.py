@@ -83,7 +83,7 @@ def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
             (("with", "write"), ("without", "read"))}  # fmt: skip
     issuer = Issuer("acme/demo", "main", "a" * 40)
     cloud = SimpleNamespace(token_url="http://127.0.0.1/token", attest_url="http://127.0.0.1/attest")
-    stage.prepare({"jobs": jobs}, jobs, issuer, cloud, tmp_path)
+    stage.prepare({"jobs": jobs}, jobs, {}, issuer.admit, cloud, tmp_path)
     assert jobs["with"]["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in issuer.jobs
     assert len(issuer.jobs) == 1
     assert jobs["with"]["env"]["DPRA_REHEARSAL_ATTEST_URL"] == cloud.attest_url

@@ -16,7 +16,8 @@ def call(path: str, data: dict[str, Any] | None = None) -> Any:
         runner.Failed: GitHub said no, or could not be reached.
     """
     address = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}"
-    headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {runner.given('TOKEN')}"}
+    token = runner.given("TOKEN")
+    headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {token}"}
     body = None if data is None else json.dumps(data).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=30) as answer:  # noqa: S310

@@ -119,6 +119,7 @@ def remember(loaders: Any) -> None:
 def answer(connection: socket.socket, driver: Any) -> None:
     """One call, in a process of its own. A job that has configuration files gets a CLI that reads them."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    gc.disable()  # it ends before there is much to collect
     code = 255
     try:
         size, streams, _, _ = socket.recv_fds(connection, 4, 3)

@@ -5,6 +5,7 @@
 # version-command: none; the formatter for SARIF comes along
 # ok-exit-codes: 0 1
 # npm: eslint@10.15.0 @eslint/js@10.0.1 @microsoft/eslint-formatter-sarif@3.1.0
+# npm-overrides: jschardet@4.0.0
 set -euo pipefail
 cd "$TARGET"
 formatter=$(cd "$TOOL_HOME/node_modules/@microsoft/eslint-formatter-sarif" && pwd)/sarif.js
