@@ -42,13 +42,14 @@ def rehearse(
     """
     with opened(root, spec, stages, only, offline, show) as here:
         wanted = tuple(faults.parse(kind, said, here.workflow()) for kind, said in asked)
-        runs = (
-            [play(here, Run(1, "this", only=only))] if not (wanted or reason) else troubled(here, wanted, reason, only)
-        )
+        if wanted or reason:
+            runs, before = troubled(here, wanted, reason, only)
+        else:
+            runs, before = [play(here, Run(1, "this", only=only))], []
         last = next(run for run in reversed(runs) if run.workflow == "pipeline")
         if keep:
             shutil.copytree(last.artifacts, keep)
-        return result(here, runs, last, only)
+        return result(here, runs, last, only, before)
 
 
 def prove(
@@ -72,15 +73,18 @@ def prove(
     known = [row["id"] for row in scenarios.table()]
     if unknown := sorted(set(wanted) - set(known)):
         raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
-    with opened(root, spec, stages, (), offline, show) as here:
+    with opened(root, spec, stages, (), offline, show, many=True) as here:
         return scenarios.prove(here, list(wanted) or known, at_once, tell)
 
 
-def troubled(here: World, wanted: tuple[faults.Fault, ...], reason: str, only: Collection[str]) -> list[Played]:
-    """The runs of a rehearsal with faults, the troubled one last."""
+def troubled(
+    here: World, wanted: tuple[faults.Fault, ...], reason: str, only: Collection[str]
+) -> tuple[list[Played], list[Deployment]]:
+    """The runs of a rehearsal with faults, the troubled one last; and what ran where before that."""
     here.commits = {"old": here.commits["this"], "new": stage.commit(here.repository, "The change that is rehearsed")}
     slow = any(fault.kind == "slow-approval" for fault in wanted)
-    runs, kept = [], None
+    runs: list[Played] = []
+    kept = None
     if reason or any(concerns_production(fault) for fault in wanted):
         here.show("releasing the commit before")
         runs.append(play(here, Run(1, "old")))
@@ -94,7 +98,9 @@ def troubled(here: World, wanted: tuple[faults.Fault, ...], reason: str, only: C
             faults.deny(fault, here.spec.name, {each.account for each in here.spec.environments.values()})
     inputs = {"reason": reason} if reason else {}
     event = "workflow_dispatch" if reason else "push"
-    return [*runs, play(here, Run(4, "new", "pipeline", event, inputs, only, wanted, kept))]
+    before = deployments(here.spec) if here.accounts else []
+    runs.append(play(here, Run(4, "new", "pipeline", event, inputs, only, wanted, kept)))
+    return runs, before
 
 
 def concerns_production(fault: faults.Fault) -> bool:

@@ -70,9 +70,15 @@ class Run:
 
 @contextmanager
 def opened(
-    root: Path, spec: Spec, stages: Mapping[str, str], only: Collection[str], offline: bool, show: Callable[[str], None]
+    root: Path,
+    spec: Spec,
+    stages: Mapping[str, str],
+    only: Collection[str],
+    offline: bool,
+    show: Callable[[str], None],
+    many: bool = False,
 ) -> Iterator[World]:
-    """Stage the repository and prepare the accounts.
+    """Stage the repository and prepare the accounts. Where `many` runs are to come, in memory if there is enough.
 
     Raises:
         RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
@@ -80,7 +86,7 @@ def opened(
     began = time.monotonic()
     for tool in ("act", "aws"):  # the deploy action calls aws
         act.find(tool)
-    with folder() as work, interruptible():
+    with folder(memory() if many else None) as work, interruptible():
         repository = work / "repository"
         show("staging a copy of the working tree")
         sha = stage.clone(root.resolve(), spec.trunk, repository)
@@ -257,10 +263,20 @@ def event(spec: Spec, sha: str, run: Run) -> dict[str, Any]:
     return {"ref": f"refs/heads/{spec.trunk}", **push, **about}
 
 
+def memory() -> str | None:
+    """A folder in memory: act copies the repository for each job, which costs a disk much. None without."""
+    place = "/dev/shm"  # noqa: S108 - a private folder is made in it
+    if "TMPDIR" in os.environ or not os.access(place, os.W_OK):
+        return None
+    state = os.statvfs(place)
+    enough = state.f_bavail * state.f_frsize >= 4 << 30
+    return place if enough and not state.f_flag & os.ST_NOEXEC else None
+
+
 @contextmanager
-def folder() -> Iterator[Path]:
+def folder(place: str | None = None) -> Iterator[Path]:
     """A private folder, gone afterwards, also where a job left read-only folders in it."""
-    work = Path(tempfile.mkdtemp(prefix="dpra-rehearsal-"))
+    work = Path(tempfile.mkdtemp(prefix="dpra-rehearsal-", dir=place))
     mine = os.getpid()
     try:
         yield work
