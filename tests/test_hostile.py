@@ -158,21 +158,20 @@ def deploys(tool: str) -> st.SearchStrategy:
 any_deploy = st.deferred(lambda: st.sampled_from(plan.DEPLOY_TOOLS).flatmap(deploys))
 
 
-def one_account_each(spec: dict) -> dict:
-    of = spec["environments"]
-    if spec.get("deploy", {}).get("with", "cloudformation") not in plan.STACKS:
-        of = {name: {**one, "alarms": ["a"]} if name in ("gamma", "prod") else one for name, one in of.items()}
-    if spec.get("deploy", {}).get("with") == "ecs":
-        spec = {**spec, "language": "container"}
-    return {
-        **spec,
-        "environments": {
-            name: {**of[name], "account": f"{n}{of[name]['account'][1:]}"} for n, name in enumerate(of, 1)
-        },
-    }
+ALARMS = ["shop-errors", "it's ${{ github.token }} `touch canary` $(touch canary)"]
 
 
-good_specs = keys(models.Spec, without=("unmanaged", "repository-id", "owner-id")).map(one_account_each)
+def fitting(spec: dict) -> dict:
+    """The spec with one account each, alarms where some are looked at, and an image where ECS deploys."""
+    tool, of = spec.get("deploy", {}).get("with", "cloudformation"), {}
+    for number, (name, one) in enumerate(spec["environments"].items(), 1):
+        asked = name in ("gamma", "prod") and (tool not in plan.STACKS or "alarms" in one)
+        kept = {key: value for key, value in one.items() if key != "alarms"}
+        of[name] = {**kept, "account": f"{number}{one['account'][1:]}", **({"alarms": ALARMS} if asked else {})}
+    return {**spec, "environments": of, **({"language": "container"} if tool == "ecs" else {})}
+
+
+good_specs = keys(models.Spec, without=("unmanaged", "repository-id", "owner-id")).map(fitting)
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),

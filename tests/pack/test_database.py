@@ -8,6 +8,7 @@ import pytest
 
 from .conftest import ACCOUNT, ONE, REGION, Bench
 
+INPUTS = ("account", "alarms", "override", "record", "record_region", "wave")
 URL = "jdbc:postgresql://{environment}.shop.example/shop"
 # Stand-ins that say what they were given; a database of one file.
 LIQUIBASE = """#!/bin/bash
@@ -35,9 +36,7 @@ def change(bench: Bench, job: Any, cloud: Any, server: dict[str, str]) -> Any:
     def use(tool: str, reversible: bool = True, folder: str = "database", **settings: Any) -> Any:
         inputs = {"account": ACCOUNT, "tool": tool, "digest": digest, "release": digest, "component": "shop"}
         inputs |= {"environment": "prod", "region": REGION}
-        inputs |= {
-            key: settings.pop(key) for key in [*settings] if key in ("account", "record", "record_region", "wave")
-        }
+        inputs |= {key: settings.pop(key) for key in [*settings] if key in INPUTS}
         said = json.dumps({"reversible": reversible, "folder": folder, **settings})
         return job.use("database-deploy", **inputs, settings=said)
 
@@ -109,9 +108,7 @@ def test_another_release_is_not_run(job: Any, change: Any) -> None:
     assert "package.zip has the SHA-256" in ran.errors[0]
 
 
-def test_in_production_the_record_says_what_cannot_be_undone(
-    job: Any, bench: Bench, change: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_production_the_record_says_what_cannot_be_undone(job: Any, bench: Bench, change: Any, cloud: Any) -> None:
     """... and the rollback stops there, unless a person says why it need not."""
     import record
 
@@ -125,7 +122,15 @@ def test_in_production_the_record_says_what_cannot_be_undone(
     record.change(place, lock)
     own = {"preview": "echo drop a column", "command": "true"}
     about = {"wave": "1", "record": "s3://packages/shop/record.json", "record_region": REGION}
-    assert change("command", reversible=False, **own, **about).code == 0
+    watched = cloud("cloudwatch")
+    rule = {"MetricName": "m", "Namespace": "n", "Statistic": "Sum", "Period": 60, "EvaluationPeriods": 1}
+    watched.put_metric_alarm(AlarmName="e", Threshold=1, ComparisonOperator="GreaterThanThreshold", **rule)
+    watched.set_alarm_state(AlarmName="e", StateValue="ALARM", StateReason="test")
+    about["alarms"] = '["e"]'
+    ran = change("command", reversible=False, **own, **about)
+    assert "e: in ALARM before the deployment" in ran.errors[0]
+    assert record.read(place)[0]["regions"][REGION]["now"] is None
+    assert change("command", reversible=False, override="it is the fix", **own, **about).code == 0
     now = record.read(place)[0]["regions"][REGION]["now"]
     assert (now["irreversible"], now["database"], now["state"]) == (True, ONE, "deploying")
     record.change(place, lambda kept: record.intend(kept, "7", REGION, 1, bad, 0.0, 100.0))  # the software comes next

@@ -125,6 +125,50 @@ def test_s3_tells_cloudfront_and_waits(bench: Bench, site: Any, cloud: Any) -> N
         bench.deploy(bench.release(TWO, PAGES))
 
 
+def test_s3_by_the_actions_and_back_by_the_record(
+    bench: Bench, job: Any, cloud: Any, site: Any, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same through `deploy` and `release`: what a wave brought goes back, as the record says, from the store."""
+    import record
+    import release
+    import signature
+    import store
+
+    key = cloud("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
+    job.env |= server | {"PATH": f"{server['PATH']}"}
+    monkeypatch.setenv("GITHUB_REPOSITORY_ID", "1")
+    job.env["GITHUB_REPOSITORY_ID"] = "1"
+    digests = [bench.release(commit, pages) for commit, pages in ((ONE, PAGES), (TWO, PAGES_TWO))]
+    for digest, commit in zip(digests, (ONE, TWO), strict=True):
+        folder = job.workspace / digest
+        monkeypatch.setenv("GITHUB_SHA", commit)
+        (folder / "provenance.json").write_text(json.dumps(release.statement(folder, digest)))
+        signature.sign(folder, key)
+        store.put(REGION, "packages", ACCOUNT, "shop", digest, folder)
+    place = record.Place(REGION, "packages", "shop/record.json", ACCOUNT)
+    good, new = ({"digest": digest, "commit": commit} for digest, commit in zip(digests, (ONE, TWO), strict=True))
+
+    def lock(kept: Any) -> None:
+        record.enter(kept, "7", new, lambda *_: "ahead", 1e12, 100.0, False)
+        kept["regions"][REGION] = {"good": good, "now": None}
+
+    record.change(place, lock)
+    bench.deploy(digests[0])
+    common = {"component": "shop", "account": ACCOUNT, "bucket": "packages", "signing_key": key, "tool": "s3"}
+    common |= {"settings": json.dumps(SITE), "record": "s3://packages/shop/record.json", "record_region": REGION}
+    common["environment"] = "gamma"
+    job.env["GITHUB_SHA"] = TWO
+    about = {"region": REGION, "store": "packages", "store_region": REGION, "wave": "1", "digest": digests[1]}
+    ran = job.use("deploy", **common, **about)
+    assert (ran.code, ran.errors, ran.record["tool"]) == (0, [], "s3")
+    assert json.loads(ran.outputs["deployment-outputs"])["Url"] == "https://gamma.shop.example"
+    assert site()["index.html"][0] == "<p>2</p>"
+    ran = job.use("release", do="rollback", regions=REGION, token="none", **common)
+    assert (ran.code, ran.errors) == (0, [])
+    assert (site()["index.html"][0], bench.running) == ("<p>1</p>", digests[0])
+    assert record.read(place)[0]["regions"][REGION] == {"good": good, "now": None}
+
+
 def test_s3_needs_its_bucket(bench: Bench, cloud: Any) -> None:
     bench.use("s3", bucket="nowhere")
     with failed("there is no bucket nowhere: this tool deploys to one that is there"):

@@ -45,6 +45,20 @@ def there(region: str, stacks: list[str]) -> list[str]:
     return found
 
 
+def before(region: str, stacks: str, title: str) -> dict[str, dict[str, Any]]:
+    """The alarms that are there before anything is changed: those of the input, else of the stacks, blanks between.
+
+    One that fires stops a release that is no fix for it."""
+    names = given() or there(region, stacks.split())
+    found = described(region, names) if names else {}
+    if firing := [name for name, alarm in found.items() if alarm["StateValue"] == "ALARM"]:
+        said = f"{', '.join(firing)}: in ALARM before the deployment"
+        if not runner.given("OVERRIDE"):
+            raise runner.Failed(f"{said}. If this release is the fix, run the pipeline by hand with that as the reason")
+        runner.warning(f"{said}; deployed all the same, as the fix: {runner.given('OVERRIDE')}", title=title)
+    return found
+
+
 def described(region: str, names: list[str]) -> dict[str, dict[str, Any]]:
     """What CloudWatch knows of them: those that are there."""
     found: list[dict[str, Any]] = []

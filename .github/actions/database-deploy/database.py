@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import alarms
 import aws
 import deployment
 import evidence
@@ -33,6 +34,8 @@ def main() -> None:
         digest, commit = runner.required("DIGEST"), os.environ["GITHUB_SHA"]
         directory = verified(target, digest, commit)
         aws.expect_account(region, target.account)
+        if runner.given("WAVE"):  # what holds the software back holds this back, too
+            alarms.before(region, runner.given("STACK").replace("{region}", region), target.component)
         change = deployment.Change(directory, digest, commit, lambda: None, stored=True)
         folder = deployment.unpacked(change) / str(target.settings.get("folder") or ".")
         variables = {

@@ -5,7 +5,6 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import alarms
@@ -23,7 +22,7 @@ def main() -> None:
         target = deployment.target(runner.required("REGION"), runner.required("BUCKET"))
         digest, commit, wave = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.given("WAVE")
         aws.expect_account(region, target.account)
-        watched = before(target) if wave else {}
+        watched = alarms.before(region, target.stack, target.component) if wave else {}
         firing = [name for name, alarm in watched.items() if alarm["StateValue"] == "ALARM"]
         if reason := runner.given("OVERRIDE"):
             facts["override"] = reason
@@ -58,18 +57,6 @@ def main() -> None:
         facts["where"] = done.change
         runner.output("started", done.started)
         runner.output("deployment-outputs", json.dumps(dict(done.outputs)))
-
-
-def before(target: deployment.Target) -> dict[str, dict[str, Any]]:
-    """The alarms that are there before anything is changed. One that fires stops a release that is no fix for it."""
-    names = alarms.given() or alarms.there(target.region, target.stack.split())
-    found = alarms.described(target.region, names) if names else {}
-    if firing := [name for name, alarm in found.items() if alarm["StateValue"] == "ALARM"]:
-        said = f"{', '.join(firing)}: in ALARM before the deployment"
-        if not runner.given("OVERRIDE"):
-            raise runner.Failed(f"{said}. If this release is the fix, run the pipeline by hand with that as the reason")
-        runner.warning(f"{said}; deployed all the same, as the fix: {runner.given('OVERRIDE')}", title=target.component)
-    return found
 
 
 main()
