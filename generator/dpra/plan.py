@@ -205,6 +205,12 @@ class Plan:
         Source: https://docs.github.com/actions/concepts/security/artifact-attestations"""
         return self.protects
 
+    def asks_pull_request(self, job: str) -> bool:
+        """Whether a check of the job asks if the commit was green in its pull request."""
+        return any(
+            self.runs(action) and self.action(action).new_on_trunk == "notify" for action in self.catalogue.steps[job]
+        )
+
     @property
     def signing_key(self) -> str:
         """The ARN of the alias of the key that signs the release."""
@@ -342,6 +348,12 @@ def make(spec: Spec) -> Plan:
     problems |= _outlets(plan) | _exceptions(plan) | _deployment(spec)
     if plan.attests and "self-hosted" in plan.runs_on("artifacts"):
         problems["jobs.artifacts.runs-on"] = "GitHub's attestations are believed of GitHub's own runners only"
+    for job in ("build", "security"):
+        for scope in ("checks", "pull-requests"):
+            if any(
+                spec.actions[name].new_on_trunk == "notify" for name in types.steps[job] if name in spec.actions
+            ) and (scope in plan.job(job).permissions):
+                problems[f"jobs.{job}.permissions.{scope}"] = "dpra gives it already"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
         problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
     if f"{plan.stack}-".startswith("dpra-"):

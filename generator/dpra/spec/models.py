@@ -239,6 +239,13 @@ class Action:
         default="",
         example="critical",
     )
+    new_on_trunk: str = key(
+        Choice(("block", "notify")),
+        "What a finding does on the trunk in a commit that was green in its pull request: it is new to the scanner. "
+        "`notify`: it warns, and the nightly scan tells of it.",
+        default="block",
+        example="notify",
+    )
     advisory: bool = key(
         Flag(), "It only warns. Needs a reason; the evidence counts it as an exception.", default=False, example="true"
     )
