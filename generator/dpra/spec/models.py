@@ -242,8 +242,8 @@ class Action:
     new_on_trunk: str = key(
         Choice(("block", "notify")),
         "What a finding does on the trunk in a commit that was green in its pull request: it is new to the scanner. "
-        "`notify`: it warns, and the nightly scan tells of it.",
-        default="block",
+        "`notify`: it warns, and the nightly scan tells of it. Left out: block.",
+        default="",
         example="notify",
     )
     advisory: bool = key(
