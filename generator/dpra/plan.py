@@ -135,6 +135,14 @@ class Plan:
         return self.spec.environments[environment].bake
 
     @property
+    def cost(self) -> dict[str, int]:
+        """What a release takes: jobs, and minutes for which runners wait in bakes, as there are no wait timers."""
+        stages = [stage.id for stage in self.catalogue.stages if stage.by_wave]
+        waiting = sum(self.bake(stage) * len(wave.regions) for stage in stages for wave in self.waves(stage))
+        jobs = sum(len(job.regions) or 1 for name, job in self.jobs.items() if job.template != "rollback")
+        return {"jobs": jobs, "waiting-minutes": 0 if self.protects else waiting}
+
+    @property
     def protects(self) -> bool:
         """Whether GitHub offers reviewers, wait timers and attestations for this repository.
 
@@ -672,6 +680,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for name in plan.catalogue.environments
         },
         "releases": {"store": plan.store, "signer": plan.signer} if plan.storing else None,
+        "cost": plan.cost,
         "actions": [asdict(action) | {"jobs": _jobs_of(plan, action)} for action in plan.actions],
         "unmanaged": list(plan.spec.unmanaged),
     }

@@ -46,6 +46,9 @@ def show_plan(plan: Plan) -> None:
                 console.print(Text(f"    wave {wave.number}: {', '.join(wave.regions)}, then {bake}"))
     if plan.storing:
         console.print(Text(f"  releases: in {plan.store}, signed by {plan.signer}"))
+    cost = plan.cost
+    waits = f"runners wait {cost['waiting-minutes']} minutes in bakes" if cost["waiting-minutes"] else "no runner waits"
+    console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}"))
     for path in spec.unmanaged:
         console.print(Text(f"  unmanaged: {path}"))
     table = Table("stage", "action", "level", "status", "job", "tool", "reason")
