@@ -645,6 +645,20 @@ def github_environments(plan: Plan, stage: Stage, role: str) -> list[str]:
     return [role]
 
 
+def protections(plan: Plan) -> list[tuple[str, str]]:
+    """Every GitHub environment, and how it is to be protected besides its branch policy, which is the trunk for all."""
+    found: dict[str, str] = {}
+    for stage in plan.catalogue.stages:
+        for role, duty in stage.roles.items():
+            for environment in github_environments(plan, stage, role):
+                found[environment] = {
+                    "promote": "reviewers" if plan.protects else "",
+                    "observe": f"wait timer: {plan.bake(stage.id)} minutes, the bake time" if plan.protects else "",
+                    "deploy": "neither reviewers nor a wait timer: a way back never waits" if stage.by_wave else "",
+                }.get(duty, "")
+    return [*found.items(), ("notifications", "the secret DPRA_WEBHOOK_URL, where there is a chat to tell")]
+
+
 def record(plan: Plan) -> str:
     """Where the release record lies: in the first of production's regions."""
     [stage] = [stage.id for stage in plan.catalogue.stages if stage.by_wave]

@@ -324,6 +324,7 @@ def _render(plan: Plan, template: str) -> str:
             for subject in planning.subjects(plan.spec, environment)
         ],
         "windows": _windows(plan.spec.windows),
+        "protections": planning.protections(plan),
         "expected": expected(plan, workflow),
         "json": json.dumps,
         "database": {k: v for k, v in planning.said_of(plan.spec.deploy.database).items() if k != "with"},
