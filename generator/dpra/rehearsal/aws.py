@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from io import BytesIO
@@ -67,6 +68,7 @@ class Cloud:
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
         self.callers: dict[str, dict[str, str]] = {}  # access key id -> the job of a run that got it
         self.faults: dict[str, Pending] = {}  # run id -> what is to go wrong in it
+        self.asked_at = 0.0  # when the last request came
         self.lock = threading.Lock()  # moto is not made for several jobs at once
         self.moto = DomainDispatcherApplication(create_backend_app)
         self.make_server = partial(make_server, "127.0.0.1", 0, self.serve, threaded=True, request_handler=quiet)
@@ -111,6 +113,7 @@ class Cloud:
 
     def answer(self, environ: dict[str, Any]) -> Answer:
         path, query = environ["PATH_INFO"], environ.get("QUERY_STRING", "")
+        self.asked_at = time.monotonic()
         service = "sts"
         try:
             if path == TOKEN_PATH:
