@@ -6,6 +6,7 @@ for third-party ones. Where something stands in, it refuses what the real thing 
 
 from .faults import FaultError
 from .result import Deployment, Job, RehearsalError, Result, Step
-from .run import prove, rehearse
+from .run import rehearse
+from .scenarios import prove
 
 __all__ = ["Deployment", "FaultError", "Job", "RehearsalError", "Result", "Step", "prove", "rehearse"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import faults, stage
 from .accounts import Spec, deployments
-from .result import Deployment, Played, RehearsalError, Result
+from .result import Deployment, Played, Result
 from .world import Run, World, opened, play
 
 
@@ -50,31 +50,6 @@ def rehearse(
         if keep:
             shutil.copytree(last.artifacts, keep)
         return result(here, runs, last, only, before)
-
-
-def prove(
-    root: Path,
-    spec: Spec,
-    stages: Mapping[str, str],
-    *,
-    wanted: Collection[str] = (),
-    offline: bool = False,
-    at_once: int = 2,
-    show: Callable[[str], None] = lambda line: None,
-    tell: Callable[[Any], None] = lambda proof: None,
-) -> list[Any]:
-    """Play scenarios: each proves a promise by a fault. `tell` is given each proof as it comes.
-
-    Raises:
-        RehearsalError: an unknown scenario, or the pipeline does not pass without a fault.
-    """
-    from . import scenarios
-
-    known = [row["id"] for row in scenarios.table()]
-    if unknown := sorted(set(wanted) - set(known)):
-        raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
-    with opened(root, spec, stages, (), offline, show, many=True) as here:
-        return scenarios.prove(here, list(wanted) or known, at_once, tell)
 
 
 def troubled(

@@ -7,7 +7,7 @@ import re
 import signal
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,11 +16,11 @@ from threading import Thread
 from typing import Any
 
 from . import faults, stage
-from .accounts import deployments, forget_production
+from .accounts import Spec, deployments, forget_production
 from .faults import Fault
 from .result import Played, RehearsalError, Result
 from .run import result, waves
-from .world import Run, World, forked, hours_pass, play, released
+from .world import Run, World, forked, hours_pass, opened, play, released
 
 OPTIONS = ("fail", "alarm", "deny", "crash", "lose", "tamper", "freeze")
 
@@ -53,7 +53,30 @@ def table() -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
-def prove(here: World, wanted: Sequence[str], at_once: int, tell: Callable[[Proof], None]) -> list[Proof]:
+def prove(
+    root: Path,
+    spec: Spec,
+    stages: Mapping[str, str],
+    *,
+    wanted: Collection[str] = (),
+    offline: bool = False,
+    at_once: int = 2,
+    show: Callable[[str], None] = lambda line: None,
+    tell: Callable[[Proof], None] = lambda proof: None,
+) -> list[Proof]:
+    """Play scenarios: each proves a promise by a fault. `tell` is given each proof as it comes.
+
+    Raises:
+        RehearsalError: an unknown scenario, or the pipeline does not pass without a fault.
+    """
+    known = [row["id"] for row in table()]
+    if unknown := sorted(set(wanted) - set(known)):
+        raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
+    with opened(root, spec, stages, (), offline, show, many=True) as here:
+        return _proofs(here, list(wanted) or known, at_once, tell)
+
+
+def _proofs(here: World, wanted: Sequence[str], workers: int, tell: Callable[[Proof], None]) -> list[Proof]:
     """Play scenarios, each in a copy of the accounts, some at once; their proofs in the table's order.
 
     Raises:
@@ -67,16 +90,15 @@ def prove(here: World, wanted: Sequence[str], at_once: int, tell: Callable[[Proo
     workflow = here.workflow()
     built = [job for job, of in here.stages.items() if of == "build" and job in workflow["jobs"]]
     tested = [job for job, of in here.stages.items() if of != "prod" and job in workflow["jobs"]]
-    here.show("releasing the commit that is called old")
-    base = {"old": ready(play(here, Run(1, "old")))}
-    here.show("building the commit that is called new")
-    base["new"] = ready(play(here, Run(2, "new", only=built)))
-    with Pool(here, base, at_once, tell, proofs) as pool:
+    here.show("releasing the commit that is called old, and building the next two")
+    first = (Run(1, "old"), Run(2, "new", only=built), Run(3, "newer", only=built))
+    base = {run.release: ready(run) for run in at_once(here, first)}
+    with Pool(here, base, workers, tell, proofs) as pool:
         pool.play([row for row in rows if begins(row) == "build"])
         base["new"] = ready(play(here, Run(2, "new", only=tested, kept=base["new"])))
         pool.play([row for row in rows if begins(row) == "gamma"])
         if later := [row for row in rows if begins(row) == "newer"]:
-            base["newer"] = ready(play(here, Run(3, "newer", only=tested)))
+            base["newer"] = ready(play(here, Run(3, "newer", only=tested, kept=base["newer"])))
             pool.play(later)
     return [proofs[row["id"]] for row in rows]
 
