@@ -60,7 +60,7 @@ def prove(
     *,
     wanted: Collection[str] = (),
     offline: bool = False,
-    at_once: int = 2,
+    workers: int = 2,
     show: Callable[[str], None] = lambda line: None,
     tell: Callable[[Proof], None] = lambda proof: None,
 ) -> list[Proof]:
@@ -73,7 +73,7 @@ def prove(
     if unknown := sorted(set(wanted) - set(known)):
         raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
     with opened(root, spec, stages, (), offline, show, many=True) as here:
-        return _proofs(here, list(wanted) or known, at_once, tell)
+        return _proofs(here, list(wanted) or known, workers, tell)
 
 
 def _proofs(here: World, wanted: Sequence[str], workers: int, tell: Callable[[Proof], None]) -> list[Proof]:
@@ -123,17 +123,17 @@ def begins(row: Mapping[str, Any]) -> str:
 
 
 class Pool:
-    """Scenarios in processes of their own, `at_once` at the same time."""
+    """Scenarios in processes of their own, `workers` at the same time."""
 
     def __init__(
         self,
         here: World,
         base: dict[str, Played],
-        at_once: int,
+        workers: int,
         tell: Callable[[Proof], None],
         proofs: dict[str, Proof],
     ) -> None:
-        self.here, self.base, self.at_once, self.tell, self.proofs = here, base, at_once, tell, proofs
+        self.here, self.base, self.workers, self.tell, self.proofs = here, base, workers, tell, proofs
         self.running: dict[int, Mapping[str, Any]] = {}
 
     def __enter__(self) -> "Pool":
@@ -149,7 +149,7 @@ class Pool:
     def play(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Play scenarios that begin from the accounts as they are now, to their end."""
         for row in rows:
-            while len(self.running) >= self.at_once:
+            while len(self.running) >= self.workers:
                 self.wait()
             if (pid := os.fork()) == 0:
                 self.child(row)
