@@ -150,6 +150,16 @@ class Plan:
         return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
 
     @property
+    def approval_branch(self) -> str:
+        """Where GitHub offers no reviewers, the branch into which a reviewed pull request merges what is approved."""
+        return "" if self.protects else self.spec.github.approval_branch
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a release may be held that goes on later by itself: outside its windows, or not approved yet."""
+        return bool(self.approval_branch or said_of(self.spec.windows))
+
+    @property
     def deploys_with(self) -> str:
         """The deploy tool."""
         return self.spec.deploy.with_
@@ -364,6 +374,8 @@ def make(spec: Spec) -> Plan:
                 problems[f"jobs.{job}.permissions.{scope}"] = "dpra gives it already"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
         problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
+    if plan.approval_branch == spec.trunk:
+        problems["github.approval-branch"] = "is the trunk: every commit of it would be approved"
     if f"{plan.stack}-".startswith("dpra-"):
         key = "deploy.stack" if spec.deploy.stack else "name"
         problems[key] = "dpra- is how dpra's own stacks and roles begin; give deploy.stack a name that does not"
@@ -572,8 +584,16 @@ def _planned(plan: Plan, action: Known) -> PlannedAction:
 
 def _tool(plan: Plan, action: Known) -> str:
     """What does an action that is neither a check nor a command."""
-    database = plan.spec.deploy.database
-    return action.tool.replace("<tool>", plan.deploys_with).replace("<database>", database.with_ if database else "")
+    database, branch = plan.spec.deploy.database, plan.approval_branch
+    words = {
+        "<tool>": plan.deploys_with,
+        "<database>": database.with_ if database else "",
+        "<approval>": f"reviewed pull request into {branch}" if branch else "GitHub environment prod-approve",
+    }
+    tool = action.tool
+    for word, value in words.items():
+        tool = tool.replace(word, value)
+    return tool
 
 
 def _bare(plan: Plan, check: str) -> str:
