@@ -48,6 +48,22 @@ def test_a_branch_approves_where_there_are_no_reviewers(more: str, branch: str, 
     assert (branch in action.tool) if branch else (action.tool == "GitHub environment prod-approve")
 
 
+@pytest.mark.parametrize(
+    ("windows", "cron"),
+    [
+        ('days: [mon, thu], hours: "09:00-16:00"', "7 9-15 * * MON,THU"),
+        ('hours: "09:30-11:37"', "37 9-10 * * *"),
+        ('hours: "09:55-11:00"', "2 10 * * *"),
+        ('hours: "22:00-24:00"', "7 22-23 * * *"),
+        ('hours: "09:10-09:15"', "17 9 * * *"),
+        ('freeze: ["2026-12-24"]', "7 0-23 * * *"),
+    ],
+)
+def test_nothing_is_looked_at_while_no_window_can_be_open(windows: str, cron: str) -> None:
+    schedule = workflows(f"windows: {{{windows}, timezone: Europe/Berlin}}\n")["resume"]["on"]["schedule"]
+    assert schedule == [{"cron": cron, "timezone": "Europe/Berlin"}]
+
+
 def test_the_workflow_that_resumes_has_no_role_and_no_secret() -> None:
     text = str(workflows(OFFICE)["resume"])
     assert "id-token" not in text

@@ -160,6 +160,21 @@ class Plan:
         return bool(self.approval_branch or said_of(self.spec.windows))
 
     @property
+    def looks_at(self) -> str:
+        """When a look is worth while for what may go on: every hour while a window is open, as a cron expression.
+
+        Empty where a release waits for no window."""
+        said = self.spec.windows
+        if not said_of(said):
+            return ""
+        begin, _, end = (said.hours or "00:00-24:00").partition("-")
+        minute = (int(begin[3:]) + 7) % 60  # GitHub's schedules are late at full hours
+        hours = [hour for hour in range(24) if begin < f"{hour:02}:{minute:02}" < end] or [int(begin[:2])]
+        last = f"-{hours[-1]}" if len(hours) > 1 else ""
+        days = ",".join(day.upper() for day in said.days) or "*"
+        return f"{minute} {hours[0]}{last} * * {days}"
+
+    @property
     def deploys_with(self) -> str:
         """The deploy tool."""
         return self.spec.deploy.with_
@@ -672,7 +687,7 @@ def protections(plan: Plan) -> list[tuple[str, str]]:
         for role, duty in stage.roles.items():
             for environment in github_environments(plan, stage, role):
                 found[environment] = {
-                    "promote": "reviewers" if plan.protects else "",
+                    "promote": "reviewers" if plan.protects else f"a pull request into {plan.approval_branch} approves",
                     "observe": f"wait timer: {plan.bake(stage.id)} minutes, the bake time" if plan.protects else "",
                     "deploy": "neither reviewers nor a wait timer: a way back never waits" if stage.by_wave else "",
                 }.get(duty, "")
