@@ -466,6 +466,7 @@ def _deploy(stacks: "Sequence[Stack]", profile_of: "Mapping[str, str]", yes: boo
 @click.option("--lose", multiple=True, metavar="PLACE", help="The whole run dies there.")
 @click.option("--tamper", multiple=True, metavar="artifact|PLACE", help="Somebody changes a stored release.")
 @click.option("--freeze", is_flag=True, help="No deployment window is open today.")
+@click.option("--unapproved", is_flag=True, help="Nobody approved it by a pull request into the approval branch.")
 @click.option("--slow-approval", is_flag=True, help="A newer commit is released before this one is approved.")
 @click.option("--reason", default="", help="Start the pipeline by hand, with this reason to set rules aside.")
 @click.option("--scenario", multiple=True, metavar="ID|all|list", help="Prove what is promised, a fault at a time.")

@@ -150,6 +150,31 @@ class Plan:
         return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
 
     @property
+    def approval_branch(self) -> str:
+        """Where GitHub offers no reviewers, the branch into which a reviewed pull request merges what is approved."""
+        return "" if self.protects else self.spec.github.approval_branch
+
+    @property
+    def resumes(self) -> bool:
+        """Whether a release may be held that goes on later by itself: outside its windows, or not approved yet."""
+        return bool(self.approval_branch or said_of(self.spec.windows))
+
+    @property
+    def looks_at(self) -> str:
+        """When a look is worth while for what may go on: every hour while a window is open, as a cron expression.
+
+        Empty where a release waits for no window."""
+        said = self.spec.windows
+        if not said_of(said):
+            return ""
+        begin, _, end = (said.hours or "00:00-24:00").partition("-")
+        minute = (int(begin[3:]) + 7) % 60  # GitHub's schedules are late at full hours
+        hours = [hour for hour in range(24) if begin < f"{hour:02}:{minute:02}" < end] or [int(begin[:2])]
+        last = f"-{hours[-1]}" if len(hours) > 1 else ""
+        days = ",".join(day.upper() for day in said.days) or "*"
+        return f"{minute} {hours[0]}{last} * * {days}"
+
+    @property
     def deploys_with(self) -> str:
         """The deploy tool."""
         return self.spec.deploy.with_
@@ -364,6 +389,8 @@ def make(spec: Spec) -> Plan:
                 problems[f"jobs.{job}.permissions.{scope}"] = "dpra gives it already"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
         problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
+    if plan.approval_branch == spec.trunk:
+        problems["github.approval-branch"] = "is the trunk: every commit of it would be approved"
     if f"{plan.stack}-".startswith("dpra-"):
         key = "deploy.stack" if spec.deploy.stack else "name"
         problems[key] = "dpra- is how dpra's own stacks and roles begin; give deploy.stack a name that does not"
@@ -572,8 +599,16 @@ def _planned(plan: Plan, action: Known) -> PlannedAction:
 
 def _tool(plan: Plan, action: Known) -> str:
     """What does an action that is neither a check nor a command."""
-    database = plan.spec.deploy.database
-    return action.tool.replace("<tool>", plan.deploys_with).replace("<database>", database.with_ if database else "")
+    database, branch = plan.spec.deploy.database, plan.approval_branch
+    words = {
+        "<tool>": plan.deploys_with,
+        "<database>": database.with_ if database else "",
+        "<approval>": f"reviewed pull request into {branch}" if branch else "GitHub environment prod-approve",
+    }
+    tool = action.tool
+    for word, value in words.items():
+        tool = tool.replace(word, value)
+    return tool
 
 
 def _bare(plan: Plan, check: str) -> str:
@@ -652,7 +687,7 @@ def protections(plan: Plan) -> list[tuple[str, str]]:
         for role, duty in stage.roles.items():
             for environment in github_environments(plan, stage, role):
                 found[environment] = {
-                    "promote": "reviewers" if plan.protects else "",
+                    "promote": "reviewers" if plan.protects else f"a pull request into {plan.approval_branch} approves",
                     "observe": f"wait timer: {plan.bake(stage.id)} minutes, the bake time" if plan.protects else "",
                     "deploy": "neither reviewers nor a wait timer: a way back never waits" if stage.by_wave else "",
                 }.get(duty, "")

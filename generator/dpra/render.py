@@ -26,6 +26,7 @@ from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
 HOTFIX = "hotfix"  # the workflow that skips
+RESUME = "resume"  # the one for what may be held
 VENDORED = ".github/actions/dpra"
 SCHEMA = ".github/dpra.schema.json"
 
@@ -87,7 +88,7 @@ def _schema(pipeline: str) -> bytes:
 def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
     """Each template with the path of the file that it makes."""
     for path in sorted((resources.TEMPLATES / plan.spec.pipeline).glob("*.yml")):
-        if path.name != "catalogue.yml":
+        if path.name != "catalogue.yml" and (plan.resumes or path.stem != RESUME):
             yield f"{plan.spec.pipeline}/{path.name}", f".github/workflows/{path.name}"
     for stage in plan.catalogue.environments:
         yield f"infrastructure/roles.yml:{stage}", f"infrastructure/dpra/{stage}.yml"

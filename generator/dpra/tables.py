@@ -135,6 +135,8 @@ def show_result(result: "Result") -> None:
         console.print("Nothing was deployed.")
     for line in result.simulated:
         console.print(Text(f"simulated: {line}", style="dim"), soft_wrap=True)
+    for line in result.notes:
+        console.print(Text(f"warning: {line}", style="yellow"), soft_wrap=True)
     if result.ok:
         console.print(Text(f"The pipeline succeeded in {result.seconds:.0f} s."), style="green")
     else:

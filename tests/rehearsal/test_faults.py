@@ -46,6 +46,14 @@ def test_a_place_is_a_job_a_step_a_wave_or_a_region(kind: str, said: str, job: s
     assert (fault.job, fault.region, str(fault)) == (job, region, f"{kind} {said}")
 
 
+def test_an_approval_is_missing_only_where_a_branch_approves() -> None:
+    with pytest.raises(FaultError, match="the environment's reviewers approve here"):
+        faults.parse("unapproved", "", WORKFLOW)
+    step = {"id": "manual-approval", "with": {"approval-branch": "production"}}
+    workflow = {"jobs": {"prod-approve": {"steps": [step]}}}
+    assert str(faults.parse("unapproved", "", workflow)) == "unapproved"
+
+
 @pytest.mark.parametrize(
     ("kind", "said", "says"),
     [

@@ -16,7 +16,7 @@ from typing import Any
 
 import runner
 
-RESULTS = ("pass", "fail", "error")
+RESULTS = ("pass", "held", "fail", "error")
 
 
 def directory() -> Path:
@@ -71,7 +71,8 @@ def append(
 
 @contextmanager
 def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
-    """Do an action inside: it is timed and recorded however it ends; `runner.Failed` becomes an error and exit code 1.
+    """Do an action inside: it is timed and recorded however it ends; `runner.Failed` becomes an error and exit code 1,
+    `runner.Held` a warning.
 
     The block may add to the facts it is given (`tool`, `findings`, ...). Where the input `advisory` gives a reason, the
     record says the same, but it warns and does not fail."""
@@ -85,6 +86,9 @@ def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
     try:
         yield facts
         result = "pass"
+    except runner.Held as held:
+        result = "held"
+        runner.warning(str(held), title="held")
     except runner.Failed as failed:
         result = failed.result
         if str(failed):  # else it has been said

@@ -9,11 +9,20 @@ from typing import Any
 import runner
 
 
+class Refused(runner.Failed):
+    """GitHub said no; `code` is HTTP's."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message, "error")
+        self.code = code
+
+
 def call(path: str, data: dict[str, Any] | None = None) -> Any:
     """GET repos/OWNER/NAME/PATH, or POST with data.
 
     Raises:
-        runner.Failed: GitHub said no, or could not be reached.
+        Refused: GitHub said no.
+        runner.Failed: it could not be reached.
     """
     address = f"{os.environ['GITHUB_API_URL']}/repos/{os.environ['GITHUB_REPOSITORY']}/{path}"
     token = runner.given("TOKEN")
@@ -21,8 +30,8 @@ def call(path: str, data: dict[str, Any] | None = None) -> Any:
     body = None if data is None else json.dumps(data).encode()
     try:
         with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=30) as answer:  # noqa: S310
-            return json.load(answer)
+            return json.loads(answer.read() or "null")
     except urllib.error.HTTPError as error:
-        raise runner.Failed(f"GitHub refused {path.partition('?')[0]}: {error.code} {error.reason}", "error") from error
+        raise Refused(f"GitHub refused {path.partition('?')[0]}: {error.code} {error.reason}", error.code) from error
     except (urllib.error.URLError, ValueError, TimeoutError) as error:
         raise runner.Failed(f"GitHub cannot be asked for {path.partition('?')[0]}: {error}", "error") from error

@@ -18,6 +18,10 @@ class Failed(Exception):
         self.result = result
 
 
+class Held(Exception):
+    """It may not go on yet, and nothing is wrong. The message says what will let it."""
+
+
 def given(name: str) -> str:
     """An input of the action (the step's env gives it as INPUT_<NAME>)."""
     return os.environ.get(f"INPUT_{name}", "").strip()
@@ -30,11 +34,20 @@ def required(name: str) -> str:
 
 
 def job_results() -> dict[str, str]:
-    """The result of every job, from the input `needs`, toJSON(needs); but for those of `idle` that were skipped."""
-    idle = [(job, "skipped") for job in given("IDLE").split()]
+    """The result of every job, from the input `needs`, toJSON(needs); but for those that were skipped and may be."""
+    skipped = skipped_jobs()
+    return {job: result for job, result in _needs().items() if job not in skipped}
+
+
+def skipped_jobs() -> set[str]:
+    """The jobs that were skipped and may be: those of `idle`; where `held` says why the release waits, any."""
+    idle, held = given("IDLE").split(), bool(given("HELD"))
+    return {job for job, result in _needs().items() if result == "skipped" and (held or job in idle)}
+
+
+def _needs() -> dict[str, str]:
     try:
-        found = [(job, str(need["result"])) for job, need in json.loads(given("NEEDS") or "{}").items()]
-        return {job: result for job, result in found if (job, result) not in idle}
+        return {job: str(need["result"]) for job, need in json.loads(given("NEEDS") or "{}").items()}
     except (ValueError, TypeError, AttributeError, KeyError) as problem:
         raise Failed("the input 'needs' is not toJSON(needs)", "error") from problem
 

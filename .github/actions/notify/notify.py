@@ -19,12 +19,14 @@ TRIES = 3
 LONGEST_PAUSE = 30  # seconds
 
 
-def describe(jobs: dict[str, str]) -> tuple[str, str]:
+def describe(jobs: dict[str, str], held: str = "") -> tuple[str, str]:
     """The state, and what made it so. Of nothing, nothing is known."""
     if not jobs:
         return "unknown", "no job was looked at"
     wrong = [f"{job} {result}" for job, result in jobs.items() if result != "success"]
-    return ("broken", ", ".join(wrong)) if wrong else ("healthy", "every job succeeded")
+    if wrong:
+        return "broken", ", ".join(wrong)
+    return ("held", held) if held else ("healthy", "every job succeeded")
 
 
 def message(subject: str, state: str, why: str, jobs: dict[str, str]) -> dict[str, Any]:
@@ -93,7 +95,7 @@ def main() -> None:
         if when not in ("failure", "always"):
             raise runner.Failed(f"when is failure or always, not '{when}'", "error")
         jobs = runner.job_results()
-        state, why = describe(jobs)
+        state, why = describe(jobs, runner.given("HELD"))
         runner.output("state", state)
         runner.say(f"{subject}: {state} ({why})")
         runner.summary(
@@ -101,7 +103,7 @@ def main() -> None:
             ("job", "result"),
             [list(map(runner.code, job)) for job in jobs.items()],
         )
-        if state == "healthy" and when == "failure":
+        if state in ("healthy", "held") and when == "failure":
             runner.say("nobody needs to be told")
         elif not webhook:
             runner.say("no webhook is given, so nobody is told")

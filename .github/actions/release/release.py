@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import approval
 import aws
 import deployment
 import evidence
@@ -32,10 +33,13 @@ def bucket(region: str) -> str:
 
 def promote() -> None:
     """Copy the approved release to production's store, and take the lock: first approve, then lock."""
-    with evidence.recorded("manual-approval", tool="GitHub environment") as facts:
+    branch = runner.given("APPROVAL_BRANCH")
+    tool = f"pull request into {branch}" if branch else "GitHub environment"
+    with evidence.recorded("manual-approval", tool=tool) as facts:
         if reason := runner.given("REASON"):
             facts["override"] = reason
-        in_window(reason)
+        if waits_for := [*filter(None, (window(reason), unapproved(branch)))]:
+            hold(waits_for)
         digest, commit, account = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.required("ACCOUNT")
         aws.expect_account(runner.required("RECORD_REGION"), account)
         release = trusted.fetch(runner.required("STORE_REGION"), runner.required("STORE"), digest, commit)
@@ -50,12 +54,32 @@ def promote() -> None:
         runner.output("locked", "true")
 
 
-def in_window(reason: str) -> None:
-    """Hold the release back where no window is open, unless there is a reason not to."""
-    if why := windows.closed(json.loads(runner.given("WINDOWS") or "{}"), datetime.datetime.now(datetime.UTC)):
-        if not reason:
-            raise runner.Failed(f"{why}. Run this job again then; or run the pipeline by hand with a reason")
+def window(reason: str) -> str:
+    """Why no window lets the release out now; nothing where one is open, or there is a reason to go outside."""
+    why = windows.closed(json.loads(runner.given("WINDOWS") or "{}"), datetime.datetime.now(datetime.UTC))
+    if why and reason:
         runner.warning(f"{why}; released all the same: {reason}", title="deployment window")
+    return "" if reason else why
+
+
+def unapproved(branch: str) -> str:
+    """What is to be done for the approval, where a pull request into the branch is one; no reason stands in for it."""
+    if not branch:
+        return ""
+    commit = os.environ["GITHUB_SHA"]
+    approval.expect_review(branch)
+    if approval.given(branch, commit):
+        return ""
+    return f"merge {commit} into {branch} by a reviewed pull request, with a merge commit: a squash is another commit"
+
+
+def hold(waits_for: list[str]) -> None:
+    """End without a release and without a failure: it goes on later."""
+    why = runner.inert("; ".join(waits_for))
+    runner.output("locked", "false")
+    runner.output("held", why)
+    runner.summary("held: not released yet", ("what it waits for",), [[runner.code(one)] for one in waits_for])
+    raise runner.Held(why)
 
 
 def lock(release: record.Release, force: bool) -> None:

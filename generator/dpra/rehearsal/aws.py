@@ -21,6 +21,7 @@ from xml.sax.saxutils import escape
 
 from . import functions, permissions
 from .faults import Pending
+from .github import GitHub
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
 from .registry import Registry
 from .result import RehearsalError
@@ -28,8 +29,7 @@ from .sigstore import Sigstore
 
 TOKEN_PATH = "/_dpra/token"  # noqa: S105
 ATTEST_PATH = "/_dpra/attest"
-COMPARE_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/compare/([0-9a-f]{40})\.\.\.([0-9a-f]{40})")
-ISSUES_PATH = re.compile(r"/_dpra/github/repos/([^/]+/[^/]+)/issues")
+GITHUB_PATH = "/_dpra/github"
 HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
@@ -59,12 +59,11 @@ class Cloud:
         mends.forget()
         quiet = type("Quiet", (MotoRequestHandler,), {"log_request": lambda *_: None})
         self.issuer = issuer
-        self.order: Callable[[str, str], str] = lambda base, head: "unknown"  # of two commits
+        self.github = GitHub(issuer.repository, issuer.trunk)
         self.sigstore = Sigstore()
         self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
-        self.issues: list[dict[str, Any]] = []  # of the repository
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
         self.callers: dict[str, dict[str, str]] = {}  # access key id -> the job of a run that got it
         self.faults: dict[str, Pending] = {}  # run id -> what is to go wrong in it
@@ -79,7 +78,7 @@ class Cloud:
         self.server = self.make_server()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
-        self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}/_dpra/github"
+        self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}{GITHUB_PATH}"
         from .mends import resource_types
 
         resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
@@ -120,12 +119,8 @@ class Cloud:
                 return self.token(environ, query)
             if path == ATTEST_PATH:
                 return self.attest(environ)
-            if compared := COMPARE_PATH.fullmatch(path):
-                _, base, head = compared.groups()
-                return json_answer({"status": self.order(base, head)})
-            if ISSUES_PATH.fullmatch(path):
-                self.issues.append(json.loads(read_body(environ)))
-                return json_answer({"number": len(self.issues)}, 201)
+            if path.startswith(f"{GITHUB_PATH}/"):
+                return self.ask_github(environ, path.removeprefix(f"{GITHUB_PATH}/"), query)
             if path.startswith("/v2/"):
                 service = "ecr"
                 return self.image(environ, path, query)
@@ -227,7 +222,13 @@ class Cloud:
             host = environ.get("HTTP_HOST", "")
             return self.registry.answer(environ["REQUEST_METHOD"], host, path, asked, authorization, body)
 
-    # ---- GitHub's token endpoint, and AWS's exchange of its token for credentials
+    # ---- GitHub's API, its token endpoint, and AWS's exchange of its token for credentials
+
+    def ask_github(self, environ: dict[str, Any], path: str, query: str) -> Answer:
+        method, authorization = environ["REQUEST_METHOD"], environ.get("HTTP_AUTHORIZATION", "")
+        with self.lock:
+            status, document = self.github.answer(method, path, query, read_body(environ), authorization)
+        return json_answer(document, status)
 
     def token(self, environ: Mapping[str, Any], query: str) -> Answer:
         scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")

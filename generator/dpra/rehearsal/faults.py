@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .result import RehearsalError
+from .stage import approval_branch
 
 PLACE = re.compile(r"(?P<job>[a-z][a-z-]*)(?:\.(?P<part>[a-z0-9-]+))?(?:/(?P<region>[a-z0-9-]+))?")
 ALARM = re.compile(r"(?P<place>[^:@=]+):(?P<name>[^@=]+)(?:=(?P<state>\w+))?@(?P<moment>\w+)")
@@ -25,6 +26,7 @@ KINDS = {
     "lose": "the whole run dies there, and no job of it runs any more: prod.2/us-west-2",
     "tamper": "somebody changes a stored release: artifact (the build's), or prod/us-east-1 (the approved copy)",
     "freeze": "no window is open today",
+    "unapproved": "nobody approved it: the branch of what is approved does not contain the commit",
     "slow-approval": "a newer commit is released before this one is approved",
 }
 
@@ -56,7 +58,9 @@ def parse(kind: str, said: str, workflow: Mapping[str, Any]) -> Fault:
     Raises:
         FaultError: there is no such job, step, region or moment in the workflow.
     """
-    if kind in ("freeze", "slow-approval"):
+    if kind == "unapproved" and not approval_branch(workflow):
+        raise FaultError("--unapproved: the environment's reviewers approve here, and a rehearsal passes them at once")
+    if kind in ("freeze", "unapproved", "slow-approval"):
         return Fault(kind, "")
     if kind == "deny":
         return Fault(kind, said, name=said)

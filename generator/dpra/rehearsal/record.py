@@ -41,6 +41,7 @@ class Record:
         self.show = show
         self.legs: dict[str, Leg] = {}
         self.annotations: list[str] = []
+        self.notes: list[str] = []  # what ::warning and ::notice said
         self.stopped_at = ""
 
     def hear(self, record: dict[str, Any]) -> None:
@@ -55,7 +56,9 @@ class Record:
         if record.get("raw_output"):
             leg.log.append(message)
         elif record.get("command") == "error":
-            self.annotate(leg, record)
+            self.annotate(leg, record, self.annotations)
+        elif record.get("command") in ("warning", "notice"):
+            self.annotate(leg, record, self.notes)
         elif record.get("level") == "error" and record.get("stage") != "Main":
             leg.broken = True
             self.annotations.append(f"{leg.label}: {message}")
@@ -65,11 +68,11 @@ class Record:
         if "jobResult" in record:
             self.end(leg, record["jobResult"])
 
-    def annotate(self, leg: Leg, record: dict[str, Any]) -> None:
+    def annotate(self, leg: Leg, record: dict[str, Any], into: list[str]) -> None:
         at = record.get("kvPairs") or {}
         place = ":".join(str(at[key]) for key in ("file", "line") if at.get(key))
         text = f"{leg.label}: {place + ': ' if place else ''}{record.get('arg', '')}"
-        self.annotations.append(text)
+        into.append(text)
         self.show(text)
 
     def step(self, leg: Leg, record: dict[str, Any]) -> None:

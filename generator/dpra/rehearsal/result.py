@@ -72,6 +72,7 @@ class Played:
     outputs: dict[str, dict[str, str]]  # job -> what it gave out
     evidence: tuple[dict[str, Any], ...]
     artifacts: str  # the folder of what its jobs uploaded, while the rehearsal lasts
+    notes: tuple[str, ...] = ()  # what ::warning and ::notice said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Result:
     evidence: tuple[dict[str, Any], ...]  # the records that the jobs' actions left, as in evidence.json
     simulated: tuple[str, ...]  # what GitHub or AWS would do and nothing here does
     stopped_at: str  # the first step that failed, "job / step"; empty if none
+    notes: tuple[str, ...] = ()  # what ::warning and ::notice said
     runs: tuple[Played, ...] = ()  # in their order; what is above is of the last one of the pipeline
     before: tuple[Deployment, ...] = ()  # what ran where before that run
     waves: tuple[tuple[str, ...], ...] = ()  # production's regions

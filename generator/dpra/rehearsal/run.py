@@ -81,7 +81,7 @@ def troubled(
 def concerns_production(fault: faults.Fault) -> bool:
     """Whether what ran before in production tells what the fault did."""
     return (
-        fault.kind in ("freeze", "slow-approval")
+        fault.kind in ("freeze", "unapproved", "slow-approval")
         or fault.job.startswith(("prod", "rollback"))
         or (fault.kind == "deny" and fault.name.startswith("prod"))
     )
@@ -98,6 +98,7 @@ def result(
         seconds=round(time.monotonic() - here.began, 1),
         jobs=last.jobs,
         annotations=last.annotations,
+        notes=last.notes,
         deployments=tuple(deployments(here.spec) if here.accounts else ()),
         evidence=last.evidence,
         simulated=simulated(workflow, chosen, here.spec, here.offline),
@@ -134,6 +135,8 @@ def simulated(workflow: Mapping[str, Any], selected: list[str], spec: Spec, offl
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
             "functions run as processes of this machine",
         ]
+    if "prod-approve" in selected and (branch := stage.approval_branch(workflow)):
+        found.append(f"the approval: the branch {branch} is protected and contains {spec.trunk}; not with --unapproved")
     for job in selected:
         if services := workflow["jobs"][job].get("services"):
             found.append(f"services of {job} ({', '.join(services)}): not started; this machine's own are used")

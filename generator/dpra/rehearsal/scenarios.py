@@ -22,7 +22,7 @@ from .result import Played, RehearsalError, Result
 from .run import result, waves
 from .world import Run, World, forked, hours_pass, opened, play, released
 
-OPTIONS = ("fail", "alarm", "deny", "crash", "lose", "tamper", "freeze")
+OPTIONS = ("fail", "alarm", "deny", "crash", "lose", "tamper", "freeze", "unapproved")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,13 @@ def prove(
     if unknown := sorted(set(wanted) - set(known)):
         raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
     with opened(root, spec, stages, (), offline, show, many=True) as here:
-        return _proofs(here, list(wanted) or known, workers, tell)
+        return _proofs(here, list(wanted) or playable(here), workers, tell)
+
+
+def playable(here: World) -> list[str]:
+    """The scenarios that this repository can play: where GitHub's reviewers approve, no approval can be missing."""
+    approving = stage.approval_branch(here.workflow())
+    return [row["id"] for row in table() if approving or '"unapproved"' not in json.dumps(row["plays"])]
 
 
 def _proofs(here: World, wanted: Sequence[str], workers: int, tell: Callable[[Proof], None]) -> list[Proof]:
@@ -250,6 +256,8 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         if to := inputs.get("to"):
             inputs["to"] = here.commits[to]
         yield play(here, Run(number, "new", "rollback", "workflow_dispatch", inputs))
+    elif "resume" in one:
+        yield from resumed(here, one, number)
     elif "look" in one:
         yield play(here, Run(number, "new", "rollback", "schedule"))
     else:
@@ -263,6 +271,16 @@ def pipeline(here: World, one: Mapping[str, Any], kept: Mapping[str, Played]) ->
     event = "workflow_dispatch" if reason else "push"
     before = kept[one["run"]]
     return Run(before.run, one["run"], "pipeline", event, reason, faults=wanted, kept=before)
+
+
+def resumed(here: World, one: Mapping[str, Any], number: int) -> Iterator[Played]:
+    """The workflow that goes on with what was held; then the runs of which it asked GitHub to run a job again."""
+    yield play(here, Run(number, "new", "resume", faults=told_faults(here, one, "resume")))
+    github = here.cloud.github
+    for run, job in github.asked:
+        before = github.runs[run]
+        yield play(here, Run(run, before.release, before.workflow, kept=before, again=job))
+    github.asked.clear()
 
 
 def told_faults(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, ...]:
@@ -320,7 +338,9 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
         yield f"the last run {'passed' if last.ok else f'stopped at {last.stopped_at}'}"
     if "passes" not in row and "at-once" not in row["plays"][-1] and last.ok:
         yield "the last run passed, although it had to fail"
-    text = "\n".join(line for run in runs for line in (*run.annotations, run.stopped_at))
+    if len(runs) != row.get("runs", len(runs)):
+        yield f"{len(runs)} runs were played, not {row['runs']}"
+    text = "\n".join(line for run in runs for line in (*run.annotations, *run.notes, run.stopped_at))
     if "says" in row and not re.search(row["says"], text):
         yield f"nothing said {row['says']!r}, but: {text}"
     record = released(here)
@@ -337,7 +357,7 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
         if f"prod-{wave}" in touched:
             yield f"wave {wave} was touched"
     yield from order(here, row.get("back", ()), told)
-    if "issue" in row and not any(row["issue"] in json.dumps(issue) for issue in here.cloud.issues):
+    if "issue" in row and not any(row["issue"] in json.dumps(issue) for issue in here.cloud.github.issues):
         yield f"no issue says {row['issue']!r}"
     for key, value in row.get("evidence", {}).items():
         if not any(record.get(key) == value for run in runs for record in run.evidence):

@@ -91,8 +91,18 @@ def check_out(repository: Path, sha: str, trunk: str, to: Path) -> None:
     git(to, "reset", "--quiet", "--hard", own=True)
 
 
+def head(repository: Path) -> str:
+    """The newest commit of the trunk."""
+    return git(repository, "rev-parse", "HEAD", own=True).strip()
+
+
 def order(repository: Path, base: str, head: str) -> str:
-    """How GitHub's API compares two commits of the repository."""
+    """How GitHub's API compares two commits of the repository; empty where one of them is not there."""
+    for sha in {base, head}:
+        try:
+            git(repository, "cat-file", "-e", f"{sha}^{{commit}}", own=True)
+        except RehearsalError:
+            return ""
     if base == head:
         return "identical"
     for older, newer, said in ((base, head, "ahead"), (head, base, "behind")):
@@ -133,6 +143,21 @@ def selected(jobs: Mapping[str, Any], stages: Mapping[str, str], only: Collectio
 def needs(job: Mapping[str, Any]) -> list[str]:
     needed = job.get("needs") or []
     return [needed] if isinstance(needed, str) else list(needed)
+
+
+def waiting(jobs: Mapping[str, Any], first: str) -> set[str]:
+    """A job, and all that wait for it."""
+    found = {first}
+    while more := {job for job in jobs if job not in found and found & set(needs(jobs[job]))}:
+        found |= more
+    return found
+
+
+def approval_branch(workflow: Mapping[str, Any]) -> str:
+    """The branch into which a pull request merges what is approved; empty where the environment's reviewers approve."""
+    steps = [step for job in workflow["jobs"].values() for step in job.get("steps") or ()]
+    found = [(step.get("with") or {}).get("approval-branch", "") for step in steps]
+    return str(next(filter(None, found), ""))
 
 
 def environment(job: Mapping[str, Any]) -> str:

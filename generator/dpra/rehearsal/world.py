@@ -23,6 +23,7 @@ from . import act, advisories, aws_cli, dialect, faults, stage
 from .accounts import Spec, bootstrap
 from .aws import Cloud
 from .faults import Fault
+from .github import GitHub
 from .oidc import Issuer
 from .record import Record
 from .result import Happened, Played, RehearsalError
@@ -31,7 +32,9 @@ from .third_party import mappings
 SILENCE = 3.0  # seconds
 LIMIT = 30 * 60.0  # seconds for the whole rehearsal
 # Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
-NOWHERE = SimpleNamespace(url="http://127.0.0.1:9", token_url="", attest_url="", refusals=[], faults={})
+NOWHERE = SimpleNamespace(
+    url="http://127.0.0.1:9", token_url="", attest_url="", refusals=[], faults={}, github=SimpleNamespace(runs={})
+)
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Run:
     only: Collection[str] = ()  # stages or jobs, with all that they need; empty for everything
     faults: tuple[Fault, ...] = ()
     kept: Played | None = None  # an earlier attempt: what it has done is not done again
+    again: str = ""  # but for this job and those that wait for it
 
 
 @contextmanager
@@ -103,12 +107,22 @@ def opened(
             steps = act.shell(work)
             if accounts:
                 bootstrap(repository, spec)
-                cloud.order = partial(stage.order, repository)
+                watch(cloud.github, repository, workflow)
                 cloud.sigstore.install(steps)
                 cloud.registry.install(steps, cloud.url)
             with aws_cli.started(steps) if accounts else nullcontext():
                 commits = {"this": sha}
                 yield World(spec, stages, offline, show, work, repository, cloud, steps, accounts, commits, began)
+
+
+def watch(github: GitHub, repository: Path, workflow: Mapping[str, Any]) -> None:
+    """Tell GitHub's API of the repository. The branch of what is approved, if any, is protected and has all commits."""
+    github.order = partial(stage.order, repository)
+    github.head = partial(stage.head, repository)
+    github.approving = stage.approval_branch(workflow)
+    for path in sorted((repository / stage.WORKFLOWS).glob("*.yml")):
+        jobs = stage.load(path)["jobs"]
+        github.names[path.stem] = {job: str(said.get("name", job)) for job, said in jobs.items()}
 
 
 def forked(here: World, name: str) -> None:
@@ -137,7 +151,8 @@ def play(here: World, run: Run) -> Played:
     source = work / "repository" / stage.WORKFLOWS / f"{run.workflow}.yml"
     workflow = stage.load(source)
     chosen = stage.selected(workflow["jobs"], here.stages, run.only)
-    done = passed(run.kept, chosen)
+    again = stage.waiting(workflow["jobs"], run.again) if run.again else set()
+    done = passed(run.kept, [job for job in chosen if job not in again])
     bearer = {"run_id": str(run.number), "sha": sha, "workflow": f".github/workflows/{run.workflow}.yml"}
 
     def prepare(copy: Any) -> None:
@@ -167,7 +182,11 @@ def play(here: World, run: Run) -> Played:
         cloud.faults[str(run.number)] = pending(here, run, env[act.MARK])
     if here.offline:
         env |= advisories.write(work / "trivy")
+    if here.accounts and any(fault.kind == "unapproved" for fault in run.faults):
+        cloud.github.unapproved.add(sha)
     code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - here.began))
+    if here.accounts:
+        cloud.github.unapproved.discard(sha)
     left = cloud.faults.pop(str(run.number), None)
     lost = left is not None and any(fault.kind == "lose" for _, fault in left.happened)
     finished = code in (0, 1)
@@ -181,7 +200,7 @@ def play(here: World, run: Run) -> Played:
         raise left.wrong[0]
     if left and left.faults:
         raise faults.FaultError(f"did not happen: {', '.join(map(str, left.faults))}; the run had ended before")
-    return Played(
+    played = Played(
         run=run.number,
         attempt=attempt,
         artifacts=str(work / "artifacts"),
@@ -192,12 +211,15 @@ def play(here: World, run: Run) -> Played:
         stopped_at=record.stopped_at,
         jobs=jobs,
         annotations=tuple(notes),
+        notes=tuple(record.notes),
         happened=tuple(
             Happened(at, str(fault), fault.job, fault.region) for at, fault in (left.happened if left else ())
         ),
         outputs=done | outputs(work / "outputs.json"),
         evidence=evidence(work / "artifacts"),
     )
+    cloud.github.runs[run.number] = played
+    return played
 
 
 def passed(before: Played | None, chosen: Collection[str]) -> dict[str, dict[str, str]]:

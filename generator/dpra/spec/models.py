@@ -543,6 +543,12 @@ class GitHub:
 
     plan: str = key(Choice(("free", "pro", "team", "enterprise")), "The owner's plan.", default="free")
     visibility: str = key(Choice(("private", "internal", "public")), "Who sees the repository.", default="private")
+    approval_branch: str = key(
+        BRANCH,
+        "Where GitHub offers no reviewers (private below Enterprise): the protected branch into which a reviewed pull "
+        "request merges what is approved for production.",
+        default="production",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

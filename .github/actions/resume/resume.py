@@ -1,0 +1,98 @@
+"""Goes on with a release that was held: runs its approval again, and by that all that waits for it."""
+
+import datetime
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import approval
+import github
+import runner
+import windows
+
+PAUSE = 15  # seconds between two looks at a run that has not ended
+DAYS = 29  # GitHub runs nothing again that is 30 days old
+MOST = 30  # runs of a workflow that are looked at
+# Source: https://docs.github.com/rest/actions/workflow-runs#re-run-a-job-from-a-workflow-run
+
+
+def resume() -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    branch, wanted = runner.given("APPROVAL_BRANCH"), runner.given("ANYTIME").split()
+    if why := windows.closed(json.loads(runner.given("WINDOWS") or "{}"), now):
+        runner.say(why)
+    else:
+        wanted += runner.required("WORKFLOWS").split()
+    until = time.monotonic() + 60 * float(runner.required("WAIT_MINUTES"))
+    for run in newest(wanted, now - datetime.timedelta(days=DAYS)):
+        state, job = look(run["id"])
+        while state == "ending" and time.monotonic() < until:
+            time.sleep(PAUSE)
+            state, job = look(run["id"])
+        name = f"run {run['id']} of {run['head_sha'][:12]}"
+        if state == "released":
+            runner.say(f"{name} was released: no older one goes on")
+            return
+        if state == "ending":
+            runner.warning(
+                f"{name} has not ended; if it is held, start this workflow again when it has", title="resume"
+            )
+            return
+        if state == "held" and branch and not approval.given(branch, run["head_sha"]):
+            runner.say(f"{name} is held, and not in {branch}")
+        elif state == "held":
+            github.call(f"actions/jobs/{job}/rerun", {})
+            runner.output("run", str(run["id"]))
+            runner.say(f"{name} goes on")
+            runner.summary(
+                "a held release goes on", ("run", "commit"), [(str(run["id"]), runner.code(run["head_sha"]))]
+            )
+            return
+    runner.say("no release goes on now")
+
+
+def newest(workflows: list[str], since: datetime.datetime) -> list[dict[str, Any]]:
+    """The runs of workflows on the trunk, the newest first."""
+    about = {"branch": runner.required("BRANCH"), "per_page": MOST, "created": f">={since:%Y-%m-%d}"}
+    found: list[dict[str, Any]] = []
+    for name in workflows:
+        found += github.call(f"actions/workflows/{name}/runs?{urlencode(about)}")["workflow_runs"]
+    return sorted(found, key=lambda run: int(run["id"]), reverse=True)
+
+
+def look(run: int) -> tuple[str, int]:
+    """What became of a run's release, and the id of the job that approves it.
+
+    `held`; `released`, or on its way; `ending` where it may be held and has not ended; empty: it has not come so far.
+    """
+    status = github.call(f"actions/runs/{run}")["status"]  # before the jobs, which are of no older moment then
+    jobs = github.call(f"actions/runs/{run}/jobs?per_page=100")["jobs"]
+    approving = [job for job in jobs if job["name"] == runner.required("APPROVE_JOB")]
+    # A job that is skipped has its matrix in its name as it is written: `Prod, wave 1 in ${{ matrix.region }}`.
+    waves = [job for job in jobs if job["name"].startswith(runner.required("FIRST_JOB"))]
+    for job in approving:
+        if job["status"] == "in_progress":
+            return "ending", job["id"]
+        if job["conclusion"] == "success":
+            if any(wave["conclusion"] != "skipped" for wave in waves):
+                return "released", job["id"]
+            return ("held" if waves and status == "completed" else "ending"), job["id"]
+    return "", 0
+
+
+def main() -> None:
+    try:
+        resume()
+    except runner.Failed as failed:
+        runner.error(str(failed))
+        sys.exit(1)
+    except (LookupError, TypeError, ValueError) as problem:
+        runner.error(f"GitHub's answer is not understood: {type(problem).__name__} {problem}")
+        sys.exit(1)
+
+
+main()

@@ -1,0 +1,132 @@
+"""GitHub's REST API on 127.0.0.1: of one repository, what the pipeline's jobs ask; what GitHub refuses is refused."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+from .result import Played
+
+ROUTES = {
+    "GET branches/([^/]+)": "branch",
+    r"GET compare/([^/]+?)\.\.\.([^/]+)": "compare",
+    "GET actions/workflows/([^/]+)/runs": "list_runs",
+    "GET actions/runs/([0-9]+)": "run",
+    "GET actions/runs/([0-9]+)/jobs": "list_jobs",
+    "POST actions/jobs/([0-9]+)/rerun": "rerun",
+    "POST issues": "open_issue",
+}
+SHA = re.compile("[0-9a-f]{40}")
+JOBS = 1000  # more than a run has: a job's id is the run's times this, and its place
+Said = tuple[int, Any]  # status, document
+
+
+class NotFoundError(Exception):
+    """What GitHub answers with 404."""
+
+
+class GitHub:
+    """A repository: its commits, the runs that were played, and who approved what."""
+
+    def __init__(self, repository: str, trunk: str) -> None:
+        self.repository, self.trunk = repository, trunk
+        self.order: Callable[[str, str], str] = lambda base, head: ""  # of two commits; empty: one of them is not there
+        self.head: Callable[[], str] = lambda: ""  # the newest commit of the trunk
+        self.approving = ""  # the protected branch that contains what is approved; empty: there is none
+        self.unapproved: set[str] = set()  # commits that it does not contain
+        self.issues: list[dict[str, Any]] = []
+        self.runs: dict[int, Played] = {}  # the last attempt of each
+        self.names: dict[str, dict[str, str]] = {}  # workflow -> job id -> its name
+        self.asked: list[tuple[int, str]] = []  # what is to run again: run and job
+
+    def answer(self, method: str, path: str, query: str, body: bytes, authorization: str) -> Said:
+        """The answer to a request for `repos/OWNER/NAME/…`."""
+        if not re.fullmatch(r"(?i:bearer|token) \S+", authorization):
+            return 401, {"message": "Requires authentication"}
+        within = path.removeprefix(f"repos/{self.repository}/")
+        for route, name in ROUTES.items():
+            if within != path and (match := re.fullmatch(route, f"{method} {within}")):
+                words = [unquote(word) for word in match.groups()]
+                try:
+                    return getattr(self, name)(*words, query=parse_qs(query), body=body)  # type: ignore[no-any-return]
+                except NotFoundError:
+                    break
+        return 404, {"message": "Not Found"}
+
+    # ---- Branches and commits
+
+    def branch(self, name: str, **_: Any) -> Said:
+        if name not in (self.trunk, self.approving) or not name:
+            raise NotFoundError
+        protected = name == self.approving
+        return 200, {"name": name, "protected": protected, "protection": {"enabled": protected}}
+
+    def compare(self, base: str, head: str, **_: Any) -> Said:
+        if head == self.approving and SHA.fullmatch(base) and self.order(base, base):
+            return 200, {"status": "behind" if base in self.unapproved else "ahead"}
+        found = self.order(self.commit(base), self.commit(head))
+        if not found:
+            raise NotFoundError
+        return 200, {"status": found}
+
+    def commit(self, name: str) -> str:
+        if name == self.trunk:
+            return self.head()
+        if not SHA.fullmatch(name):
+            raise NotFoundError
+        return name
+
+    # ---- Runs
+
+    def list_runs(self, workflow: str, query: Mapping[str, list[str]], **_: Any) -> Said:
+        if f"{workflow.removesuffix('.yml')}.yml" != workflow or workflow.removesuffix(".yml") not in self.names:
+            raise NotFoundError
+        branch = (query.get("branch") or [self.trunk])[0]
+        found = [
+            self.described(played)
+            for _, played in sorted(self.runs.items(), reverse=True)
+            if f"{played.workflow}.yml" == workflow and branch == self.trunk
+        ]
+        return 200, {"total_count": len(found), "workflow_runs": found}
+
+    def run(self, number: str, **_: Any) -> Said:
+        return 200, self.described(self.played(int(number)))
+
+    def described(self, played: Played) -> dict[str, Any]:
+        about = {"id": played.run, "run_attempt": played.attempt, "head_sha": played.commit, "head_branch": self.trunk}
+        return about | {"status": "completed", "conclusion": "success" if played.ok else "failure"}
+
+    def played(self, number: int) -> Played:
+        if number not in self.runs:
+            raise NotFoundError
+        return self.runs[number]
+
+    def list_jobs(self, number: str, **_: Any) -> Said:
+        jobs = list(self.jobs(self.played(int(number))))
+        return 200, {"total_count": len(jobs), "jobs": jobs}
+
+    def jobs(self, played: Played) -> Iterator[dict[str, Any]]:
+        for place, job in enumerate(played.jobs):
+            if job.result != "not run":
+                name = self.names[played.workflow].get(job.job, job.job)
+                # The matrix of a skipped job is not there: its name is as it is written.
+                name = re.sub(r"\$\{\{ *matrix\.region *\}\}", job.region, name) if job.region else name
+                about = {"id": played.run * JOBS + place, "run_id": played.run, "name": name}
+                yield about | {"status": "completed", "conclusion": job.result}
+
+    def rerun(self, number: str, **_: Any) -> Said:
+        run, place = divmod(int(number), JOBS)
+        jobs = self.played(run).jobs
+        if place >= len(jobs) or jobs[place].result == "not run":
+            raise NotFoundError
+        if any(waiting == run for waiting, _ in self.asked):
+            return 403, {"message": "This workflow is already running"}
+        self.asked.append((run, jobs[place].job))
+        return 201, {}
+
+    # ---- Issues
+
+    def open_issue(self, body: bytes, **_: Any) -> Said:
+        self.issues.append(json.loads(body))
+        return 201, {"number": len(self.issues)}
