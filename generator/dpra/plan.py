@@ -381,12 +381,10 @@ def make(spec: Spec) -> Plan:
     problems |= _outlets(plan) | _exceptions(plan) | _deployment(spec)
     if plan.attests and "self-hosted" in plan.runs_on("artifacts"):
         problems["jobs.artifacts.runs-on"] = "GitHub's attestations are believed of GitHub's own runners only"
-    for job in ("build", "security"):
-        for scope in ("checks", "pull-requests"):
-            if any(
-                spec.actions[name].new_on_trunk == "notify" for name in types.steps[job] if name in spec.actions
-            ) and (scope in plan.job(job).permissions):
-                problems[f"jobs.{job}.permissions.{scope}"] = "dpra gives it already"
+    for job, steps in types.steps.items():
+        asks = any(spec.actions[name].new_on_trunk == "notify" for name in steps if name in spec.actions)
+        for scope in {"checks", "pull-requests"} & set(plan.job(job).permissions) if asks else ():
+            problems[f"jobs.{job}.permissions.{scope}"] = "dpra gives it already"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
         problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
     if plan.approval_branch == spec.trunk:
