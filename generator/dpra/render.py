@@ -325,6 +325,7 @@ def _render(plan: Plan, template: str) -> str:
             for subject in planning.subjects(plan.spec, environment)
         ],
         "windows": _windows(plan.spec.windows),
+        "named": {"build": "Build", "security": "Security"},  # the jobs of a pull request, as GitHub shows them
         "protections": planning.protections(plan),
         "expected": expected(plan, workflow),
         "json": json.dumps,

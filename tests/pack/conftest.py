@@ -75,7 +75,7 @@ def expanded(value: str, inputs: dict[str, str], outputs: dict[str, dict[str, st
             return inputs[words[1]]
         if words[0] == "steps" and words[2] == "outputs":
             return outputs.get(words[1], {}).get(words[3], "")
-        return {"github.run_id": "7", "github.repository": "acme/shop"}[match[1]]
+        return {"github.run_id": "7", "github.repository": "acme/shop", "github.token": "ghs_token"}[match[1]]
 
     return re.sub(r"\$\{\{ *(\S+) *\}\}", one, value)
 
