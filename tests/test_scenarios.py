@@ -40,7 +40,7 @@ def test_each_promise_has_one_scenario_of_its_own() -> None:
 
 @pytest.mark.slow
 def test_every_promise_is_kept_and_the_page_shows_it(dpra, tmp_path, page_text: Callable[[Path], str]) -> None:
-    """One test, since they are played once: what they say of themselves, what the accounts hold, what Chromium shows."""
+    """They are played once: what they say of themselves, what the accounts hold, what Chromium shows."""
     done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", "waves=3", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     out, page = tmp_path / "scenarios.json", tmp_path / "scenarios.html"

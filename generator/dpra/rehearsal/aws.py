@@ -145,15 +145,14 @@ class Cloud:
             if pending:
                 pending.asked(job["job"], service, operation, account, region)
             self.permit(access_key, service, region, account, environ, form)
-            if pending and service != "lambda":
-                answer = self.forward(environ)
-                pending.answered(job["job"], operation, region)
-                return answer
             if service == "ecr" and operation == "GetAuthorizationToken":
                 return json_answer(self.registry.log_in(access_key))
             if service == "lambda" and (invoked := INVOKE_PATH.fullmatch(path)):
                 return self.invoke(environ, account, region, unquote(invoked[1]), query)
-            return self.forward(environ)
+            answer = self.forward(environ)
+            if pending:
+                pending.answered(job["job"], operation, region)
+            return answer
         except Refused as refused:
             return error_answer(service, environ.get("CONTENT_TYPE", ""), refused)
 
