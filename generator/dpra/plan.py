@@ -381,6 +381,9 @@ def make(spec: Spec) -> Plan:
     problems |= _outlets(plan) | _exceptions(plan) | _deployment(spec)
     if plan.attests and "self-hosted" in plan.runs_on("artifacts"):
         problems["jobs.artifacts.runs-on"] = "GitHub's attestations are believed of GitHub's own runners only"
+    if spec.github.plan == "free" and spec.github.visibility != "public":
+        # https://docs.github.com/actions/reference/workflows-and-actions/deployments-and-environments
+        problems["github.plan"] = "free has neither environments nor protected branches for a private repository"
     for job, steps in types.steps.items():
         asks = any(spec.actions[name].new_on_trunk == "notify" for name in steps if name in spec.actions)
         for scope in {"checks", "pull-requests"} & set(plan.job(job).permissions) if asks else ():

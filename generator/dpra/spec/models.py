@@ -541,7 +541,7 @@ class Hotfix:
 class GitHub:
     """What GitHub offers this repository. Private repositories have attestations in Enterprise only."""
 
-    plan: str = key(Choice(("free", "pro", "team", "enterprise")), "The owner's plan.", default="free")
+    plan: str = key(Choice(("free", "pro", "team", "enterprise")), "The owner's plan.", default="team")
     visibility: str = key(Choice(("private", "internal", "public")), "Who sees the repository.", default="private")
     approval_branch: str = key(
         BRANCH,

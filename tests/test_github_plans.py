@@ -1,4 +1,4 @@
-"""`dpra plan` says what a release takes."""
+"""What GitHub's plan means for a release: what it takes, and whether it can be at all."""
 
 import json
 from pathlib import Path
@@ -19,3 +19,13 @@ def test_bakes_cost_runner_minutes_only_where_there_are_no_wait_timers(dpra, tmp
     assert "a release: 16 jobs; runners wait 135 minutes in bakes" in dpra("plan", cwd=tmp_path).stdout
     (tmp_path / "dpra.yml").write_text(waves)
     assert "a release: 16 jobs; no runner waits" in dpra("plan", cwd=tmp_path).stdout
+
+
+def test_a_private_repository_of_the_free_plan_is_refused_as_it_has_no_environments(dpra, tmp_path) -> None:
+    minimal = (SPECS / "minimal.yml").read_text()
+    (tmp_path / "dpra.yml").write_text(minimal + "github: {plan: free}\n")
+    done = dpra("plan", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "dpra.yml:9:10: github.plan: free has neither environments nor protected branches" in done.stderr
+    (tmp_path / "dpra.yml").write_text(minimal + "github: {plan: free, visibility: public}\n")
+    assert dpra("plan", cwd=tmp_path).returncode == 0
