@@ -34,7 +34,7 @@ def test_each_promise_has_one_scenario_of_its_own() -> None:
                 "untouched",
                 "back",
             ),
-            *("left", "evidence", "issue"),
+            *("left", "evidence", "issue", "runs"),
         }
 
 

@@ -137,6 +137,7 @@ class Pending:
     accounts: Mapping[str, str]  # environment -> account
     kill: Callable[[Fault], None]  # ends the processes of a job, or the whole run
     store: tuple[str, str] = ("", "")  # account and bucket of the build's releases
+    digest: str = ""  # of the run's release, where an earlier attempt built it
     happened: list[tuple[float, Fault]] = field(default_factory=list)
     wrong: list[FaultError] = field(default_factory=list)  # faults that name what AWS does not have
 
@@ -146,7 +147,7 @@ class Pending:
             if fault.job == job and fault.region in ("", region) and self.due(fault, service, operation):
                 self.happens(fault)
                 try:
-                    act_on(fault, account, region, self.store)
+                    act_on(fault, account, region, self.store, self.digest)
                 except FaultError as error:  # this is a thread of the server's
                     self.wrong.append(error)
 
@@ -178,7 +179,7 @@ class Pending:
         self.happened.append((time.time(), fault))
 
 
-def act_on(fault: Fault, account: str, region: str, store: tuple[str, str]) -> None:
+def act_on(fault: Fault, account: str, region: str, store: tuple[str, str], digest: str) -> None:
     """Do to moto what the fault says."""
     from .mends import change_sets
 
@@ -187,9 +188,9 @@ def act_on(fault: Fault, account: str, region: str, store: tuple[str, str]) -> N
     elif fault.kind == "alarm":
         ring(fault, account, region)
     elif fault.said == "artifact":
-        flip(*store)
+        flip(*store, digest=digest)
     else:
-        flip(account, "", region)
+        flip(account, "", region, digest)
 
 
 def ring(fault: Fault, account: str, region: str) -> None:
@@ -205,13 +206,15 @@ def ring(fault: Fault, account: str, region: str) -> None:
         backend.set_alarm_state(fault.name, "the rehearsal says so", "{}", state)
 
 
-def flip(account: str, bucket: str, region: str = "") -> None:
-    """Change one byte of the newest package in a bucket, or in the account's one for releases in a region."""
+def flip(account: str, bucket: str, region: str = "", digest: str = "") -> None:
+    """Change one byte of a release's package in a bucket, or in the account's one for releases in a region.
+
+    Without a digest, of the newest one."""
     from moto.s3.models import s3_backends
 
     buckets = s3_backends[account]["aws"].buckets
     names = [bucket] if bucket else [name for name in buckets if name.endswith(f"{account}-{region}")]
-    packages = [key for key in buckets[names[0]].keys.values() if key.name.endswith("/package.zip")]
+    packages = [key for key in buckets[names[0]].keys.values() if key.name.endswith(f"{digest}/package.zip")]
     newest = max(packages, key=lambda key: key.last_modified)
     put(newest, bytes([newest.value[0] ^ 1]) + newest.value[1:])
 

@@ -262,7 +262,8 @@ def pending(here: World, run: Run, mark: str) -> faults.Pending:
         store = (accounts["build"], f"dpra-{here.spec.name}-{accounts['build']}-{here.spec.regions[0]}")
     waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "tamper")]
     waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
-    return faults.Pending(waiting, accounts, kill, store)
+    digest = run.kept.outputs.get("build", {}).get("digest", "") if run.kept else ""
+    return faults.Pending(waiting, accounts, kill, store, digest)
 
 
 def event(spec: Spec, sha: str, run: Run) -> dict[str, Any]:
