@@ -84,7 +84,7 @@ def the_newer_commit_runs_in_production(result: dict[str, Any]) -> None:
 
 def the_page_shows_what_was_rolled_back(text: str) -> None:
     assert f"{len(scenarios.table())} of {len(scenarios.table())} promises kept" in text
-    part = text.partition("\nan-alarm-in-the-last-bake")[2].partition("\nan-alarm-that-fires-on")[0]
+    part = text.partition("kept an-alarm-in-the-last-bake\n")[2].partition("kept an-alarm-that-fires-on\n")[0]
     assert part, text[:2000]
     for wave in (1, 2, 3):
         assert f"Wave {wave}: rolled back" in part
