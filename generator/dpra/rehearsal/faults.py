@@ -134,7 +134,6 @@ class Pending:
     """The faults of one run that AWS's side makes happen, and those that have happened."""
 
     faults: list[Fault]
-    accounts: Mapping[str, str]  # environment -> account
     kill: Callable[[Fault], None]  # ends the processes of a job, or the whole run
     store: tuple[str, str] = ("", "")  # account and bucket of the build's releases
     digest: str = ""  # of the run's release, where an earlier attempt built it

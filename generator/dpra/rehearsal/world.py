@@ -263,7 +263,7 @@ def pending(here: World, run: Run, mark: str) -> faults.Pending:
     waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "tamper")]
     waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
     digest = run.kept.outputs.get("build", {}).get("digest", "") if run.kept else ""
-    return faults.Pending(waiting, accounts, kill, store, digest)
+    return faults.Pending(waiting, kill, store, digest)
 
 
 def event(spec: Spec, sha: str, run: Run) -> dict[str, Any]:
