@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from dpra import resources
@@ -43,10 +43,20 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Profile:
+    """How much of DPRA a pipeline does. `standard` does all that it requires."""
+
+    name: str
+    without: Mapping[str, str]  # stage that is left out -> the one before it that other jobs wait for instead
+    advises: tuple[str, ...]  # levels of DPRA whose tests and checks only warn
+
+
+@dataclass(frozen=True)
 class Catalogue:
-    """A pipeline type: its stages in order, and the DPRA actions that each job's steps do."""
+    """A pipeline type in one profile: its stages in order, and the DPRA actions that each job's steps do."""
 
     pipeline: str
+    profile: Profile
     stages: tuple[Stage, ...]
     steps: Mapping[str, tuple[str, ...]]  # job id -> the ids of its steps that are DPRA actions
     by_region: frozenset[str]  # the jobs that run once in each region of their stage
@@ -79,8 +89,11 @@ class Tool:
 
 
 @cache
-def load(pipeline: str) -> Catalogue:
-    """The catalogue of a pipeline type."""
+def load(pipeline: str, profile: str = "standard") -> Catalogue:
+    """The catalogue of a pipeline type, in one of its profiles."""
+    data = resources.data(f"{pipeline}/catalogue.yml")
+    said = data["profiles"][profile]
+    chosen = Profile(profile, said.get("without", {}), tuple(said.get("advises", ())))
     stages = tuple(
         Stage(
             id=stage["id"],
@@ -109,7 +122,7 @@ def load(pipeline: str) -> Catalogue:
                 for action in stage["actions"]
             ),
         )
-        for stage in resources.data(f"{pipeline}/catalogue.yml")["stages"]
+        for stage in data["stages"]
     )
     ids = {action.id for stage in stages for action in stage.actions}
     jobs = resources.TEMPLATES / pipeline / "jobs"
@@ -124,7 +137,26 @@ def load(pipeline: str) -> Catalogue:
         match = re.search(r"^  needs: (.+)$", text, re.MULTILINE)
         needs[job] = tuple(word for word in re.findall(r"[\w-]+", match[1]) if word in texts) if match else ()
     by_region = frozenset(job for job, text in texts.items() if "matrix:" in text)
-    return Catalogue(pipeline, stages, steps, by_region, needs)
+    stages = tuple(_left(stage, stages, chosen, steps) for stage in stages)
+    there = [job for stage in stages for job in stage.jobs]
+    return Catalogue(pipeline, chosen, stages, {job: steps[job] for job in there}, by_region, needs)
+
+
+def _left(stage: Stage, stages: tuple[Stage, ...], profile: Profile, steps: Mapping[str, tuple[str, ...]]) -> Stage:
+    """What a profile leaves of a stage: nothing is done in one that is left out; its jobs without DPRA actions move."""
+    if stage.id in profile.without:
+        why = f"profile {profile.name} has no {stage.id}"
+        actions = tuple(replace(action, left_out=why) for action in stage.actions)
+        return replace(stage, environment=False, roles={}, jobs=(), actions=actions)
+    moved = tuple(
+        job for one in stages if profile.without.get(one.id) == stage.id for job in one.jobs if not steps[job]
+    )
+    return replace(stage, jobs=(*stage.jobs, *moved))
+
+
+def profiles(pipeline: str) -> tuple[str, ...]:
+    """The names of a pipeline type's profiles."""
+    return tuple(resources.data(f"{pipeline}/catalogue.yml")["profiles"])
 
 
 @cache
@@ -147,7 +179,9 @@ def tools() -> tuple[Tool, ...]:
 
 
 def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
-    """The lists of words that a spec may use, for each pipeline type there is; of each action what it takes."""
+    """The lists of words that a spec may use, for each pipeline type there is.
+
+    With each action stands what it takes, with each profile the stages that it leaves out."""
     types = sorted(path.parent.name for path in resources.TEMPLATES.glob("*/catalogue.yml"))
     found: dict[str, dict[str, dict[str, tuple[str, ...] | None]]] = {}
     for catalogue in map(load, types):
@@ -161,6 +195,7 @@ def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
             "jobs": dict.fromkeys(catalogue.steps),
             "languages": dict.fromkeys(resources.data("languages.yml")),
             "scopes": dict.fromkeys(SCOPES),
+            "profiles": {name: tuple(load(catalogue.pipeline, name).profile.without) for name in profiles(catalogue.pipeline)},
             "actions": takes,
             "checks": dict.fromkeys(action.id for action in catalogue.actions if action.of),
             "checks-and-tests": dict.fromkeys(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from dpra import catalogue, resources
+from dpra import catalogue, cron, resources
 from dpra.catalogue import Catalogue, Stage
 from dpra.spec.models import READ_ONLY, Action, Deploy, Job, Spec, Step, Waiver, name_of
 
@@ -108,7 +108,7 @@ class Plan:
         order = [name for stage in self.catalogue.stages for name in stage.by_wave]
         numbers = [one.number for stage in self.catalogue.stages if stage.by_wave for one in self.waves(stage.id)]
         found: list[str] = []
-        for name in needed:
+        for name in dict.fromkeys(self.catalogue.profile.without.get(name, name) for name in needed):
             if name not in order:
                 found.append(name)
             elif wave is None:
@@ -135,12 +135,9 @@ class Plan:
         return self.spec.environments[environment].bake
 
     @property
-    def cost(self) -> dict[str, int]:
-        """What a release takes: jobs, and minutes for which runners wait in bakes, as there are no wait timers."""
-        stages = [stage.id for stage in self.catalogue.stages if stage.by_wave]
-        waiting = sum(self.bake(stage) * len(wave.regions) for stage in stages for wave in self.waves(stage))
-        jobs = sum(len(job.regions) or 1 for name, job in self.jobs.items() if job.template != "rollback")
-        return {"jobs": jobs, "waiting-minutes": 0 if self.protects else waiting}
+    def missing(self) -> tuple[PlannedAction, ...]:
+        """What DPRA requires and this pipeline does not do, or only warns about: with any of it, it is DPRA-partial."""
+        return tuple(one for one in self.actions if one.level == "required" and one.status in ("left-out", "advisory"))
 
     @property
     def protects(self) -> bool:
@@ -285,8 +282,13 @@ class Plan:
         return f"{self.spec.working_directory.rstrip('/')}/{path}" if path and self.spec.working_directory else path
 
     def action(self, name: str) -> Action:
-        """What the spec says about a DPRA action."""
-        return self.spec.actions.get(name, Action())
+        """What the spec says about a DPRA action, and the profile."""
+        said = self.spec.actions.get(name, Action())
+        profile, known = self.catalogue.profile, [one for one in self.catalogue.actions if one.id == name]
+        advises = all(one.level in profile.advises and "advisory" in one.takes for one in known)
+        if said.advisory or not known or not advises:
+            return said
+        return replace(said, advisory=True, reason=f"profile {profile.name}, as DPRA does not require it")
 
     def env(self, action: str) -> Mapping[str, str]:
         """The environment variables of an action's command."""
@@ -365,7 +367,7 @@ def make(spec: Spec) -> Plan:
         PlanError: an unknown tool, an account of two environments, a stack named like dpra's own, or more regions than
             a job graph should have.
     """
-    types = catalogue.load(spec.pipeline)
+    types = catalogue.load(spec.pipeline, spec.profile)
     problems: dict[str, str] = {}
     language = resources.data("languages.yml")[spec.language]
     managers = language["package-managers"]
@@ -390,6 +392,11 @@ def make(spec: Spec) -> Plan:
             problems[f"jobs.{job}.permissions.{scope}"] = "dpra gives it already"
     if plan.attests and "attestations" in plan.job("artifacts").permissions:
         problems["jobs.artifacts.permissions.attestations"] = "dpra gives it already"
+    for number, schedule in enumerate(spec.schedules):
+        try:
+            cron.starts(schedule.cron)
+        except ValueError as error:
+            problems[f"schedules[{number}].cron"] = str(error)
     if plan.approval_branch == spec.trunk:
         problems["github.approval-branch"] = "is the trunk: every commit of it would be approved"
     if f"{plan.stack}-".startswith("dpra-"):
@@ -504,6 +511,9 @@ def _exceptions(plan: Plan) -> dict[str, str]:
     """What is wrong with what may pass."""
     problems = {}
     for name, action in plan.spec.actions.items():
+        left_out = [one.left_out for one in plan.catalogue.actions if one.id == name]
+        if all(left_out):
+            problems[f"actions.{name}"] = left_out[0]
         if action.advisory and not action.reason:
             problems[f"actions.{name}.advisory"] = "needs a reason"
         if action.reason and not action.advisory:
@@ -723,6 +733,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
     return {
         "name": plan.spec.name,
         "pipeline": plan.spec.pipeline,
+        "profile": plan.spec.profile,
         "trunk": plan.spec.trunk,
         "environments": {
             name: {"account": plan.spec.environments[name].account, "regions": list(plan.regions(name))}
@@ -730,7 +741,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
             for name in plan.catalogue.environments
         },
         "releases": {"store": plan.store, "signer": plan.signer} if plan.storing else None,
-        "cost": plan.cost,
+        "dpra-partial": bool(plan.missing),
+        "missing": [f"{one.stage}.{one.action}" for one in plan.missing],
         "actions": [asdict(action) | {"jobs": _jobs_of(plan, action)} for action in plan.actions],
         "unmanaged": list(plan.spec.unmanaged),
     }

@@ -64,6 +64,12 @@ def files(plan: Plan) -> dict[str, File]:
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
 
 
+def workflows(plan: Plan) -> dict[str, str]:
+    """The workflows by their names; the unmanaged ones, too."""
+    templates = [name for name, target in _templates(plan) if target.startswith(".github/workflows/")]
+    return {Path(name).stem: _render(plan, name) for name in templates}
+
+
 def infrastructure(plan: Plan) -> dict[str, str]:
     """The CloudFormation templates of the accounts, by their path in the repository; the unmanaged ones, too."""
     templates = [pair for pair in _templates(plan) if pair[0].startswith("infrastructure/")]
@@ -368,7 +374,7 @@ def expected(plan: Plan, workflow: str = "pipeline") -> str:
             for name, job in plan.jobs.items()
             if job.stage == stage.id and action.action in plan.catalogue.steps[job.template] and action.job
         }
-        for job, regions in (doing or {"-": ("",)}).items():
+        for job, regions in (doing or {stage.id: ("",)}).items():
             said: dict[str, Any] = {"job": job, "action": action.action, "level": action.level}
             haste = job.startswith(("beta", "gamma", "prod-bake")) or action.action in plan.spec.hotfix.skip
             said |= {"status": "left-out" if workflow == HOTFIX and haste else action.status}

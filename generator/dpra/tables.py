@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dpra import cost as costs
 from dpra.plan import Plan
 
 if TYPE_CHECKING:
@@ -46,9 +47,13 @@ def show_plan(plan: Plan) -> None:
                 console.print(Text(f"    wave {wave.number}: {', '.join(wave.regions)}, then {bake}"))
     if plan.storing:
         console.print(Text(f"  releases: in {plan.store}, signed by {plan.signer}"))
-    cost = plan.cost
+    cost = costs.cost(plan)
     waits = f"runners wait {cost['waiting-minutes']} minutes in bakes" if cost["waiting-minutes"] else "no runner waits"
-    console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}"))
+    console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}; at least {cost['release-minutes']} runner minutes"))
+    schedules = f"{cost['scheduled-minutes']} for schedules"
+    console.print(
+        Text(f"  a month of {costs.RELEASES} releases: at least {cost['month-minutes']} runner minutes, {schedules}")
+    )
     for path in spec.unmanaged:
         console.print(Text(f"  unmanaged: {path}"))
     table = Table("stage", "action", "level", "status", "job", "tool", "reason")
@@ -56,6 +61,9 @@ def show_plan(plan: Plan) -> None:
         tool = a.tool.splitlines()[0] if a.tool else ""
         _row(table, a.status, a.stage, a.action, a.level, a.status, a.job, tool, a.reason)
     console.print(table)
+    if plan.missing:
+        names = ", ".join(f"{one.stage}.{one.action}" for one in plan.missing)
+        console.print(Text(f"DPRA-partial: of what DPRA requires, this does not block on: {names}"), soft_wrap=True)
 
 
 def show_evidence(name: str, document: dict[str, Any]) -> None:

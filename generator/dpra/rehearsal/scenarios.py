@@ -77,9 +77,14 @@ def prove(
 
 
 def playable(here: World) -> list[str]:
-    """The scenarios that this repository can play: where GitHub's reviewers approve, no approval can be missing."""
-    approving = stage.approval_branch(here.workflow())
-    return [row["id"] for row in table() if approving or '"unapproved"' not in json.dumps(row["plays"])]
+    """The scenarios that this repository can play.
+
+    Where GitHub's reviewers approve, no approval can be missing; nothing can fail in a stage that the profile leaves out.
+    """
+    workflow = here.workflow()
+    never = [] if stage.approval_branch(workflow) else ['"unapproved"']
+    never += [f'"{name}.' for name in ("beta", "gamma") if name not in workflow["jobs"]]
+    return [row["id"] for row in table() if not any(word in json.dumps(row["plays"]) for word in never)]
 
 
 def _proofs(here: World, wanted: Sequence[str], workers: int, tell: Callable[[Proof], None]) -> list[Proof]:
@@ -102,7 +107,7 @@ def _proofs(here: World, wanted: Sequence[str], workers: int, tell: Callable[[Pr
     with Pool(here, base, workers, tell, proofs) as pool:
         pool.play([row for row in rows if begins(row) == "build"])
         base["new"] = ready(play(here, Run(2, "new", only=tested, kept=base["new"])))
-        pool.play([row for row in rows if begins(row) == "gamma"])
+        pool.play([row for row in rows if begins(row) == "prod"])
         if later := [row for row in rows if begins(row) == "newer"]:
             base["newer"] = ready(play(here, Run(3, "newer", only=tested, kept=base["newer"])))
             pool.play(later)
@@ -125,7 +130,7 @@ def begins(row: Mapping[str, Any]) -> str:
     if '"hotfix"' in text:
         return "build"
     early = re.search(r'"(beta\.|gamma\.|artifact")|"deny": "(beta|gamma)"', text)
-    return "build" if early else "gamma"
+    return "build" if early else "prod"
 
 
 class Pool:

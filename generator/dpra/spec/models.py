@@ -568,6 +568,12 @@ class Spec:
         "The DPRA pipeline type.",
         default="application",
     )
+    profile: str = key(
+        Word("profiles"),
+        "How much of DPRA. standard: all that it requires. small: beta and prod, and what DPRA does not require only "
+        "warns; it is marked DPRA-partial.",
+        default="standard",
+    )
     repository_id: int = key(
         Number(1),
         "The repository's id (`gh api repos/OWNER/NAME --jq .id`). Needed for repositories made, renamed or moved "
@@ -654,7 +660,7 @@ class Spec:
     unmanaged: tuple[str, ...] = key(
         ListOf(PATH), "Generated files that dpra leaves to you: it neither writes nor compares them.", default=()
     )
-    later = ("artifact bake channels metrics notifications profile signing survey").split()
+    later = ("artifact bake channels metrics notifications signing survey").split()
 
 
 def name_of(field_: Any) -> str:

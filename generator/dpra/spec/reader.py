@@ -78,8 +78,8 @@ def read(data: bytes, words: Mapping[str, Mapping[str, Mapping[str, Any]]], file
 
     Args:
         data: the file's bytes.
-        words: for each pipeline type the lists of words: `environments`, `jobs`, `languages`, `scopes`, and `actions`
-            with what each takes.
+        words: for each pipeline type the lists of words: `environments`, `jobs`, `languages`, `scopes`, `actions` with
+            what each takes, and `profiles` with what each leaves out.
         file: the name to say in problems.
     Raises:
         Problems: it is not YAML, or not a spec.
@@ -131,6 +131,7 @@ class _Reader:
             self.problems.append(Problem(1, 1, "empty; the README shows a minimal spec"))
             return None
         self.pipeline = _peek(root, "pipeline") or "application"
+        self.profile = _peek(root, "profile") or "standard"
         spec: Spec | None = self._model(root, Spec, "")
         if spec is not None and bool(spec.repository_id) != bool(spec.owner_id):
             self._problem(root, "repository-id", "goes together with owner-id: give both or none")
@@ -235,6 +236,7 @@ class _Reader:
         if known is None:  # an unsupported pipeline type, already reported
             return values
         words = known[kind.keys] if isinstance(kind.keys, str) else {}
+        without = known["profiles"].get(self.profile) or ()
         for name, key_node, value_node in self._entries(node, path):
             here = _below(path, name)
             if isinstance(kind.keys, Text):  # then there are no words
@@ -244,12 +246,14 @@ class _Reader:
             elif name not in words:
                 self._problem(key_node, here, f"unknown {kind.keys[:-1]}{_maybe(name, words)}")
                 continue
+            elif name in without:
+                self._problem(key_node, here, f"profile {self.profile} has no {name}")
             values[name] = self._value(value_node, kind.kind, here)
             if values[name] is not None and isinstance(kind.kind, Model):
                 self._takes(key_node, here, values[name], words.get(name))
         if kind.all_required and isinstance(node, MappingNode):
             for name in words:
-                if name not in values:
+                if name not in values and name not in without:
                     self._problem(node, path, f"'{name}' is missing")
         return values
 

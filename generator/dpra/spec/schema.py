@@ -64,5 +64,6 @@ def _kind(kind: Any, words: Words, models: dict[str, Any]) -> dict[str, Any]:
                 "additionalProperties": False,
                 "properties": {word: _kind(item, words, models) for word in there},
             }
-            return found | ({"required": there} if all_required else {})
+            perhaps = {word for without in words["profiles"].values() for word in without}
+            return found | ({"required": [word for word in there if word not in perhaps]} if all_required else {})
     raise TypeError(kind)
