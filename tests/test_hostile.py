@@ -162,8 +162,15 @@ ALARMS = ["shop-errors", "it's ${{ github.token }} `touch canary` $(touch canary
 
 
 def fitting(spec: dict) -> dict:
-    """The spec with one account each, alarms where some are looked at, and an image where ECS deploys."""
+    """The spec with one account each, alarms where some are looked at, an image where ECS deploys, and nothing of what
+    its profile leaves out."""
     tool, of = spec.get("deploy", {}).get("with", "cloudformation"), {}
+    without = WORDS["profiles"][spec.get("profile", "standard")]
+    spec = {**spec, "environments": {name: one for name, one in spec["environments"].items() if name not in without}}
+    stages = catalogue.load("application", spec.get("profile", "standard")).actions
+    never = {one.id for one in stages if one.left_out} - {one.id for one in stages if not one.left_out}
+    for key in {"jobs", "actions"} & spec.keys():
+        spec[key] = {name: one for name, one in spec[key].items() if name not in {*without, *never}}
     for number, (name, one) in enumerate(spec["environments"].items(), 1):
         asked = name in ("gamma", "prod") and (tool not in plan.STACKS or "alarms" in one)
         kept = {key: value for key, value in one.items() if key != "alarms"}

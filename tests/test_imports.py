@@ -14,6 +14,7 @@ LATER = {
     "cookiecutter",
     "difflib",
     "dpra.bootstrap",
+    "dpra.cost",
     "dpra.detect",
     "dpra.initial",
     "dpra.new",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from dpra import resources
 from dpra.spec.models import SCOPES
@@ -92,7 +93,7 @@ class Tool:
 def load(pipeline: str, profile: str = "standard") -> Catalogue:
     """The catalogue of a pipeline type, in one of its profiles."""
     data = resources.data(f"{pipeline}/catalogue.yml")
-    said = data["profiles"][profile]
+    said = _profiles(data)[profile]
     chosen = Profile(profile, said.get("without", {}), tuple(said.get("advises", ())))
     stages = tuple(
         Stage(
@@ -156,7 +157,12 @@ def _left(stage: Stage, stages: tuple[Stage, ...], profile: Profile, steps: Mapp
 
 def profiles(pipeline: str) -> tuple[str, ...]:
     """The names of a pipeline type's profiles."""
-    return tuple(resources.data(f"{pipeline}/catalogue.yml")["profiles"])
+    return tuple(_profiles(resources.data(f"{pipeline}/catalogue.yml")))
+
+
+def _profiles(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = data.get("profiles", {"standard": {}})
+    return found
 
 
 @cache
@@ -195,7 +201,9 @@ def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
             "jobs": dict.fromkeys(catalogue.steps),
             "languages": dict.fromkeys(resources.data("languages.yml")),
             "scopes": dict.fromkeys(SCOPES),
-            "profiles": {name: tuple(load(catalogue.pipeline, name).profile.without) for name in profiles(catalogue.pipeline)},
+            "profiles": {
+                name: tuple(load(catalogue.pipeline, name).profile.without) for name in profiles(catalogue.pipeline)
+            },
             "actions": takes,
             "checks": dict.fromkeys(action.id for action in catalogue.actions if action.of),
             "checks-and-tests": dict.fromkeys(

@@ -18,9 +18,7 @@ def starts(cron: str) -> int:
     minutes, hours, days, months = _field(minute, 0, 59), _field(hour, 0, 23), _field(day, 1, 31), _field(month, 1, 12)
     weekdays = _field(weekday, 0, 6)
     either = any if day != "*" and weekday != "*" else all  # POSIX: where both are limited, one of them is enough
-    found = sum(
-        one.month in months and either((one.day in days, one.isoweekday() % 7 in weekdays)) for one in _YEAR
-    )
+    found = sum(one.month in months and either((one.day in days, one.isoweekday() % 7 in weekdays)) for one in _YEAR)
     return found * len(minutes) * len(hours)
 
 

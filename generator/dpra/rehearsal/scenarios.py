@@ -79,7 +79,7 @@ def prove(
 def playable(here: World) -> list[str]:
     """The scenarios that this repository can play.
 
-    Where GitHub's reviewers approve, no approval can be missing; nothing can fail in a stage that the profile leaves out.
+    Where GitHub's reviewers approve, no approval can be missing; in a stage that the profile leaves out nothing fails.
     """
     workflow = here.workflow()
     never = [] if stage.approval_branch(workflow) else ['"unapproved"']

@@ -1,0 +1,99 @@
+"""Profile small: beta and production, and everywhere it says that this is not all of DPRA."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from dpra.rehearsal import scenarios
+
+SMALL = (Path(__file__).parent / "specs/small.yml").read_text()
+MISSING = ["gamma.launch-environment", "gamma.deploy-software", "gamma.monitoring-and-logging", "gamma.synthetic-tests"]
+
+
+def planned(dpra: Any, root: Path, text: str) -> dict[str, Any]:
+    (root / "dpra.yml").write_text(text)
+    done = dpra("plan", "--format", "json", cwd=root)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_what_dpra_requires_and_is_not_done_is_told_in_the_plan_and_in_the_documents(dpra, tmp_path) -> None:
+    plan = planned(dpra, tmp_path, SMALL)
+    assert (plan["profile"], plan["dpra-partial"], plan["missing"]) == ("small", True, MISSING)
+    assert list(plan["environments"]) == ["build", "beta", "prod"]
+    assert f"DPRA-partial: of what DPRA requires, this does not block on: {', '.join(MISSING)}" in dpra(
+        "plan", cwd=tmp_path
+    ).stdout.replace("\n", " ")
+    assert dpra("generate", cwd=tmp_path).returncode == 0
+    text = (tmp_path / "docs/pipeline.md").read_text()
+    assert "**DPRA-partial**" in text
+    assert "- gamma: synthetic-tests (profile small has no gamma)" in text
+
+
+def test_what_blocks_on_all_that_is_required_is_not_partial_whatever_its_profile_is_called(dpra, tmp_path) -> None:
+    standard = SMALL.replace("small\n", "standard\n").replace("  prod:", '  gamma: {account: "222222222222"}\n  prod:')
+    plan = planned(dpra, tmp_path, standard)
+    assert (plan["dpra-partial"], plan["missing"]) == (False, [])
+    warns = standard + "actions: {sast: {advisory: true, reason: for now}}\n"
+    assert planned(dpra, tmp_path, warns)["missing"] == ["build.sast"]
+
+
+def test_what_dpra_does_not_require_only_warns(dpra, tmp_path) -> None:
+    more = SMALL + "actions: {licence-policy: {fail-on: medium}, iac-unit-tests: {command: make}}\n"
+    status = {one["action"]: one["status"] for one in planned(dpra, tmp_path, more)["actions"] if one["job"]}
+    warns = {"policy-as-code", "licence-policy", "iac-unit-tests"}
+    assert {action for action, said in status.items() if said == "advisory"} == warns
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        (SMALL.replace("profile: small", "profile: tiny"), "5:10: profile: "),
+        (SMALL.replace("profile: small\n", ""), "6:3: environments: 'gamma' is missing"),
+        (
+            SMALL.replace("  prod:", '  gamma: {account: "222222222222"}\n  prod:'),
+            "9:3: environments.gamma: profile small",
+        ),
+        (SMALL + "jobs: {gamma: {runs-on: large}}\n", "10:8: jobs.gamma: profile small has no gamma"),
+        (SMALL + "actions: {dast: {tool: schemathesis}}\n", "10:11: actions.dast: profile small has no gamma"),
+        (SMALL + "actions: {synthetic-tests: {command: x}}\n", "10:11: actions.synthetic-tests: profile small"),
+    ],
+)
+def test_what_the_profile_does_not_have_is_refused_with_its_place(dpra, tmp_path, said: str, problem: str) -> None:
+    (tmp_path / "dpra.yml").write_text(said)
+    done = dpra("plan", cwd=tmp_path)
+    assert done.returncode == 2
+    assert f"dpra.yml:{problem}" in done.stderr
+
+
+def test_scenarios_that_need_gamma_are_left_out_without_it() -> None:
+    jobs: dict[str, Any] = {"beta": {}, "gamma": {}, "prod-approve": {"steps": [{"with": {"approval-branch": "x"}}]}}
+    every = scenarios.playable(SimpleNamespace(workflow=lambda: {"jobs": jobs}))  # type: ignore[arg-type]
+    del jobs["gamma"]
+    some = scenarios.playable(SimpleNamespace(workflow=lambda: {"jobs": jobs}))  # type: ignore[arg-type]
+    assert set(every) - set(some) == {"a-failing-test-in-gamma"}
+
+
+@pytest.mark.slow
+def test_a_commit_goes_from_beta_to_production_and_an_extra_only_warns(dpra, tmp_path) -> None:
+    done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", "profile=small", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    root, result, evidence = tmp_path / "shop", tmp_path / "result.json", tmp_path / "evidence.json"
+    template = root / "infrastructure/template.yml"
+    # An open bucket is what policy as code blocks in profile standard: test_gates_block.
+    template.write_text(
+        template.read_text().replace("Resources:\n", "Resources:\n  Open: {Type: AWS::S3::Bucket}\n", 1)
+    )
+    done = dpra("rehearse", "--offline", "--json", result, "--evidence", evidence, cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ran = [one["environment"] for one in json.loads(result.read_text())["deployments"]]
+    assert ran == ["beta", "prod"]
+    found = {(one["action"], one["job"]): one for one in json.loads(evidence.read_text())["actions"]}
+    policy = found["policy-as-code", "security"]
+    assert (policy["gate"], policy["result"]) == ("advisory", "fail")
+    assert policy["findings"]["high"]
+    done = dpra("evidence", evidence, "--require", "required", cwd=root)
+    assert done.returncode == 1
+    assert "synthetic-tests (gamma): left out" in done.stderr
