@@ -121,8 +121,8 @@ def copy(new_repository: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(new_repository, tmp_path / "shop"))
 
 
-@pytest.fixture(scope="module")
-def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """moto, mended as in a rehearsal, and the AWS CLI, started once."""
     from dpra.rehearsal import aws_cli, mends
     from moto.server import ThreadedMotoServer
@@ -147,7 +147,7 @@ def _moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def administrators(_moto: dict[str, str], tmp_path: Path) -> dict[str, str]:
+def administrators(moto: dict[str, str], tmp_path: Path) -> dict[str, str]:
     """The environment of somebody with a profile, admin-ENVIRONMENT, for each account; all are empty."""
     from dpra.rehearsal import mends
     from moto.iam.models import iam_backends
@@ -161,7 +161,7 @@ def administrators(_moto: dict[str, str], tmp_path: Path) -> dict[str, str]:
         lines += [f"[admin-{name}]", f"aws_access_key_id = {key.access_key_id}"]
         lines += [f"aws_secret_access_key = {key.secret_access_key}"]
     (tmp_path / "credentials").write_text("\n".join(lines) + "\n")
-    return {**_moto, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
+    return {**moto, "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials")}
 
 
 GIT = ("git", "-c", "user.name=A", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always")

@@ -571,9 +571,6 @@ def _prove(
         tables.show_scenarios(scenarios.table())
         sys.exit(0)
     chosen = () if "all" in wanted else wanted
-    if unknown := sorted(set(chosen) - {row["id"] for row in scenarios.table()}):
-        _fail(f"--scenario: no {', '.join(unknown)}; list them: dpra rehearse --scenario list", WRONG_INPUT)
-    lines: list[str] = []
     try:
         proofs = rehearsal.prove(
             root,
@@ -584,6 +581,8 @@ def _prove(
             show=lambda line: click.echo(line) if "/" not in line else None,
             tell=tables.show_proof,
         )
+    except rehearsal.FaultError as error:
+        _fail(str(error), WRONG_INPUT)
     except rehearsal.RehearsalError as error:
         _fail(str(error), OUTSIDE_WORLD)
     document = {"scenarios": [proof.as_json() for proof in proofs]}
@@ -593,9 +592,8 @@ def _prove(
         _write_page(page, document)
     broken = [proof for proof in proofs if proof.problems]
     for proof in broken:
-        lines += [f"{proof.id}: {problem}" for problem in proof.problems]
-    for line in lines:
-        click.echo(line, err=True)
+        for problem in proof.problems:
+            click.echo(f"{proof.id}: {problem}", err=True)
     click.echo(f"{len(proofs) - len(broken)} of {len(proofs)} promises were kept.")
     sys.exit(DOES_NOT_HOLD if broken else 0)
 

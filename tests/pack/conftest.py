@@ -423,26 +423,15 @@ ONE, TWO = "1" * 40, "2" * 40  # commits
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def server(moto: dict[str, str]) -> dict[str, str]:
     """moto, mended, and the AWS CLI in a process of its own: what a program needs in its environment to use them."""
-    from dpra.rehearsal import aws_cli, mends
-    from moto.server import ThreadedMotoServer
-
-    mends.mend()
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    folder = tmp_path_factory.mktemp("aws")
-    with aws_cli.started(folder):
-        yield {
-            "PATH": f"{folder}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_MAX_ATTEMPTS": "1",
-        }
-    running.stop()
+    cli = moto["PATH"].partition(os.pathsep)[0]
+    return {
+        **{name: value for name, value in moto.items() if name != "GITHUB_API_URL"},
+        "PATH": f"{cli}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+    }
 
 
 class Bench:

@@ -115,3 +115,17 @@ def test_hostile_names_stay_data(job: Any, aws: Any, hostile: dict[str, str], in
     ran = bake(job, stack=hostile["commands"])
     assert (ran.code, len(ran.errors)) == (1, len(names))
     inert(job, ran)
+
+
+def test_what_rang_before_the_deployment_ended_in_the_same_second_is_no_news(cloud: Any) -> None:
+    """CloudWatch is asked by whole seconds."""
+    import alarms
+
+    cloudwatch = cloud("cloudwatch")
+    about = {"MetricName": "Errors", "Namespace": "shop", "Period": 60, "EvaluationPeriods": 1, "Threshold": 1}
+    cloudwatch.put_metric_alarm(AlarmName="errors", ComparisonOperator="GreaterThanThreshold", Statistic="Sum", **about)
+    cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="a test")
+    [item] = cloudwatch.describe_alarm_history(AlarmName="errors")["AlarmHistoryItems"]
+    at = item["Timestamp"].timestamp()
+    assert alarms.rang(cloudwatch.meta.region_name, ["errors"], at) == ["errors"]
+    assert alarms.rang(cloudwatch.meta.region_name, ["errors"], at + 0.001) == []

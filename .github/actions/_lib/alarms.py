@@ -83,6 +83,14 @@ def rang(region: str, names: list[str], since: float) -> list[str]:
         about = {"AlarmName": name, "HistoryItemType": "StateUpdate", "StartDate": start}
         about["AlarmTypes"] = ["MetricAlarm", "CompositeAlarm"]
         items = aws.call(region, "cloudwatch", "describe-alarm-history", **about).get("AlarmHistoryItems", [])
-        if any("to ALARM" in item.get("HistorySummary", "") for item in items):
+        if any("to ALARM" in item.get("HistorySummary", "") and _after(item["Timestamp"], since) for item in items):
             found.append(name)
     return found
+
+
+def _after(stamp: str | float, since: float) -> bool:
+    """CloudWatch is asked by whole seconds; what rang earlier in that one is no news. A stamp without a fraction counts.
+
+    The AWS CLI prints a stamp as text or as a number."""
+    at = datetime.datetime.fromisoformat(stamp).timestamp() if isinstance(stamp, str) else float(stamp)
+    return at >= since or (at.is_integer() and at >= int(since))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .accounts import Spec
 from .result import RehearsalError
 from .stage import approval_branch
 
@@ -224,22 +225,26 @@ def put(key: Any, content: bytes) -> None:
     key.checksum_value = key.checksum_algorithm = None  # whoever stores an object gives its checksum
 
 
-def deny(fault: Fault, component: str, accounts: Iterable[str]) -> None:
-    """Let a role trust the jobs of another environment.
+def deny(wanted: Iterable[Fault], spec: Spec) -> None:
+    """Let the roles of these faults trust the jobs of another environment.
 
     Raises:
         FaultError: there is no such role."""
     from moto.iam.models import iam_backends
 
-    there = []
-    for account in accounts:
-        for role in iam_backends[account]["aws"].get_roles():
-            there.append(role.name.removeprefix(f"dpra-{component}-"))
-            if there[-1] == fault.name:
-                before = role.assume_role_policy_document
-                role.assume_role_policy_document = re.sub(r":environment:[\w-]+", ":environment:other", before)
-                return
-    raise FaultError(f"--deny {fault.name}: there is no such role; there is {', '.join(sorted(there))}")
+    accounts = {environment.account for environment in spec.environments.values()}
+    roles = {
+        role.name.removeprefix(f"dpra-{spec.name}-"): role
+        for account in accounts
+        for role in iam_backends[account]["aws"].get_roles()
+    }
+    for fault in wanted:
+        if fault.kind != "deny":
+            continue
+        if not (role := roles.get(fault.name)):
+            raise FaultError(f"--deny {fault.name}: there is no such role; there is {', '.join(sorted(roles))}")
+        before = role.assume_role_policy_document
+        role.assume_role_policy_document = re.sub(r":environment:[\w-]+", ":environment:other", before)
 
 
 def kill_job(mark: bytes, fault: Fault) -> None:

@@ -68,9 +68,7 @@ def troubled(
         kept = play(here, Run(2, "new", only=tested))
         here.commits["newer"] = stage.commit(here.repository, "A newer change")
         runs += [kept, play(here, Run(3, "newer"))]
-    for fault in wanted:
-        if fault.kind == "deny":
-            faults.deny(fault, here.spec.name, {each.account for each in here.spec.environments.values()})
+    faults.deny(wanted, here.spec)
     inputs = {"reason": reason} if reason else {}
     event = "workflow_dispatch" if reason else "push"
     before = deployments(here.spec) if here.accounts else []

@@ -17,7 +17,7 @@ from typing import Any
 
 from . import faults, stage
 from .accounts import Spec, deployments, forget_production
-from .faults import Fault
+from .faults import Fault, FaultError
 from .result import Played, RehearsalError, Result
 from .run import result, waves
 from .world import Run, World, forked, hours_pass, opened, play, released
@@ -67,11 +67,12 @@ def prove(
     """Play scenarios: each proves a promise by a fault. `tell` is given each proof as it comes.
 
     Raises:
-        RehearsalError: an unknown scenario, or the pipeline does not pass without a fault.
+        FaultError: an unknown scenario.
+        RehearsalError: the pipeline does not pass without a fault.
     """
     known = [row["id"] for row in table()]
     if unknown := sorted(set(wanted) - set(known)):
-        raise RehearsalError(f"no scenario {', '.join(unknown)}; there is {', '.join(known)}")
+        raise FaultError(f"--scenario: no {', '.join(unknown)}; list them: dpra rehearse --scenario list")
     with opened(root, spec, stages, (), offline, show, many=True) as here:
         return _proofs(here, list(wanted) or playable(here), workers, tell)
 
@@ -292,9 +293,7 @@ def told_faults(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, 
     """The faults of a step; what is to be wrong before it begins is wrong now."""
     said = [(kind, text) for kind in OPTIONS if kind in one for text in listed(one[kind])]
     wanted = tuple(faults.parse(kind, text, here.workflow(name)) for kind, text in said)
-    for fault in wanted:
-        if fault.kind == "deny":
-            faults.deny(fault, here.spec.name, {each.account for each in here.spec.environments.values()})
+    faults.deny(wanted, here.spec)
     return wanted
 
 
