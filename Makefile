@@ -1,8 +1,8 @@
-# make demo: the main job, on this machine.   make test: everything CI checks.
+# make demo: the main job, on this machine.   make test: in minutes.   CI adds make end-to-end: whole pipelines.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint golden bench thorough requirements tools
+.PHONY: demo test end-to-end lint golden bench thorough requirements tools
 
 # Only what the lock files' hashes admit; dpra itself from this checkout. Where uv cannot reach the index, pip may.
 .venv/ready: requirements/uv.txt requirements/test.txt pyproject.toml
@@ -17,7 +17,11 @@ demo: .venv/ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash tests/demo.sh
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
+
+# What is marked slow; tests/test_scenarios.py alone takes both cores for five minutes.
+end-to-end: .venv/ready
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

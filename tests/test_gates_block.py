@@ -184,15 +184,6 @@ def put(name: str, content: bytes) -> None:
     held.checksum_value = held.checksum_algorithm = None
 
 
-def flip(name: str) -> Any:
-    def tamper(cloud: Any) -> None:
-        content = bytearray(stored(name).value)
-        content[len(content) // 2] ^= 1
-        put(name, bytes(content))
-
-    return tamper
-
-
 def without(name: str) -> Any:
     def tamper(cloud: Any) -> None:
         store().pop(next(key for key in store() if key.endswith(f"/{name}")))
@@ -215,7 +206,6 @@ def attested_by(path: str) -> Any:
 
 KMS, ATTESTED = "", "github: {plan: enterprise}\n"
 TAMPERED = {
-    "one byte of the package": (KMS, flip("package.zip"), "package.zip has the SHA-256"),
     "no signature": (KMS, without("provenance.sig"), "the release is not signed"),
     "another workflow's attestation": (
         ATTESTED,

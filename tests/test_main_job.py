@@ -139,17 +139,6 @@ def test_what_the_emitted_role_does_not_allow_is_refused(dpra, copy) -> None:
     assert "role/dpra-shop-beta is not authorized to perform: cloudformation:ExecuteChangeSet" in made.text
 
 
-def test_a_release_that_fails_its_integration_tests_does_not_reach_gamma(dpra, copy) -> None:
-    (copy / "tests/integration/test_that_fails.py").write_text(
-        "def test_a_teapot(call):\n    assert call('GET', '/health')[0] == 418\n"
-    )
-    made = rehearse(dpra, copy)
-    assert made.code == 1
-    assert made.result["stopped_at"] == "beta (eu-west-1) / integration-tests"
-    assert {d["environment"] for d in made.result["deployments"]} == {"beta"}
-    assert "200 == 418" in made.text
-
-
 def test_only_stages_and_what_they_need_run(dpra, copy) -> None:
     made = rehearse(dpra, copy, "--only", "artifacts")
     assert made.code == 0, made.text

@@ -27,8 +27,10 @@ ENVIRONMENT = {
 @pytest.fixture(scope="module")
 def cloud() -> Any:
     """AWS on this machine, with two keys that sign and a bucket: the ARN of the keys' aliases, and S3."""
+    from dpra.rehearsal import mends
     from moto.server import ThreadedMotoServer
 
+    mends.forget()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -89,7 +89,7 @@ def rang(region: str, names: list[str], since: float) -> list[str]:
 
 
 def _after(stamp: str | float, since: float) -> bool:
-    """CloudWatch is asked by whole seconds; what rang earlier in that one is no news. A stamp without a fraction counts.
+    """CloudWatch is asked by whole seconds; what rang earlier in that one is no news. Without a fraction it counts.
 
     The AWS CLI prints a stamp as text or as a number."""
     at = datetime.datetime.fromisoformat(stamp).timestamp() if isinstance(stamp, str) else float(stamp)

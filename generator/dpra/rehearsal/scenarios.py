@@ -73,7 +73,7 @@ def prove(
     known = [row["id"] for row in table()]
     if unknown := sorted(set(wanted) - set(known)):
         raise FaultError(f"--scenario: no {', '.join(unknown)}; list them: dpra rehearse --scenario list")
-    with opened(root, spec, stages, (), offline, show, many=True) as here:
+    with opened(root, spec, stages, (), offline, show) as here:
         return _proofs(here, list(wanted) or playable(here), workers, tell)
 
 

@@ -81,9 +81,8 @@ def opened(
     only: Collection[str],
     offline: bool,
     show: Callable[[str], None],
-    many: bool = False,
 ) -> Iterator[World]:
-    """Stage the repository and prepare the accounts. Where `many` runs are to come, in memory if there is enough.
+    """Stage the repository and prepare the accounts, in memory if there is enough.
 
     Raises:
         RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
@@ -91,7 +90,7 @@ def opened(
     began = time.monotonic()
     for tool in ("act", "aws"):  # the deploy action calls aws
         act.find(tool)
-    with folder(memory() if many else None) as work, interruptible():
+    with folder(memory()) as work, interruptible():
         repository = work / "repository"
         show("staging a copy of the working tree")
         sha = stage.clone(root.resolve(), spec.trunk, repository)
