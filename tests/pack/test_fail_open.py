@@ -111,21 +111,30 @@ def test_a_database_of_vulnerabilities_that_cannot_be_had_is_an_error(job: Any) 
     assert (ran.code, ran.record["result"]) == (1, "error")
 
 
+GUARD = "{guard: {SuppressedRules: [S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK]}}"
+SKIP = "{checkov: {skip: [{id: CKV_AWS_20, comment: x}]}}"
+
+
 @pytest.mark.parametrize(
-    ("tool", "comment"),
-    [("checkov", "# checkov:skip=CKV_AWS_20: x"), ("trivy", "# trivy:ignore:AWS-0092"), ("cfn-guard", "")],
+    ("tool", "comment", "metadata", "says"),
+    [
+        ("checkov", "# checkov:skip=CKV_AWS_20: x", "{}", "CKV_AWS_20"),
+        ("checkov", "", SKIP, "CKV_AWS_20"),
+        ("trivy", "# trivy:ignore:AWS-0092", "{}", "inline-suppression"),
+        ("cfn-guard", "", GUARD, "inline-suppression"),
+    ],
 )
-def test_a_comment_in_the_code_lets_nothing_through(job: Any, tool: str, comment: str) -> None:
-    rule = "{Metadata: {guard: {SuppressedRules: [S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK]}}}"
-    extra = "" if comment else f"    Metadata: {rule[11:-1]}\n"
+def test_nothing_in_the_template_lets_a_finding_through(
+    job: Any, tool: str, comment: str, metadata: str, says: str
+) -> None:
     job.write(
         "infrastructure/template.yml",
-        f"Resources:\n  Site: {comment}\n    Type: AWS::S3::Bucket\n{extra}"
+        f"Resources:\n  Site: {comment}\n    Type: AWS::S3::Bucket\n    Metadata: {metadata}\n"
         "    Properties: {AccessControl: PublicRead}\n",
     )
     ran = job.use("check", action="policy-as-code", tool=tool, language="cloudformation", fail_on="high")
     assert ran.code == 1
-    assert any("inline-suppression" in error for error in ran.errors), ran.out
+    assert any(says in error for error in ran.errors), ran.out
 
 
 @pytest.mark.parametrize("tool", ["bandit", "semgrep"])
