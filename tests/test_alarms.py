@@ -5,12 +5,18 @@ from pathlib import Path
 import pytest
 
 TEMPLATE = """
+Parameters:
+  Period: {{Type: Number, Default: 300}}
+  Periods: {{Type: Number, Default: "4"}}
+  Given: {{Type: Number}}
 Resources:
   Errors:
     Type: AWS::CloudWatch::Alarm
     Properties: {{AlarmName: !Sub "${{AWS::StackName}}-errors", Period: {period}, EvaluationPeriods: {periods}}}
   Topic: {{Type: AWS::SNS::Topic}}
 """
+
+MATH = "60, Metrics: [{Id: a, Expression: b}, {Id: b, MetricStat: {Period: 300, Stat: Sum}}]"
 
 
 def with_alarm(root: Path, period: object, periods: object, bake: str = "") -> None:
@@ -38,11 +44,23 @@ def test_the_default_bake_counts_too(dpra, repository: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("period", "periods", "bake"), [(300, 4, "20"), (60, 1, "1"), ("!Ref Period", 9, "1"), (60, '"3"', "1")]
+    ("period", "periods", "bake"),
+    [(300, 4, "20"), (60, 1, "1"), ("!Ref Given", 9, "1"), ("!Sub '${Period}'", 9, "1"), ("!Ref AWS::Region", 9, "1")],
 )
 def test_one_that_is_long_enough_or_cannot_be_known_passes(dpra, repository: Path, period, periods, bake) -> None:
     with_alarm(repository, period, periods, bake)
     assert dpra("plan", cwd=repository).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("period", "periods"), [("!Ref Period", 4), ("{Ref: Period}", '"4"'), ('"300"', "!Ref Periods"), (MATH, 4)]
+)
+def test_numbers_are_known_as_text_by_a_parameters_default_and_in_an_expression(
+    dpra, repository: Path, period, periods
+) -> None:
+    with_alarm(repository, period, periods, bake="19")
+    done = dpra("plan", cwd=repository)
+    assert "19 minutes end before the alarm Errors can fire: 300 s x 4 evaluation periods" in done.stderr
 
 
 def test_a_template_that_is_no_yaml_is_left_to_cfn_lint(dpra, repository: Path) -> None:

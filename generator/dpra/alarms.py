@@ -37,7 +37,7 @@ def known(template: Path) -> list[tuple[str, int, int]]:
         return []  # the package action says that it is missing
     if TYPE.encode() not in content:
         return []
-    name = f"{hashlib.sha256(content).hexdigest()}-alarms.json"
+    name = f"{hashlib.sha256(Path(__file__).read_bytes() + content).hexdigest()}-alarms.json"
     if kept := resources.kept(name):
         return [tuple(alarm) for alarm in json.loads(kept)]
     found = _read(content)
@@ -52,13 +52,28 @@ def _read(content: bytes) -> list[tuple[str, int, int]]:
     try:
         document: Any = YAML().load(content.decode())  # knows no tag of CloudFormation's, and keeps each
         resources_ = document["Resources"].items()
+        parameters = document.get("Parameters") or {}
     except (YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
         return []  # cfn-lint says what is wrong with it
     found = []
     for name, resource in resources_:
         if isinstance(resource, dict) and resource.get("Type") == TYPE:
             properties = resource.get("Properties") or {}
-            period, periods = properties.get("Period"), properties.get("EvaluationPeriods")
-            if isinstance(period, int) and isinstance(periods, int):
-                found.append((str(name), int(period), int(periods)))
+            metrics = properties.get("Metrics") or ()  # of an expression over several metrics, the slowest counts
+            asked = [
+                one["MetricStat"].get("Period") for one in metrics if isinstance(one, dict) and "MetricStat" in one
+            ]
+            said = [_number(one, parameters) for one in (properties.get("Period"), *asked)]
+            periods = _number(properties.get("EvaluationPeriods"), parameters)
+            found += [(str(name), max(said), periods)] if any(said) and periods else []
     return found
+
+
+def _number(value: Any, parameters: Any) -> int:
+    """A number as CloudFormation takes it, also by the default of a parameter; 0 for what is not known before."""
+    reference = value.value if getattr(value, "tag", None) and str(value.tag.value) == "!Ref" else None
+    if isinstance(value, dict):
+        reference = value.get("Ref")
+    if reference is not None:
+        value = (parameters.get(reference) or {}).get("Default")
+    return int(value) if isinstance(value, (int, str)) and str(value).isdigit() else 0
