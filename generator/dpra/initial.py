@@ -11,6 +11,8 @@ STARTER = "infrastructure/template.yml"
 # What dpra generates at a fixed place; a file that is there already stays its owner's.
 FIXED = (
     ".github/dependabot.yml",
+    ".github/rulesets/approval.json",
+    ".github/rulesets/trunk.json",
     ".github/zizmor.yml",
     ".pre-commit-config.yaml",
     ".vscode/extensions.json",

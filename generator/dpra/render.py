@@ -27,7 +27,10 @@ from dpra.spec.schema import schema
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
 HOTFIX = "hotfix"  # the workflow that skips
 RESUME = "resume"  # the one for what may be held
+APPROVAL = "approval"  # the ruleset of the branch that approves
 VENDORED = ".github/actions/dpra"
+# The checks of a pull request, as GitHub shows them: the names of its jobs.
+NAMED = {"build": "Build", "security": "Security", "generated-files": "Generated files"}
 SCHEMA = ".github/dpra.schema.json"
 
 
@@ -102,7 +105,7 @@ def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
         yield f"infrastructure/{name}.yml", f"infrastructure/dpra/{name}.yml"
     # templates/repository/ lies as the repository does.
     for path in sorted((resources.TEMPLATES / "repository").rglob("*")):
-        if path.is_file():
+        if path.is_file() and (plan.approval_branch or path.stem != APPROVAL):
             name = path.relative_to(resources.TEMPLATES / "repository").as_posix()
             yield f"repository/{name}", name
 
@@ -331,7 +334,7 @@ def _render(plan: Plan, template: str) -> str:
             for subject in planning.subjects(plan.spec, environment)
         ],
         "windows": _windows(plan.spec.windows),
-        "named": {"build": "Build", "security": "Security"},  # the jobs of a pull request, as GitHub shows them
+        "named": NAMED,
         "protections": planning.protections(plan),
         "expected": expected(plan, workflow),
         "json": json.dumps,
