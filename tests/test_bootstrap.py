@@ -64,25 +64,45 @@ def test_without_an_option_a_table_says_what_belongs_where_and_what_comes_next(d
     ]
 
 
-def test_printed_templates_are_documents_that_lint_clean_each_with_its_place(dpra, repository, tmp_path) -> None:
+def test_a_printed_template_is_one_that_lints_clean_as_it_is(dpra, repository, tmp_path) -> None:
+    """A pipe to CloudFormation or to a linter takes one document."""
+    printed = tmp_path / "printed.yml"
+    for arguments, first in [
+        (["prod"], "# account 033333333333 (prod), stack dpra-shop-prod, in eu-west-1"),
+        (["prod", "--stack", "dpra-shop-store"], "# account 033333333333 (prod), stack dpra-shop-store, in eu-west-1"),
+        (["--stack", "dpra-shop-artifacts"], "# account 444444444444 (build), stack dpra-shop-artifacts, in eu-west-1"),
+    ]:
+        done = dpra("bootstrap", "--print", *arguments, cwd=repository, **NOBODY)
+        assert done.stdout.splitlines()[0] == first
+        printed.write_text(done.stdout)
+        subprocess.run(["cfn-lint", printed], check=True)
+
+
+def test_of_several_accounts_each_template_is_a_document_and_what_is_not_printed_is_told(dpra, repository) -> None:
     done = dpra("bootstrap", "--print", "build", "prod", cwd=repository, **NOBODY)
-    documents = done.stdout.split("---\n")
-    assert [text.splitlines()[0] for text in documents] == [
-        "# account 444444444444 (build), region eu-west-1, stack dpra-shop-build",
-        "# account 444444444444 (build), region eu-west-1, stack dpra-shop-artifacts",
-        "# account 033333333333 (prod), region eu-west-1, stack dpra-shop-prod",
-        "# account 033333333333 (prod), region eu-west-1, stack dpra-shop-store",
+    assert [text.splitlines()[0] for text in done.stdout.split("---\n")] == [
+        "# account 444444444444 (build), stack dpra-shop-build, in eu-west-1",
+        "# account 033333333333 (prod), stack dpra-shop-prod, in eu-west-1",
     ]
-    assert len(list(YAML(pure=True).load_all(done.stdout))) == 4
-    for number, text in enumerate(documents):
-        (tmp_path / f"{number}.yml").write_text(text)
-    subprocess.run(["cfn-lint", *tmp_path.glob("[0-9].yml")], check=True)
+    assert len(list(YAML(pure=True).load_all(done.stdout))) == 2
+    assert "The stores of releases: --stack dpra-shop-artifacts --stack dpra-shop-store" in done.stderr
+
+
+def test_a_template_of_several_regions_is_printed_once(dpra, tmp_path) -> None:
+    (tmp_path / "dpra.yml").write_text((SPECS / "waves.yml").read_text())
+    assert dpra("generate", cwd=tmp_path).returncode == 0
+    regions = plan_of((SPECS / "waves.yml").read_text()).regions("prod")
+    done = dpra("bootstrap", "--print", "prod", "--stack", "dpra-shop-store", cwd=tmp_path, **NOBODY)
+    assert len(regions) > 1
+    assert done.stdout.splitlines()[0].endswith(f"stack dpra-shop-store, in {', '.join(regions)}")
+    assert done.stdout.count("AWSTemplateFormatVersion") == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["betta"], "no environment betta; there is build, beta, gamma, prod"),
+        (["--stack", "x", "beta"], "no stack x; there is dpra-shop-beta, dpra-shop-store"),
         (["--print", "--diff"], "one at a time"),
         (["--diff", "--format", "json"], "goes together with none"),
         (["--deploy"], "nobody to ask"),
@@ -107,8 +127,8 @@ def test_a_template_that_is_not_generated_is_the_repositorys_own(dpra, repositor
     with (repository / "dpra.yml").open("a") as file:
         file.write("unmanaged: [infrastructure/dpra/store.yml]\n")
     (repository / "infrastructure/dpra/store.yml").write_text("Resources: {}  # ours\n")
-    done = dpra("bootstrap", "--print", "beta", cwd=repository, **NOBODY)
-    assert done.stdout.endswith("stack dpra-shop-store\nResources: {}  # ours\n")
+    done = dpra("bootstrap", "--print", "beta", "--stack", "dpra-shop-store", cwd=repository, **NOBODY)
+    assert done.stdout.endswith("stack dpra-shop-store, in eu-west-1\nResources: {}  # ours\n")
     (repository / "infrastructure/dpra/store.yml").unlink()
     done = dpra("bootstrap", "--print", "beta", cwd=repository, **NOBODY)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (
@@ -175,7 +195,7 @@ def test_ids_that_github_says_go_into_the_trust_and_two_lines_are_asked_for(dpra
         file.write("repository-id: 456\nowner-id: 123\n")
     assert dpra("generate", cwd=repository).returncode == 0
     again = dpra("bootstrap", "--print", "beta", cwd=repository, **github["environment"])
-    assert (again.stdout, again.stderr, len(github["requests"])) == (done.stdout, "", 1)
+    assert (again.stdout, again.stderr.count("\n"), len(github["requests"])) == (done.stdout, 1, 1)
 
 
 def test_github_is_asked_with_the_token_that_is_there(dpra, repository, github) -> None:

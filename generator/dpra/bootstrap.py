@@ -53,6 +53,11 @@ class Stack:
     parameters: Mapping[str, str]
     tags: Mapping[str, str]
 
+    @property
+    def trust(self) -> bool:
+        """Whether it is the account's trust; else a store of releases."""
+        return self.path.endswith(f"/{self.environment}.yml")
+
 
 def stacks(plan: Plan, own: Mapping[str, str] = MappingProxyType({})) -> list[Stack]:
     """What is deployed once in each account, in order. Pure.
@@ -89,10 +94,15 @@ def as_json(stack: Stack) -> dict[str, Any]:
 
 
 def printed(some: Iterable[Stack]) -> str:
-    """The templates as YAML documents, each below a comment that says where it belongs."""
+    """The templates as YAML documents, each once, below a comment that says where it belongs."""
+    regions: dict[tuple[str, str], list[str]] = {}
+    templates = {}
+    for stack in some:
+        regions.setdefault((stack.environment, stack.name), []).append(stack.region)
+        templates[stack.environment, stack.name] = f"account {stack.account} ({stack.environment})", stack.template
     return "---\n".join(
-        f"# account {stack.account} ({stack.environment}), region {stack.region}, stack {stack.name}\n{stack.template}"
-        for stack in some
+        f"# {account}, stack {key[1]}, in {', '.join(regions[key])}\n{template}"
+        for key, (account, template) in templates.items()
     )
 
 

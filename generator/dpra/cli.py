@@ -329,7 +329,8 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
 
 @main.command()
 @click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]...")
-@click.option("--print", "show", is_flag=True, help="Print the templates.")
+@click.option("--print", "show", is_flag=True, help="Print the template of each account's trust, or of --stack.")
+@click.option("--stack", "names", metavar="NAME", multiple=True, help="Only the stack of this name.")
 @click.option("--diff", "compare", is_flag=True, help="Show what --deploy would change; change nothing.")
 @click.option("--deploy", is_flag=True, help="Show what would change, ask, and change it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -346,6 +347,7 @@ def bootstrap(
     root: Path,
     environments: tuple[str, ...],
     show: bool,
+    names: tuple[str, ...],
     compare: bool,
     deploy: bool,
     yes: bool,
@@ -356,7 +358,8 @@ def bootstrap(
 
     \b
     dpra bootstrap                                   what belongs where
-    dpra bootstrap --print prod                      its templates, to be deployed by other means
+    dpra bootstrap --print prod                      its template, to be deployed by other means
+    dpra bootstrap --print prod --stack dpra-shop-store
     dpra bootstrap --deploy --profile admin-{environment}
     """
     if show + compare + deploy > 1:
@@ -369,8 +372,15 @@ def bootstrap(
 
     from dpra import bootstrap as accounts
 
+    if unknown := sorted(set(names) - {stack.name for stack in stacks}):
+        there = ", ".join(dict.fromkeys(stack.name for stack in stacks))
+        _fail(f"no stack {', '.join(unknown)}; there is {there}", WRONG_INPUT)
+    others = dict.fromkeys(stack.name for stack in stacks if not stack.trust)
+    stacks = [stack for stack in stacks if (stack.name in names if names else stack.trust or not show)]
     if show:
         click.echo(accounts.printed(stacks), nl=False)
+        if not names:
+            click.echo(f"Printed is the trust. The stores of releases: --stack {' --stack '.join(others)}", err=True)
     elif form == "json":
         click.echo(json.dumps([accounts.as_json(stack) for stack in stacks], indent=2))
     elif compare or deploy:
