@@ -32,6 +32,8 @@ def test_bakes_cost_runner_minutes_only_where_there_are_no_wait_timers(costs, dp
     shown = dpra("plan", cwd=tmp_path).stdout
     assert "a release: 17 jobs; runners wait 135 minutes in bakes; at least 152 runner minutes" in shown
     assert f"a month of {cost.RELEASES} releases: at least {free['month-minutes']} runner minutes" in shown
+    (tmp_path / "dpra.yml").write_text(WAVES)
+    assert "a release: 17 jobs; no runner waits" in dpra("plan", cwd=tmp_path).stdout
 
 
 def test_a_release_has_as_many_jobs_as_the_generated_workflow_starts(costs, dpra, tmp_path) -> None:

@@ -95,15 +95,15 @@ def as_json(stack: Stack) -> dict[str, Any]:
 
 def printed(some: Iterable[Stack]) -> str:
     """The templates as YAML documents, each once, below a comment that says where it belongs."""
-    regions: dict[tuple[str, str], list[str]] = {}
-    templates = {}
+    same: dict[tuple[str, str], list[Stack]] = {}
     for stack in some:
-        regions.setdefault((stack.environment, stack.name), []).append(stack.region)
-        templates[stack.environment, stack.name] = f"account {stack.account} ({stack.environment})", stack.template
-    return "---\n".join(
-        f"# {account}, stack {key[1]}, in {', '.join(regions[key])}\n{template}"
-        for key, (account, template) in templates.items()
-    )
+        same.setdefault((stack.environment, stack.name), []).append(stack)
+    documents = []
+    for those in same.values():
+        stack, regions = those[0], ", ".join(each.region for each in those)
+        head = f"# account {stack.account} ({stack.environment}), stack {stack.name}, in {regions}\n"
+        documents.append(head + stack.template)
+    return "---\n".join(documents)
 
 
 # ---- GitHub: the ids that the trust knows the repository by

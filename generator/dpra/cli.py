@@ -201,10 +201,11 @@ def plan(root: Path, form: str) -> None:
     """
     made, _ = _plan(root)
 
-    from dpra import cost as costs
     from dpra import plan as planning
 
     if form == "json":
+        from dpra import cost as costs
+
         click.echo(json.dumps({**planning.as_json(made), "cost": costs.cost(made)}, indent=2))
     elif form == "mermaid":
         click.echo(planning.mermaid(made), nl=False)

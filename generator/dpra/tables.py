@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from dpra import cost as costs
 from dpra.plan import Plan
 
 if TYPE_CHECKING:
@@ -37,6 +36,8 @@ def _row(table: Table, status: str, *cells: str) -> None:
 
 def show_plan(plan: Plan) -> None:
     """Every DPRA action of the pipeline: where, with what, whether it blocks, why."""
+    from dpra import cost as costs  # renders; no other table needs that
+
     console, spec = _console(), plan.spec
     console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
     for name in plan.catalogue.environments:
