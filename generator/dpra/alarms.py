@@ -16,15 +16,12 @@ def late(root: Path, plan: Plan) -> dict[str, str]:
 
     The reference implementations have it: alarms that trip after the traffic has shifted."""
     found = {}
-    for stage in plan.catalogue.stages:
-        if not stage.by_wave:
-            continue
-        bake = plan.bake(stage.id)
-        for name, period, periods in known(root / plan.template) if plan.template else ():
-            if period * periods > 60 * bake:
-                found[f"environments.{stage.id}.bake"] = (
-                    f"{bake} minutes end before the alarm {name} can fire: {period} s x {periods} evaluation periods; "
-                    f"it needs {-(-period * periods // 60)}"
+    for where in plan.environments.values():
+        for name, period, periods in known(root / plan.template) if where.bake and plan.template else ():
+            if period * periods > 60 * where.bake:
+                found[f"environments.{where.id}.bake"] = (
+                    f"{where.bake} minutes end before the alarm {name} can fire: {period} s x {periods} evaluation "
+                    f"periods; it needs {-(-period * periods // 60)}"
                 )
     return found
 

@@ -1,78 +1,322 @@
-"""The catalogue of a pipeline type: DPRA's stages and actions, as `templates/<type>/catalogue.yml` lists them."""
+"""The catalogue of a pipeline type: DPRA's stages and actions, the jobs that do them, and the workflows of these jobs.
+
+All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; a row that says anything else is refused.
+"""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
-from dpra import resources
-from dpra.spec.models import SCOPES
+from dpra import deployers, resources
+from dpra.errors import InputError
+from dpra.spec.models import SCOPES, TARGETS, by_type, name_of
+
+PIPELINE, PULL_REQUEST = "pipeline", "pull-request"  # the workflows that every type has: trunk to production; the gates
+LEVELS = ("required", "recommended", "listed")
+OF = ("language", "infrastructure", "both")
+PER = ("region", "wave")
+WHEN = ("paths", "resumes")  # conditions of jobs and workflows, as the plan knows them
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+class CatalogueError(InputError):
+    """A catalogue contradicts itself, or its templates. `str()` names the file, the row and the key."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Action:
     """One DPRA action of one stage."""
 
     id: str
-    stage: str
-    level: str  # required | recommended | listed (DPRA gives no mark)
-    takes: tuple[str, ...]  # keys of the spec's `actions.<id>`
-    by: str  # the action whose step does this one, too
-    outside: str  # how it is met outside the pipeline
-    left_out: str  # why no step does it
-    tool: str
-    of: str  # what a check looks at: language, infrastructure, both; empty for what is no check
-    fail_on: str  # the lowest severity that blocks
-    optional: bool  # runs only where the spec names it
-    security: bool  # DPRA's metric of automated security controls counts it
+    level: str  # one of LEVELS; listed: DPRA gives no mark
+    stage: str = ""
+    takes: tuple[str, ...] = ()  # keys of the spec's `actions.<id>`
+    by: str = ""  # the action whose step does this one, too
+    because: str = ""  # why that step does it
+    outside: str = ""  # how it is met outside the pipeline
+    left_out: str = ""  # why no step does it
+    tool: str = ""
+    of: str = ""  # what a check looks at, one of OF; empty for what is no check
+    fail_on: str = ""  # the lowest severity that blocks
+    asks: str = ""  # the key of the spec without which it is left out
+    optional: bool = False  # runs only where the spec's `actions` name it
+    security: bool = False  # DPRA's metric of automated security controls counts it
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One DPRA stage. `limit` is in minutes; 0 where DPRA gives none."""
 
     id: str
     name: str
-    limit: int
-    environment: bool
-    most_regions: int | None  # how many of the component's regions it takes by itself; None: all
-    roles: Mapping[str, str]  # role -> what it may do: store, promote, deploy or observe
+    limit: int = 0
+    most_regions: int | None = None  # how many of the component's regions it takes by itself; None: all
+    roles: Mapping[str, str] = field(default_factory=dict)  # role -> its duty: infrastructure/duties/<duty>.yml
+    infrastructure: tuple[str, ...] = ()  # what stands in each of its regions: infrastructure/<name>.yml
+    alarms: bool = False  # they are looked at
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def environment(self) -> bool:
+        """Whether it works in an AWS account: the environment of its id."""
+        return bool(self.roles)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One job template, `jobs/<id>.yml`."""
+
+    id: str
+    name: str  # as GitHub shows it; {wave} stands for the number of the wave
+    stage: str = ""  # of DPRA; empty for a job that belongs to none
+    needs: tuple[str, ...] = ()
+    per: str = ""  # one of PER; empty: it runs once
+    role: str = ""
+    environment: str = ""  # of GitHub
+    when: str = ""  # one of WHEN
+    trusted: bool = False  # runs no code of the repository
+    on_failure: bool = False  # a good release has no need of it
+    steps: tuple[str, ...] = ()  # the DPRA actions that its steps do
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workflow:
+    """One workflow, `<id>.yml`."""
+
+    id: str
     jobs: tuple[str, ...]
-    by_wave: tuple[str, ...]  # of the jobs those that each wave of regions has
-    actions: tuple[Action, ...]
+    schedule: str = ""  # a cron expression
+    when: str = ""
+    skips: str = ""  # the key of the spec whose `skip` names actions that it leaves out
+    waives: tuple[str, ...] = ()  # zizmor's audits that do not fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Profile:
     """How much of DPRA a pipeline does. `standard` does all that it requires."""
 
-    name: str
-    without: Mapping[str, str]  # stage that is left out -> the one before it that other jobs wait for instead
-    advises: tuple[str, ...]  # levels of DPRA whose tests and checks only warn
+    id: str
+    without: tuple[str, ...] = ()  # stages
+    advises: tuple[str, ...] = ()  # levels of DPRA whose tests and checks only warn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """A pipeline type in one profile: its stages in order, and the DPRA actions that each job's steps do."""
+    """A pipeline type in one profile."""
 
     pipeline: str
     profile: Profile
-    stages: tuple[Stage, ...]
-    steps: Mapping[str, tuple[str, ...]]  # job id -> the ids of its steps that are DPRA actions
-    by_region: frozenset[str]  # the jobs that run once in each region of their stage
-    needs: Mapping[str, tuple[str, ...]]  # job id -> the jobs of DPRA's stages that it waits for
+    takes: tuple[str, ...] = ()  # keys of the spec that not every type has
+    wave_of: str = ""  # what a wave is made of, one of models.TARGETS; empty: there are no waves
+    record: str = ""  # the stage whose first region keeps the release record; empty: there is none
+    github_environments: Mapping[str, str] = field(default_factory=dict)  # without a role -> how it is protected
+    stages: tuple[Stage, ...] = ()
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+    workflows: Mapping[str, Workflow] = field(default_factory=dict)
 
     @property
     def actions(self) -> tuple[Action, ...]:
         return tuple(action for stage in self.stages for action in stage.actions)
 
+    def action(self, name: str) -> Action:
+        """The first of its name; an action of several stages has its keys in each."""
+        return next(action for action in self.actions if action.id == name)
+
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.id == name)
+
+    def jobs_of(self, stage: str) -> tuple[Job, ...]:
+        """The jobs of a stage of DPRA's, in order."""
+        return tuple(job for job in self.jobs.values() if job.stage == stage)
+
+    @property
+    def staged(self) -> tuple[Job, ...]:
+        """The jobs of all stages: those that the spec may name."""
+        return tuple(job for stage in self.stages for job in self.jobs_of(stage.id))
 
     @property
     def environments(self) -> tuple[str, ...]:
         return tuple(stage.id for stage in self.stages if stage.environment)
+
+    def by_wave(self, stage: str) -> bool:
+        """Whether a stage is done wave by wave."""
+        return any(job.per == "wave" for job in self.jobs_of(stage))
+
+
+# ---- Reading it
+
+
+def types() -> tuple[str, ...]:
+    """The pipeline types that there are: the folders of templates with a catalogue."""
+    return tuple(sorted(path.parent.name for path in resources.TEMPLATES.glob("*/catalogue.yml")))
+
+
+def profiles(pipeline: str) -> tuple[str, ...]:
+    """The names of a pipeline type's profiles."""
+    return tuple(resources.data(f"{pipeline}/catalogue.yml").get("profiles", {"standard": {}}))
+
+
+@cache
+def load(pipeline: str, profile: str = "standard") -> Catalogue:
+    """The catalogue of a pipeline type, in one of its profiles.
+
+    Raises:
+        CatalogueError: it contradicts itself or its templates.
+    """
+    data = dict(resources.data(f"{pipeline}/catalogue.yml"))
+    place = f"templates/{pipeline}/catalogue.yml"
+    said = data.pop("profiles", {"standard": {}})
+    if profile not in said:
+        raise CatalogueError(f"{place}: profiles: there is no {profile}; there is {', '.join(said)}")
+    stages = []
+    for number, row in enumerate(data.pop("stages", ())):
+        where = f"{place}: stages[{number}]"
+        actions = [
+            _made(Action, {**action, "stage": row.get("id", "")}, f"{where}.actions[{count}]")
+            for count, action in enumerate(row.get("actions", ()))
+        ]
+        stages.append(_made(Stage, {**row, "actions": actions}, where))
+    jobs = {name: _job(pipeline, name, row, stages, f"{place}: jobs.{name}") for name, row in data.pop("jobs").items()}
+    workflows = {
+        name: _made(Workflow, {**row, "id": name}, f"{place}: workflows.{name}")
+        for name, row in sorted(data.pop("workflows").items())
+    }
+    parts = {"stages": stages, "jobs": jobs, "workflows": workflows}
+    chosen = _made(Profile, {**said[profile], "id": profile}, f"{place}: profiles.{profile}")
+    made = _made(Catalogue, {**data, **parts, "pipeline": pipeline, "profile": chosen}, place)
+    if problems := list(_problems(made)):
+        raise CatalogueError("\n".join(f"{place}: {problem}" for problem in problems))
+    return _left(made) if chosen.without else made
+
+
+def _made(kind: type[T], row: Mapping[str, Any], place: str) -> T:
+    known = {name_of(one): one for one in fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(row) - set(known)):
+        raise CatalogueError(f"{place}: unknown {', '.join(unknown)}; there is {', '.join(known)}")
+    try:
+        return kind(**{known[key].name: tuple(it) if isinstance(it, list) else it for key, it in row.items()})
+    except TypeError as error:
+        raise CatalogueError(f"{place}: {str(error).partition(') ')[2]}") from error
+
+
+def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stage], place: str) -> Job:
+    path = resources.TEMPLATES / pipeline / "jobs" / f"{name}.yml"
+    if not path.is_file():
+        raise CatalogueError(f"{place}: there is no jobs/{name}.yml")
+    ids = {action.id for stage in stages if stage.id == row.get("stage") for action in stage.actions}
+    # An id comes first in its step: no YAML parser is needed to see which steps a job has.
+    found = re.findall(r"^ +- id: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    steps = [step for step in found if step in ids]
+    environment = row.get("environment", row.get("role", ""))
+    return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)
+
+
+def _problems(made: Catalogue) -> Iterable[str]:
+    """What a catalogue says of things that are not there."""
+    folder = resources.TEMPLATES / made.pipeline
+    stages = {stage.id: stage for stage in made.stages}
+
+    def missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable[str]:
+        there = list(there)
+        for name in named:
+            if name and name not in there:
+                yield f"{place}: there is no {name}; there is {', '.join(there) or 'none'}"
+
+    yield from missing("takes", made.takes, by_type())
+    yield from missing("wave-of", [made.wave_of], TARGETS)
+    yield from missing("record", [made.record], stages)
+    yield from missing("profiles.without", made.profile.without, stages)
+    yield from missing("profiles.advises", made.profile.advises, LEVELS)
+    yield from missing("workflows", [PIPELINE, PULL_REQUEST], made.workflows)
+    for stage in made.stages:
+        place = f"stage {stage.id}"
+        for duty in stage.roles.values():
+            if not found(folder, f"infrastructure/duties/{duty}.yml"):
+                yield f"{place}: roles: there is no infrastructure/duties/{duty}.yml"
+        for name in stage.infrastructure:
+            if not found(folder, f"infrastructure/{name}.yml"):
+                yield f"{place}: infrastructure: there is no infrastructure/{name}.yml"
+        for action in stage.actions:
+            yield from missing(f"{place}: {action.id}: level", [action.level], LEVELS)
+            yield from missing(f"{place}: {action.id}: of", [action.of], OF)
+            yield from missing(f"{place}: {action.id}: by", [action.by], [one.id for one in stage.actions])
+            doing = action.by or action.id
+            done = any(doing in job.steps for job in made.jobs.values() if job.stage == stage.id)
+            if not (done or action.outside or action.left_out):
+                yield f"{place}: {action.id}: no step of the stage's jobs has this id; say why it is outside or left-out"
+    for job in made.jobs.values():
+        place = f"jobs.{job.id}"
+        yield from missing(f"{place}: stage", [job.stage], stages)
+        yield from missing(f"{place}: needs", job.needs, made.jobs)
+        yield from missing(f"{place}: per", [job.per], PER)
+        yield from missing(f"{place}: when", [job.when], WHEN)
+        yield from missing(f"{place}: role", [job.role], stages[job.stage].roles if job.stage in stages else ())
+        if job.per and not (job.stage in stages and stages[job.stage].environment):
+            yield f"{place}: per: its stage has no environment"
+        if job.per == "wave" and not made.wave_of:
+            yield f"{place}: per: wave-of does not say what a wave is made of"
+        if not job.role:
+            yield from missing(f"{place}: environment", [job.environment], made.github_environments)
+        if not any(job.id in workflow.jobs for workflow in made.workflows.values()):
+            yield f"{place}: no workflow has it"
+    for workflow in made.workflows.values():
+        yield from missing(f"workflows.{workflow.id}: jobs", workflow.jobs, made.jobs)
+        yield from missing(f"workflows.{workflow.id}: when", [workflow.when], WHEN)
+        yield from missing(f"workflows.{workflow.id}: skips", [workflow.skips], made.takes)
+        if not (folder / f"{workflow.id}.yml").is_file():
+            yield f"workflows.{workflow.id}: there is no {workflow.id}.yml"
+
+
+def needed(jobs: Mapping[str, Job], needs: Iterable[str], there: Collection[str]) -> list[str]:
+    """The jobs to wait for: those of `needs` that are there, and in place of one that is not, those that it waits for."""
+    todo, found, seen = list(needs), dict[str, None](), set[str]()
+    while todo:
+        name = todo.pop(0)
+        if name in there:
+            found[name] = None
+        elif name not in seen:
+            seen.add(name)
+            todo = [*jobs[name].needs, *todo]
+    return list(found)
+
+
+def found(folder: Path, name: str) -> Path | None:
+    """The template of a name: the pipeline type's own, or else the one that all types share."""
+    return next((path for path in (folder / name, resources.TEMPLATES / name) if path.is_file()), None)
+
+
+def _left(made: Catalogue) -> Catalogue:
+    """What its profile leaves of it: nothing is done in a stage that is left out; its jobs without DPRA actions move."""
+    without, last = made.profile.without, ""
+    stages, moved = [], {}
+    for stage in made.stages:
+        if stage.id in without:
+            why = f"profile {made.profile.id} has no {stage.id}"
+            actions = tuple(replace(action, left_out=why) for action in stage.actions)
+            stages.append(replace(stage, roles={}, infrastructure=(), actions=actions))
+            moved[stage.id] = last
+        else:
+            stages.append(stage)
+            last = stage.id
+    there = [name for name, job in made.jobs.items() if job.stage not in moved or not (job.steps or job.role)]
+    jobs = {
+        name: replace(
+            job, stage=moved.get(job.stage, job.stage), needs=tuple(needed(made.jobs, job.needs, there))
+        )
+        for name, job in made.jobs.items()
+        if name in there
+    }
+    workflows = {
+        name: replace(workflow, jobs=tuple(job for job in workflow.jobs if job in jobs))
+        for name, workflow in made.workflows.items()
+    }
+    return replace(made, stages=tuple(stages), jobs=jobs, workflows=workflows)
+
+
+# ---- The tools of the checks
 
 
 @dataclass(frozen=True)
@@ -87,82 +331,6 @@ class Tool:
     def fits(self, action: str, language: str, *, default: bool = False) -> bool:
         """Whether it does the action for the language; with `default`, without being asked for."""
         return bool({"any", language} & set((self.default_for if default else self.serves).get(action, ())))
-
-
-@cache
-def load(pipeline: str, profile: str = "standard") -> Catalogue:
-    """The catalogue of a pipeline type, in one of its profiles."""
-    data = resources.data(f"{pipeline}/catalogue.yml")
-    said = _profiles(data)[profile]
-    chosen = Profile(profile, said.get("without", {}), tuple(said.get("advises", ())))
-    stages = tuple(
-        Stage(
-            id=stage["id"],
-            name=stage["name"],
-            limit=stage.get("limit", 0),
-            environment=stage.get("environment", False),
-            most_regions=stage.get("most-regions"),
-            roles=stage.get("roles", {}),
-            jobs=tuple(stage.get("jobs", ())),
-            by_wave=tuple(stage.get("by-wave", ())),
-            actions=tuple(
-                Action(
-                    id=action["id"],
-                    stage=stage["id"],
-                    level=action["level"],
-                    takes=tuple(action.get("takes", ())),
-                    by=action.get("by", ""),
-                    outside=action.get("outside", ""),
-                    left_out=action.get("left-out", ""),
-                    tool=action.get("tool", ""),
-                    of=action.get("of", ""),
-                    fail_on=action.get("fail-on", ""),
-                    optional=action.get("optional", False),
-                    security=action.get("security", False),
-                )
-                for action in stage["actions"]
-            ),
-        )
-        for stage in data["stages"]
-    )
-    ids = {action.id for stage in stages for action in stage.actions}
-    jobs = resources.TEMPLATES / pipeline / "jobs"
-    # An id comes first in its step: no YAML parser is needed to see which steps a job has.
-    texts = {job: (jobs / f"{job}.yml").read_text(encoding="utf-8") for stage in stages for job in stage.jobs}
-    steps = {
-        job: tuple(step for step in re.findall(r"^ +- id: (\S+)$", text, re.MULTILINE) if step in ids)
-        for job, text in texts.items()
-    }
-    needs = {}
-    for job, text in texts.items():
-        match = re.search(r"^  needs: (.+)$", text, re.MULTILINE)
-        needs[job] = tuple(word for word in re.findall(r"[\w-]+", match[1]) if word in texts) if match else ()
-    by_region = frozenset(job for job, text in texts.items() if "matrix:" in text)
-    stages = tuple(_left(stage, stages, chosen, steps) for stage in stages)
-    there = [job for stage in stages for job in stage.jobs]
-    return Catalogue(pipeline, chosen, stages, {job: steps[job] for job in there}, by_region, needs)
-
-
-def _left(stage: Stage, stages: tuple[Stage, ...], profile: Profile, steps: Mapping[str, tuple[str, ...]]) -> Stage:
-    """What a profile leaves of a stage: nothing is done in one that is left out; its jobs without DPRA actions move."""
-    if stage.id in profile.without:
-        why = f"profile {profile.name} has no {stage.id}"
-        actions = tuple(replace(action, left_out=why) for action in stage.actions)
-        return replace(stage, environment=False, roles={}, jobs=(), actions=actions)
-    moved = tuple(
-        job for one in stages if profile.without.get(one.id) == stage.id for job in one.jobs if not steps[job]
-    )
-    return replace(stage, jobs=(*stage.jobs, *moved))
-
-
-def profiles(pipeline: str) -> tuple[str, ...]:
-    """The names of a pipeline type's profiles."""
-    return tuple(_profiles(resources.data(f"{pipeline}/catalogue.yml")))
-
-
-def _profiles(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = data.get("profiles", {"standard": {}})
-    return found
 
 
 @cache
@@ -184,30 +352,41 @@ def tools() -> tuple[Tool, ...]:
     return tuple(found)
 
 
-def words() -> dict[str, dict[str, dict[str, tuple[str, ...] | None]]]:
+# ---- What a spec may say
+
+
+Words = Mapping[str, Mapping[str, Any]]
+
+
+@cache
+def words() -> dict[str, dict[str, dict[str, Any]]]:
     """The lists of words that a spec may use, for each pipeline type there is.
 
     With each action stands what it takes, with each profile the stages that it leaves out."""
-    types = sorted(path.parent.name for path in resources.TEMPLATES.glob("*/catalogue.yml"))
-    found: dict[str, dict[str, dict[str, tuple[str, ...] | None]]] = {}
-    for catalogue in map(load, types):
-        done = {step for steps in catalogue.steps.values() for step in steps}
-        takes: dict[str, tuple[str, ...] | None] = {}
-        for action in catalogue.actions:  # an action of several stages takes what it takes in any of them
-            outlets = ("before", "after") if action.id in done else ()
-            takes[action.id] = tuple(dict.fromkeys((*(takes.get(action.id) or ()), *action.takes, *outlets)))
-        found[catalogue.pipeline] = {
-            "environments": dict.fromkeys(catalogue.environments),
-            "jobs": dict.fromkeys(catalogue.steps),
-            "languages": dict.fromkeys(resources.data("languages.yml")),
-            "scopes": dict.fromkeys(SCOPES),
-            "profiles": {
-                name: tuple(load(catalogue.pipeline, name).profile.without) for name in profiles(catalogue.pipeline)
-            },
-            "actions": takes,
-            "checks": dict.fromkeys(action.id for action in catalogue.actions if action.of),
-            "checks-and-tests": dict.fromkeys(
-                action.id for action in catalogue.actions if action.stage == "build" and "advisory" in action.takes
-            ),
-        }
-    return found
+    return {pipeline: _words(load(pipeline)) for pipeline in types()}
+
+
+def _words(made: Catalogue) -> dict[str, dict[str, Any]]:
+    done = {step for job in made.jobs.values() for step in job.steps}
+    takes: dict[str, tuple[str, ...]] = {}
+    for action in made.actions:  # an action of several stages takes what it takes in any of them
+        outlets = ("before", "after") if action.id in done else ()
+        takes[action.id] = tuple(dict.fromkeys((*takes.get(action.id, ()), *action.takes, *outlets)))
+    hasty = {job for workflow in made.workflows.values() if workflow.skips for job in workflow.jobs}
+    skipped = {step for job in hasty for step in made.jobs[job].steps}
+    return {
+        "pipelines": dict.fromkeys(types()),
+        "keys": dict.fromkeys(made.takes),
+        "targets": dict.fromkeys([made.wave_of] if made.wave_of else ()),
+        "environments": dict.fromkeys(made.environments),
+        "jobs": dict.fromkeys(job.id for job in made.staged),
+        "languages": dict.fromkeys(resources.data("languages.yml")),
+        "deployers": dict.fromkeys(deployers.every()),
+        "scopes": dict.fromkeys(SCOPES),
+        "profiles": {name: load(made.pipeline, name).profile.without for name in profiles(made.pipeline)},
+        "actions": takes,
+        "checks": dict.fromkeys(action.id for action in made.actions if action.of),
+        "checks-and-tests": dict.fromkeys(
+            action.id for action in made.actions if action.id in skipped and "advisory" in action.takes
+        ),
+    }

@@ -1,8 +1,8 @@
 """What a component's pipeline costs: jobs and runner minutes, of a release and of a month."""
 
-import re
-
-from dpra import cron, render
+from dpra import cron
+from dpra.catalogue import PIPELINE
+from dpra.graph import Job
 from dpra.plan import Plan
 
 RELEASES = 20  # a month: one each working day
@@ -16,17 +16,13 @@ def cost(plan: Plan) -> dict[str, int]:
     release, `month-minutes` with `RELEASES` of them.
 
     Source: https://docs.github.com/actions/monitoring-and-troubleshooting-workflows/viewing-job-execution-time"""
-    workflows = render.workflows(plan)
-    # A good release needs no way back.
-    jobs = sum(_legs(plan, job) for job in _jobs(workflows["pipeline"]) if job != "rollback")
-    stages = [stage.id for stage in plan.catalogue.stages if stage.by_wave]
-    polled = sum(plan.bake(stage) * len(wave.regions) for stage in stages for wave in plan.waves(stage))
-    waiting = 0 if plan.protects else polled
+    jobs = sum(_legs(job) for job in plan.jobs.values() if not job.on_failure)
+    bakes = [job for job in plan.jobs.values() if job.duty == "observe" and job.at]
+    waiting = 0 if plan.protects else sum(job.at.bake * _legs(job) for job in bakes if job.at)
     scheduled = 0.0
-    for name, text in workflows.items():
-        each = jobs + waiting if name == "pipeline" else len(_jobs(text))
-        times = re.findall(r"^ +- cron: [\"']?([^\"'#\n]+?)[\"']?(?: #.*)?$", text, re.MULTILINE)
-        scheduled += sum(each * cron.starts(time) / 12 for time in times)
+    for workflow in plan.workflows.values():
+        each = jobs + waiting if workflow.id == PIPELINE else sum(map(_legs, workflow.jobs.values()))
+        scheduled += sum(each * cron.starts(time) / 12 for time in workflow.schedules)
     return {
         "jobs": jobs,
         "waiting-minutes": waiting,
@@ -36,11 +32,6 @@ def cost(plan: Plan) -> dict[str, int]:
     }
 
 
-def _legs(plan: Plan, job: str) -> int:
-    """How often a job runs: once, or in each of its regions."""
-    return len(plan.jobs[job].regions) or 1 if job in plan.jobs else 1
-
-
-def _jobs(workflow: str) -> list[str]:
-    """The ids of a workflow's jobs."""
-    return re.findall(r"^  ([\w-]+):\n    name:", workflow, re.MULTILINE)
+def _legs(job: Job) -> int:
+    """How often a job runs: once, or for each value of its matrix."""
+    return len(job.legs) or 1

@@ -1,27 +1,57 @@
 """The evidence of runs, as the pack's `_lib/merge.py` judges it: what the report action does, dpra does, too."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from dpra import catalogue, resources
-from dpra.catalogue import Catalogue
+from dpra.catalogue import PIPELINE, Catalogue
+from dpra.errors import InputError
+from dpra.graph import Workflow
+from dpra.plan import Plan
 
 Document = dict[str, Any]
 
 
-class EvidenceError(Exception):
+class EvidenceError(InputError):
     """A file is no evidence; the message says which and why."""
 
 
-def merged(folder: Path, expected: str, pipeline: str) -> Document:
+def expected(plan: Plan) -> dict[str, list[Document]]:
+    """What each workflow that releases promises: its actions, as `_lib/merge.py` reads them, by the workflow's name."""
+    releasing = [one for one in plan.workflows.values() if one.id == PIPELINE or one.skipped or one.id in _hasty(plan)]
+    return {one.id: list(_promised(plan, one)) for one in releasing}
+
+
+def _hasty(plan: Plan) -> list[str]:
+    """The workflows that leave something out."""
+    return [one.id for one in plan.catalogue.workflows.values() if one.skips]
+
+
+def _promised(plan: Plan, workflow: Workflow) -> Iterator[Document]:
+    """Each action that a step does or should do; what this workflow leaves out of the pipeline is left out."""
+    known = {action.id: action for action in plan.catalogue.actions}
+    for action in plan.actions:
+        if action.status == "outside-pipeline" or action.step not in ("", action.action):
+            continue
+        if action.status == "left-out" and action.level != "required":
+            continue
+        doing = [job for job in plan.jobs.values() if action.job and job.stage == action.stage and action.action in job.steps]
+        for job, legs in [(job.id, job.legs) for job in doing] or [(action.stage, ())]:
+            left = job not in workflow.jobs or action.action in workflow.skipped
+            said: Document = {"job": job, "action": action.action, "level": action.level}
+            said |= {"status": "left-out" if doing and left else action.status}
+            said |= {"security": True} if known[action.action].security else {}
+            yield from ({**said, "region": leg} for leg in legs) if legs else [said]
+
+
+def merged(folder: Path, promised: list[Document], pipeline: str) -> Document:
     """The evidence in the artifacts of a run: what its report job made, or else what the jobs left so far."""
     made = folder / "evidence" / "evidence.json"
     if made.is_file():
         return read(made)
     lib = resources.lib("merge")
-    promised = lib.expectations(expected)
     actions = lib.judged(lib.newest(list(lib.records(folder, {"schema": 1}, lambda line: None))), promised)
     said = {"schema": 1, "pipeline": pipeline, "expected": promised, "actions": actions}
     return {**said, "figures": lib.figures(actions)}
@@ -36,7 +66,7 @@ def read(path: Path) -> Document:
     lib = resources.lib("merge")
     try:
         said = json.loads(path.read_bytes())
-        expected = lib.expectations("\n".join(map(json.dumps, said["expected"])))
+        expected = lib.expectations(said["expected"])
         types = catalogue.load(said["pipeline"])
         records = [one for one in said["actions"] if one["result"] not in ("not run", "left out")]
         actions = lib.judged(records, [*expected, *_unpromised(types, expected)])

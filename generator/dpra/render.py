@@ -1,9 +1,10 @@
 """From a Plan to the text of every generated file.
 
 A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a whole scalar, and
-`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line; in what it puts in, `<language>`,
-`<tool>` (the deploy tool), `<job>` and `<action>` stand for those of the place. Comments with `##` are for the reader
-of the template, those with `#` for the reader of the workflow, too.
+`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line: the pipeline type's own, or else the one
+that all types share. With `#% include "jobs/*.yml" by job.template` it is the one of that name. In what it puts in,
+`<language>`, `<tool>` (the deploy tool) and `<action>` stand for those of the place. Comments with `##` are for the reader of
+the template, those with `#` for the reader of the workflow, too. `View` has the names that a template knows.
 """
 
 import hashlib
@@ -18,20 +19,18 @@ from typing import Any
 
 import jinja2
 
-from dpra import catalogue, resources, scalar
-from dpra import plan as planning
-from dpra.plan import Plan, PlanError
-from dpra.spec.models import Expression, Permission, Waiver, Windows
+from dpra import catalogue, describe, evidence, names, pack, resources, scalar
+from dpra.graph import Environment, Workflow
+from dpra.plan import Plan, values_of
+from dpra.problems import PlanError
+from dpra.spec.models import Expression, Permission, Waiver
 from dpra.spec.schema import schema
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
-HOTFIX = "hotfix"  # the workflow that skips
-RESUME = "resume"  # the one for what may be held
 APPROVAL = "approval"  # the ruleset of the branch that approves
 VENDORED = ".github/actions/dpra"
-# The checks of a pull request, as GitHub shows them: the names of its jobs.
-NAMED = {"build": "Build", "security": "Security", "generated-files": "Generated files"}
 SCHEMA = ".github/dpra.schema.json"
+EXPECTED = ".github/dpra.expected.json"
 
 
 @dataclass(frozen=True)
@@ -42,51 +41,44 @@ class File:
     block: bool = False
 
 
+@dataclass(frozen=True)
+class Template:
+    """A template, what it is for, and the file that it makes."""
+
+    path: str  # in templates/
+    target: str  # in the repository
+    workflow: Workflow | None = None
+    environment: Environment | None = None
+
+
 def files(plan: Plan) -> dict[str, File]:
     """Every generated file of a plan, by its path in the repository.
 
     Raises:
         PlanError: `unmanaged` names a file that is not generated.
     """
-    found = {}
-    for template, target in _templates(plan):
-        text = _render(plan, template)
-        found[target] = File(_with_header(target, text).encode())
+    found, used = {}, set[str]()
+    for template in _templates(plan):
+        text = _render(plan, template, used)
+        found[template.target] = File(_with_header(template.target, text).encode())
     if plan.spec.owners:
         found[".github/CODEOWNERS"] = File(_code_owners(plan).encode(), block=True)
     found[SCHEMA] = File(_schema(plan.spec.pipeline))
-    used = {name for file in found.values() for name in re.findall(rf"{VENDORED}/([a-z-]+)", file.content.decode())}
-    for name in sorted(used | {"_lib"}):
-        folder = resources.PACK / name
-        for path in sorted(folder.rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and _needed(plan, path):
-                target = f"{VENDORED}/{path.relative_to(resources.PACK).as_posix()}"
-                found[target] = File(path.read_bytes())
+    found[EXPECTED] = File((json.dumps(evidence.expected(plan), indent=1) + "\n").encode())
+    tools = {tool for chosen in plan.tools.values() for tool in chosen}
+    for path, content in pack.files(used, tools, plan.deploy_files).items():
+        found[f"{VENDORED}/{path}"] = File(content)
     if strange := [path for path in plan.spec.unmanaged if path not in found]:
         raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
 
 
-def workflows(plan: Plan) -> dict[str, str]:
-    """The workflows by their names; the unmanaged ones, too."""
-    templates = [name for name, target in _templates(plan) if target.startswith(".github/workflows/")]
-    return {Path(name).stem: _render(plan, name) for name in templates}
-
-
 def infrastructure(plan: Plan) -> dict[str, str]:
     """The CloudFormation templates of the accounts, by their path in the repository; the unmanaged ones, too."""
-    templates = [pair for pair in _templates(plan) if pair[0].startswith("infrastructure/")]
-    return {target: _with_header(target, _render(plan, template)) for template, target in templates}
-
-
-def _needed(plan: Plan, path: Path) -> bool:
-    """Of the checks' tools, their locks and the deploy tools only those that this plan uses."""
-    parts = path.relative_to(resources.PACK).parts
-    if parts[:2] == ("_lib", "deployers"):
-        return path.stem in plan.deployers
-    if parts[:2] not in (("check", "tools"), ("check", "locks")):
-        return True
-    return parts[2].partition(".")[0] in {tool for tools in plan.tools.values() for tool in tools}
+    return {
+        template.target: _with_header(template.target, _render(plan, template, set()))
+        for template in _infrastructure(plan)
+    }
 
 
 @cache
@@ -94,20 +86,34 @@ def _schema(pipeline: str) -> bytes:
     return (json.dumps(schema(catalogue.words()[pipeline]), indent=2) + "\n").encode()
 
 
-def _templates(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Each template with the path of the file that it makes."""
-    for path in sorted((resources.TEMPLATES / plan.spec.pipeline).glob("*.yml")):
-        if path.name != "catalogue.yml" and (plan.resumes or path.stem != RESUME):
-            yield f"{plan.spec.pipeline}/{path.name}", f".github/workflows/{path.name}"
-    for stage in plan.catalogue.environments:
-        yield f"infrastructure/roles.yml:{stage}", f"infrastructure/dpra/{stage}.yml"
-    for name in ("store", "artifacts") if plan.storing else ("store",):
-        yield f"infrastructure/{name}.yml", f"infrastructure/dpra/{name}.yml"
-    # templates/repository/ lies as the repository does.
-    for path in sorted((resources.TEMPLATES / "repository").rglob("*")):
-        if path.is_file() and (plan.approval_branch or path.stem != APPROVAL):
-            name = path.relative_to(resources.TEMPLATES / "repository").as_posix()
-            yield f"repository/{name}", name
+def _templates(plan: Plan) -> Iterator[Template]:
+    for workflow in plan.workflows.values():
+        path = f"{plan.spec.pipeline}/{workflow.id}.yml"
+        yield Template(path, f".github/workflows/{workflow.id}.yml", workflow=workflow)
+    yield from _infrastructure(plan)
+    for folder in ("repository", f"{plan.spec.pipeline}/repository"):  # they lie as the repository does
+        for name in _below(folder):
+            if plan.approval_branch or Path(name).stem != APPROVAL:
+                yield Template(f"{folder}/{name}", name)
+
+
+def _infrastructure(plan: Plan) -> Iterator[Template]:
+    """The trust of each environment, and what stands in its regions."""
+    for where in plan.environments.values():
+        yield Template("infrastructure/roles.yml", infrastructure_file(where.id), environment=where)
+    for name in dict.fromkeys(name for where in plan.environments.values() for name in where.infrastructure):
+        yield Template(f"infrastructure/{name}.yml", infrastructure_file(name))
+
+
+def infrastructure_file(name: str) -> str:
+    """The path of the template of an environment's trust, or of what stands in its regions."""
+    return f"infrastructure/dpra/{name}.yml"
+
+
+@cache
+def _below(folder: str) -> list[str]:
+    place = resources.TEMPLATES / folder
+    return [path.relative_to(place).as_posix() for path in sorted(place.rglob("*")) if path.is_file()]
 
 
 def _with_header(path: str, text: str) -> str:
@@ -124,54 +130,221 @@ def _code_owners(plan: Plan) -> str:
     return "# What decides is not editable by what it judges.\n" + "".join(f"{path} {owners}\n" for path in deciding)
 
 
+# ---- What a template sees
+
+
+class _Hole(str):
+    """Already a scalar, perhaps with a comment behind it."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What a template sees: each public name here is a name there."""
+
+    plan: Plan
+    template: Template
+    used: set[str]  # of the pack, as far as it was rendered
+
+    @property
+    def spec(self) -> Any:
+        """The spec."""
+        return self.plan.spec
+
+    @property
+    def workflow(self) -> Workflow | None:
+        """The workflow that the template makes."""
+        return self.template.workflow
+
+    @property
+    def environment(self) -> Environment | None:
+        """The environment whose trust the template makes."""
+        return self.template.environment
+
+    @property
+    def name(self) -> str:
+        """The template's own, without its ending."""
+        return Path(self.template.path).stem
+
+    # Actions
+
+    def pin(self, action: str) -> str:
+        """A third-party action at the commit of pins.yml, with its tag behind it."""
+        pin = resources.data("pins.yml")[action]
+        return _Hole(f"{action}@{pin['sha']} # {pin['tag']}")
+
+    def pack(self, action: str) -> str:
+        """An action of the pack."""
+        self.used.add(action)
+        return _Hole(f"./{VENDORED}/{action}")
+
+    def run(self, script: str) -> str:
+        """The command that runs a script of the pack from the repository's root."""
+        self.used.add(script)
+        return f"{'bash' if script.endswith('.sh') else 'python3 -B'} {VENDORED}/{script}"
+
+    def granted(self, permission: Permission) -> str:
+        """A permission, with its reason behind it."""
+        return _Hole(f"{permission.access} # {scalar.comment(permission.reason)}")
+
+    # Values
+
+    def raw(self, text: str) -> str:
+        """Text of our own that holds a GitHub expression."""
+        return scalar.Raw(text)
+
+    def in_region(self, text: str) -> str:
+        """A name with {region} in it, for the region of the job's leg."""
+        return scalar.Raw(text.replace("{region}", "${{ matrix.region }}"))
+
+    def json(self, value: Any) -> str:
+        """A value as JSON."""
+        return json.dumps(value)
+
+    @property
+    def windows(self) -> str:
+        """When a release may start, as the release action reads it; empty where at any time."""
+        said = {name: value for name, value in asdict(self.plan.spec.windows).items() if value}
+        return json.dumps(said) if said else ""
+
+    @property
+    def attested_by(self) -> str:
+        """The workflows on the trunk that may have signed a release, as the deploy action reads it."""
+        trunk = self.plan.spec.trunk
+        found = [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
+        return " ".join(found)
+
+    @property
+    def database(self) -> str:
+        """What is done to the database, as the database action reads it."""
+        said = values_of(self.plan.spec.deploy.database)
+        return json.dumps({name: value for name, value in said.items() if name != "with"})
+
+    @property
+    def paths(self) -> list[str]:
+        """What of the repository is the component's; empty: all of it."""
+        return [*self.plan.spec.paths, "dpra.yml", ".github/**"] if self.plan.spec.paths else []
+
+    @property
+    def expected(self) -> str:
+        """The file with what the workflows promise."""
+        return _Hole(EXPECTED)
+
+    def waivers(self, check: str) -> str:
+        """What may pass a check, as the check action reads it."""
+        return json.dumps([_waiver(waiver) for waiver in self.plan.waivers(check)], indent=1)
+
+    @property
+    def mermaid(self) -> str:
+        """The picture of the job graph."""
+        return _Hole(describe.mermaid(self.plan))
+
+    # CloudFormation
+
+    def logical_id(self, role: str) -> str:
+        """A role's name in its template."""
+        return role.title().replace("-", "") + "Role"
+
+    @property
+    def deploying_role(self) -> str:
+        """The ARN of the role that deploys, in the template that makes it."""
+        role = self.environment.deploying if self.environment else None
+        return _Hole(f"!GetAtt {self.logical_id(role.id)}.Arn") if role else ""
+
+    def execution_role(self) -> str:
+        """The name of the role that the environment's deployments act with."""
+        return names.role(self.plan.spec, names.execution_role(self.environment.id)) if self.environment else ""
+
+    def sub(self, text: str) -> str:
+        """A text in which CloudFormation fills in its own parameters."""
+        return _Hole(f"!Sub {scalar.yaml(text)}")
+
+    def arns(self, start: str, named: Iterable[str], end: str = "") -> str:
+        """The ARNs of what has these names in the account; in IAM one of any region is one of all of them."""
+        where = self.environment.id if self.environment else ""
+        filled = [self.plan.filled(name, where).replace("{region}", "*") for name in named]
+        subs = [f"!Sub {scalar.yaml(f'arn:${{AWS::Partition}}:{start}{name}{end}')}" for name in filled]
+        return _Hole(subs[0] if len(subs) == 1 else f"[{', '.join(subs)}]")
+
+
+NAMES = tuple(name for name in (*View.__dataclass_fields__, *vars(View)) if not name.startswith("_"))
+
+
+class _Names(jinja2.runtime.Context):
+    """Looks a name up in the View when a template asks for it."""
+
+    def resolve_or_missing(self, key: str) -> Any:
+        found = super().resolve_or_missing(key)
+        if found is jinja2.runtime.missing and key in NAMES:
+            return getattr(self.parent["view"], key)
+        return found
+
+
+def _waiver(waiver: Waiver) -> dict[str, str]:
+    said = {"rule": waiver.rule, "path": waiver.path, "reason": waiver.reason, "owner": waiver.owner}
+    return {key: value for key, value in said.items() if value} | {"until": waiver.until}
+
+
 # ---- Jinja2
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What decides how a template's text is put together."""
+
+    pipeline: str
+    language: str
+    tool: str
+    own: tuple[tuple[str, str], ...]  # where the component has steps of its own, as (DPRA action, before or after)
+    skipped: tuple[str, ...]  # DPRA actions whose steps are left out
+    jobs: tuple[str, ...]  # of the workflow
+    duties: tuple[str, ...]  # of the environment's roles
+
+
 class _Loader(jinja2.BaseLoader):
-    """Templates by their path in `templates/`, with includes put in place before Jinja2 sees them.
+    """Templates by their path in `templates/`, with includes put in place before Jinja2 sees them."""
 
-    `own`: where the component has steps of its own, as (DPRA action, before or after).
-    `skipped`: DPRA actions whose steps are left out.
-    """
-
-    def __init__(self, language: str, tool: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]) -> None:
-        self.words = {"<language>": language, "<tool>": tool}
-        self.own = own
-        self.skipped = skipped
+    def __init__(self, place: _Place) -> None:
+        self.place = place
+        self.folder = resources.TEMPLATES / place.pipeline
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Any]:
-        path = resources.TEMPLATES / template
-        return self._text(path, path.parent), str(path), lambda: True
+        path = catalogue.found(self.folder, template) or resources.TEMPLATES / template
+        return self._text(path), str(path), lambda: True
 
-    def _text(self, path: Path, folder: Path) -> str:
-        text = path.read_text(encoding="utf-8")
-        if path.suffix == ".yml":
-            text = re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE)
-        if path.parent.name == "jobs":
+    def _text(self, path: Path) -> str:
+        text = _source(path)
+        job = path.parent.name == "jobs"
+        if job:
             text = _STEP.sub(self._own_steps, text)
+        text = _INCLUDE.sub(self._included, text)
+        return _STEP.sub(lambda step: step[0].replace("<action>", step["action"]), text) if job else text
 
-        def put(match: re.Match[str]) -> str:
-            indent, name = match[1], match[2]
-            for word, value in self.words.items():
-                name = name.replace(word, value)
-            source = next(p for p in (folder / name, resources.TEMPLATES / name) if p.is_file())
-            lines = self._text(source, folder).splitlines()
-            return "\n".join(indent + line if line else line for line in lines)
+    def _included(self, line: re.Match[str]) -> str:
+        indent, name, by = line["indent"], line["name"], line["by"]
+        for word, value in (("<language>", self.place.language), ("<tool>", self.place.tool)):
+            name = name.replace(word, value)
+        if not by:
+            return self._put(indent, name)
+        # One of several files, by a value: a condition for each.
+        among = {"jobs": self.place.jobs, "infrastructure/duties": self.place.duties}[name.partition("/*")[0]]
+        conditions = [f'{indent}#% {"elif" if count else "if"} {by} == "{one}"' for count, one in enumerate(among)]
+        bodies = [self._put(indent, name.replace("*", one)) for one in among]
+        parts = [part for pair in zip(conditions, bodies, strict=True) for part in pair]
+        return "\n".join([*parts, f"{indent}#% endif"]) if parts else ""
 
-        text = re.sub(r'^( *)#% include "([^"]+)"$', put, text, flags=re.MULTILINE)
-        if path.parent.name == "jobs":
-            text = _STEP.sub(lambda step: step[0].replace("<action>", step["action"]), text)
-            text = text.replace("<job>", path.stem)
-        return text
+    def _put(self, indent: str, name: str) -> str:
+        source = catalogue.found(self.folder, name)
+        if source is None:
+            raise jinja2.TemplateNotFound(name)
+        return "\n".join(indent + line if line else line for line in self._text(source).splitlines())
 
     def _own_steps(self, step: re.Match[str]) -> str:
         """The step, and around it those of the component's own."""
-
-        if step["action"] in self.skipped:
+        if step["action"] in self.place.skipped:
             return ""
 
         def own(where: str) -> str:
-            if (step["action"], where) not in self.own:
+            if (step["action"], where) not in self.place.own:
                 return ""
             loop = f'#% for step in plan.action("{step["action"]}").{where}', '#% include "steps/own.yml"', "#% endfor"
             return "".join(f"{step['indent']}{line}\n" for line in loop)
@@ -179,10 +352,17 @@ class _Loader(jinja2.BaseLoader):
         return f"{own('before')}{step[0]}{own('after')}"
 
 
+_INCLUDE = re.compile(r'^(?P<indent> *)#% include "(?P<name>[^"]+)"(?: by (?P<by>[\w.]+))?$', re.MULTILINE)
 # A step that does a DPRA action, with the comments above it.
 _STEP = re.compile(
     r"^(?P<indent> *)(?:# .*\n(?P=indent))*- id: (?P<action>\S+)\n(?:(?P=indent)  .*\n|\n)*", re.MULTILINE
 )
+
+
+@cache
+def _source(path: Path) -> str:
+    text = path.read_text(encoding="utf-8")
+    return re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE) if path.suffix == ".yml" else text
 
 
 class _Compiled(jinja2.BytecodeCache):
@@ -204,13 +384,11 @@ class _Compiled(jinja2.BytecodeCache):
 
 
 @cache
-def _environment(
-    finalize: Any, language: str, tool: str, own: frozenset[tuple[str, str]], skipped: frozenset[str]
-) -> jinja2.Environment:
+def _environment(finalize: Any, place: _Place) -> jinja2.Environment:
     # Not HTML: `finalize` makes each value a YAML scalar or inert Markdown.
-    return jinja2.Environment(
-        loader=_Loader(language, tool, own, skipped),
-        bytecode_cache=_Compiled(finalize.__name__, language, tool),
+    environment = jinja2.Environment(
+        loader=_Loader(place),
+        bytecode_cache=_Compiled(finalize.__name__, repr(place)),
         undefined=jinja2.StrictUndefined,
         finalize=finalize,
         line_statement_prefix="#%",
@@ -223,10 +401,8 @@ def _environment(
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701
     )
-
-
-class _Hole(str):
-    """Already a scalar, perhaps with a comment behind it."""
+    environment.context_class = _Names
+    return environment
 
 
 def _yaml(value: Any) -> Any:
@@ -260,128 +436,19 @@ def _json(value: Any) -> Any:
 _FINALIZE = {".md": _markdown, ".json": _json}
 
 
-def _granted(permission: Permission) -> _Hole:
-    return _Hole(f"{permission.access} # {scalar.comment(permission.reason)}")
-
-
-def _pin(action: str) -> _Hole:
-    pin = resources.data("pins.yml")[action]
-    return _Hole(f"{action}@{pin['sha']} # {pin['tag']}")
-
-
-def _logical_id(role: str) -> str:
-    return role.title().replace("-", "") + "Role"
-
-
-def _deploying(plan: Plan, stage: str) -> str:
-    """The role that deploys in a stage's account; empty where none does."""
-    return next((role for role, duty in plan.catalogue.stage(stage).roles.items() if duty == "deploy"), "")
-
-
-def _arns(plan: Plan, stage: str, start: str, names: Iterable[str], end: str = "") -> _Hole:
-    """The ARNs of what has these names in a stage's account; in IAM one of any region is one of all of them."""
-    filled = [plan.filled(name, stage).replace("{region}", "*") for name in names]
-    subs = [f"!Sub {scalar.yaml(f'arn:${{AWS::Partition}}:{start}{name}{end}')}" for name in filled]
-    return _Hole(subs[0] if len(subs) == 1 else f"[{', '.join(subs)}]")
-
-
-def _render(plan: Plan, template: str) -> str:
-    name, _, stage = template.partition(":")
-    finalize = _FINALIZE.get(Path(name).suffix, _yaml)
-    own = {
-        (name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)
-    }
-    workflow = Path(name).stem
-    skipped = plan.spec.hotfix.skip if workflow == HOTFIX else ()
-    environment = _environment(finalize, plan.spec.language, plan.deploys_with, frozenset(own), frozenset(skipped))
-    values: dict[str, Any] = {
-        "plan": plan,
-        "spec": plan.spec,
-        "stage": plan.catalogue.stage(stage) if stage else None,
-        "workflow": workflow,
-        "pin": _pin,
-        "granted": _granted,
-        "limit": lambda stage: plan.catalogue.stage(stage).limit,
-        "account": lambda stage: plan.spec.environments[stage].account,
-        "boundary": lambda stage: plan.spec.environments[stage].permissions_boundary,
-        "regions": plan.regions,
-        "role": lambda stage, environment: planning.role_arn(plan, stage, environment),
-        "role_name": lambda environment: planning.role_name(plan, environment),
-        "execution_role": lambda stage: planning.role_arn(plan, stage, f"{stage}-execution"),
-        "key_alias": planning.key_alias(plan),
-        "reading_roles": planning.reading_roles(plan),
-        "verifying_roles": planning.verifying_roles(plan),
-        "deploying_accounts": list(dict.fromkeys(role.split(":")[4] for role in planning.reading_roles(plan))),
-        "reads_store": planning.reads_store,
-        "record": planning.record(plan) if plan.storing else "",
-        "buckets": lambda stage: planning.bucket_name(plan, stage, "{region}"),
-        "wave": None,
-        "in_region": lambda text: scalar.Raw(f"{text} in ${{{{ matrix.region }}}}"),
-        "needs": lambda job, templates, wave=None: list(
-            plan.needs(job, templates if workflow != HOTFIX else _hastily(job, templates), wave)
-        ),
-        "bucket": lambda stage: scalar.Raw(planning.bucket_name(plan, stage, "${{ matrix.region }}")),
-        "history": lambda stage: scalar.Raw(
-            f"s3://{planning.bucket_name(plan, stage, '${{ matrix.region }}')}/{plan.spec.name}/performance.json"
-        ),
-        "logical_id": _logical_id,
-        "sub": lambda text: _Hole(f"!Sub {scalar.yaml(text)}"),
-        "arns": lambda start, names, end="": _arns(plan, stage, start, names, end),
-        "deploying_role": _Hole(f"!GetAtt {_logical_id(_deploying(plan, stage))}.Arn") if stage else "",
-        "subjects": lambda stage, role: [
-            subject
-            for environment in planning.github_environments(plan, stage, role)
-            for subject in planning.subjects(plan.spec, environment)
-        ],
-        "windows": _windows(plan.spec.windows),
-        "named": NAMED,
-        "protections": planning.protections(plan),
-        "expected": expected(plan, workflow),
-        "json": json.dumps,
-        "database": {k: v for k, v in planning.said_of(plan.spec.deploy.database).items() if k != "with"},
-        "waivers": lambda check: json.dumps([_waiver(waiver) for waiver in plan.waivers(check)], indent=1),
-        "paths": [*plan.spec.paths, "dpra.yml", ".github/**"] if plan.spec.paths else [],
-        "mermaid": _Hole(planning.mermaid(plan)),
-    }
-    return _lines(environment.get_template(name).render(values))
-
-
-def _windows(windows: Windows) -> str:
-    said = {name: value for name, value in asdict(windows).items() if value}
-    return json.dumps(said) if said else ""
-
-
-def _waiver(waiver: Waiver) -> dict[str, str]:
-    said = {"rule": waiver.rule, "path": waiver.path, "reason": waiver.reason, "owner": waiver.owner}
-    return {key: value for key, value in said.items() if value} | {"until": waiver.until}
-
-
-def _hastily(job: str, templates: Iterable[str]) -> list[str]:
-    """What a job of the hotfix workflow waits for: no test stage and no bake is there."""
-    found = ["prod" if name == "prod-bake" else name for name in templates if name not in ("beta", "gamma", "mainline")]
-    return list(dict.fromkeys(found))
-
-
-def expected(plan: Plan, workflow: str = "pipeline") -> str:
-    """What the report expects of each action that a step does or should do, as `_lib/merge.py` reads it."""
-    lines = []
-    known = {action.id: action for action in plan.catalogue.actions}
-    for action in plan.actions:
-        if action.status == "outside-pipeline" or action.step not in ("", action.action):
-            continue
-        if action.status == "left-out" and action.level != "required":
-            continue
-        stage = plan.catalogue.stage(action.stage)
-        doing = {
-            name: job.regions or ("",)
-            for name, job in plan.jobs.items()
-            if job.stage == stage.id and action.action in plan.catalogue.steps[job.template] and action.job
-        }
-        for job, regions in (doing or {stage.id: ("",)}).items():
-            said: dict[str, Any] = {"job": job, "action": action.action, "level": action.level}
-            haste = job.startswith(("beta", "gamma", "prod-bake")) or action.action in plan.spec.hotfix.skip
-            said |= {"status": "left-out" if workflow == HOTFIX and haste else action.status}
-            said |= {"security": True} if known[action.action].security else {}
-            for region in regions:
-                lines.append(json.dumps({**said, "region": region} if region else said))
-    return "".join(f"{line}\n" for line in lines)
+def _render(plan: Plan, template: Template, used: set[str]) -> str:
+    """The text that a template makes; what it uses of the pack is added to `used`."""
+    of_workflow, of_environment = template.workflow, template.environment
+    own = [(name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)]
+    place = _Place(
+        pipeline=plan.spec.pipeline,
+        language=plan.spec.language,
+        tool=plan.deployer.name if plan.deployer else "",
+        own=tuple(sorted(own)) if of_workflow else (),
+        skipped=tuple(sorted(of_workflow.skipped)) if of_workflow else (),
+        jobs=tuple(dict.fromkeys(job.template for job in of_workflow.jobs.values())) if of_workflow else (),
+        duties=tuple(dict.fromkeys(role.duty for role in of_environment.roles.values())) if of_environment else (),
+    )
+    environment = _environment(_FINALIZE.get(Path(template.path).suffix, _yaml), place)
+    view = View(plan, template, used)
+    return _lines(environment.get_template(template.path).render(view=view))

@@ -6,17 +6,23 @@ refused with "not supported yet", never accepted and ignored.
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-# The regions of AWS's commercial partition; a test holds this list against botocore's.
-REGIONS = tuple(
-    "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 "
-    "ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 "
-    "ca-central-1 ca-west-1 eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 "
-    "eu-west-3 il-central-1 me-central-1 me-south-1 mx-central-1 sa-east-1 us-east-1 us-east-2 us-west-1 "
-    "us-west-2".split()
-)
+# The regions of AWS by partition; a test holds them against botocore's. The isolated partitions cannot reach GitHub.
+PARTITIONS = {
+    "aws": tuple(
+        "af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northeast-2 ap-northeast-3 ap-south-1 ap-south-2 "
+        "ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 ap-southeast-6 ap-southeast-7 "
+        "ca-central-1 ca-west-1 eu-central-1 eu-central-2 eu-north-1 eu-south-1 eu-south-2 eu-west-1 eu-west-2 "
+        "eu-west-3 il-central-1 me-central-1 me-south-1 mx-central-1 sa-east-1 us-east-1 us-east-2 us-west-1 "
+        "us-west-2".split()
+    ),
+    "aws-cn": ("cn-north-1", "cn-northwest-1"),
+    "aws-eusc": ("eusc-de-east-1",),
+    "aws-us-gov": ("us-gov-east-1", "us-gov-west-1"),
+}
+REGIONS = tuple(region for regions in PARTITIONS.values() for region in regions)
 
 
 # ---- Kinds: what a value may look like
@@ -51,9 +57,15 @@ class Flag:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a list that lies among the data, such as `languages`."""
+    """One word of a list that lies among the data, such as `languages`; `later` as in Choice."""
 
     words: str
+    later: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a wave is made of: one of TARGETS, as the pipeline type's catalogue says."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +127,7 @@ PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 POLICY = Text(
     "the ARN of an IAM policy: arn:aws:iam::ACCOUNT:policy/NAME",
-    r"arn:aws:iam::(?:aws|[0-9]{12}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}",
+    r"arn:aws(?:-[a-z-]+)?:iam::(?:aws|[0-9]{12}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}",
     longest=600,
 )
 PORT = Text("a port, or HOST:CONTAINER", r"[0-9]{1,5}(?::[0-9]{1,5})?")
@@ -141,6 +153,8 @@ JDBC = Text(
     500,
 )
 ROLES = Text("a role's name, with * in it and {environment}, {account}, {region}", rf"(?:{_WORD}|[\w+=,.@*-])+", 100)
+UNIT = Text("the id of an organisational unit: ou-ROOT-ID", r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}")
+TARGETS: Mapping[str, Choice | Text] = {"region": Choice(REGIONS), "unit": UNIT}
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
 VERSION = Text("a version, such as 3.12 or 22.x, in quotes", r"[0-9A-Za-z][\w.+*-]*")
 DATE = Text("a day, such as 2027-01-31", r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -156,9 +170,9 @@ SCOPES = tuple(  # of GITHUB_TOKEN, but for those that dpra gives itself: conten
 READ_ONLY = ("models", "vulnerability-alerts")  # of the scopes: GitHub refuses a workflow that asks to write them
 
 
-def key(kind: Any, doc: str, *, default: Any = MISSING, example: str = "") -> Any:
-    """A key of the spec. Without `default` it is required."""
-    metadata = {"kind": kind, "doc": doc, "example": example}
+def key(kind: Any, doc: str, *, default: Any = MISSING, example: str = "", by_type: bool = False) -> Any:
+    """A key of the spec. Without `default` it is required. `by_type`: only pipeline types have it whose catalogue takes it."""
+    metadata = {"kind": kind, "doc": doc, "example": example, "by_type": by_type}
     if default is dict:
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -181,22 +195,25 @@ class Environment:
     )
     regions: tuple[str, ...] = key(
         ListOf(Choice(REGIONS)),
-        "Regions to deploy to. Left out: the first of the component's regions in beta, all of them elsewhere "
-        "(DPRA: gamma has the same regions as prod).",
+        "Regions to deploy to. Left out: the component's regions, or as many of the first as the stage takes by itself.",
         default=(),
     )
     waves: tuple[tuple[str, ...], ...] = key(
-        ListOf(ListOf(Choice(REGIONS), least=1)),
+        ListOf(ListOf(Target(), least=1)),
         "Production's regions in waves: those of one at the same time, then it bakes, then the next. Left out: one.",
         default=(),
         example="[[eu-west-1], [us-east-1, us-west-2]]",
+        by_type=True,
     )
-    bake: int = key(Number(1, 1440), "How long a wave of production bakes, in minutes.", default=15, example="45")
+    bake: int = key(
+        Number(1, 1440), "How long a wave of production bakes, in minutes.", default=15, example="45", by_type=True
+    )
     alarms: tuple[str, ...] = key(
         ListOf(LINE),
         "The names of the CloudWatch alarms that a bake looks at, in each region. Left out: those of the stack.",
         default=(),
         example="[shop-errors]",
+        by_type=True,
     )
     later = ("deploy", "reviewers", "role", "runs-on", "stack")
 
@@ -477,11 +494,7 @@ class Database:
 class Deploy:
     """How the component is deployed. docs/deploy.md tells what each tool needs."""
 
-    with_: str = key(
-        Choice(("cloudformation", "sam", "cdk", "terraform", "ecs", "lambda", "s3", "script")),
-        "The deploy tool.",
-        default="cloudformation",
-    )
+    with_: str = key(Word("deployers"), "The deploy tool.", default="cloudformation")
     template: str = key(
         PATH,
         "What describes the deployment. For cloudformation and sam a template; of the parameters ArtifactBucket, "
@@ -531,7 +544,7 @@ class Hotfix:
 
     skip: tuple[str, ...] = key(
         ListOf(Word("checks-and-tests")),
-        "What it skips besides beta, gamma and the bakes: checks, and tests of the build.",
+        "What it skips besides the test stages and the bakes: checks, and tests of the build.",
         default=(),
         example="[unit-tests, licence-policy]",
     )
@@ -564,14 +577,13 @@ class Spec:
         MapOf("environments", Model(Environment), all_required=True), "The pipeline type's environments."
     )
     pipeline: str = key(
-        Choice(("application",), later=("account-fleet", "compute-image", "dynamic-configuration")),
+        Word("pipelines", later=("account-fleet", "compute-image", "dynamic-configuration")),
         "The DPRA pipeline type.",
         default="application",
     )
     profile: str = key(
         Word("profiles"),
-        "How much of DPRA. standard: all that it requires. small: beta and prod, and what DPRA does not require only "
-        "warns; it is marked DPRA-partial.",
+        "How much of DPRA. standard: all that it requires. Another one does less, and is marked DPRA-partial.",
         default="standard",
     )
     repository_id: int = key(
@@ -595,9 +607,12 @@ class Spec:
     )
     trunk: str = key(BRANCH, "The branch whose commits are delivered.", default="main")
     language: str = key(
-        Word("languages"), "The language; it decides the toolchain and the default commands.", default="python"
+        Word("languages"),
+        "The language; it decides the toolchain and the default commands.",
+        default="python",
+        by_type=True,
     )
-    setup: Setup = key(Model(Setup), "The toolchain.", default=Setup())
+    setup: Setup = key(Model(Setup), "The toolchain.", default=Setup(), by_type=True)
     working_directory: str = key(
         PATH,
         "The component's folder in a repository of several: where commands run, and where lock and version files are.",
@@ -624,14 +639,17 @@ class Spec:
     schedules: tuple[Schedule, ...] = key(
         ListOf(Model(Schedule)), "Times at which the pipeline runs without a push.", default=()
     )
-    deploy: Deploy = key(Model(Deploy), "How the component is deployed.", default=Deploy())
+    deploy: Deploy = key(Model(Deploy), "How the component is deployed.", default=Deploy(), by_type=True)
     windows: Windows = key(
         Model(Windows),
         "When a release may go to production.",
         default=Windows(),
         example="{days: [mon, tue, wed, thu]}",
+        by_type=True,
     )
-    hotfix: Hotfix = key(Model(Hotfix), "The hotfix workflow.", default=Hotfix(), example="{skip: [unit-tests]}")
+    hotfix: Hotfix = key(
+        Model(Hotfix), "The hotfix workflow.", default=Hotfix(), example="{skip: [unit-tests]}", by_type=True
+    )
     actions: Mapping[str, Action] = key(
         MapOf("actions", Model(Action)), "What to do otherwise than by default, by DPRA action.", default=dict
     )
@@ -666,3 +684,9 @@ class Spec:
 def name_of(field_: Any) -> str:
     """The key as it stands in a dpra.yml, of a model's field."""
     return str(field_.name).rstrip("_").replace("_", "-")
+
+
+def by_type() -> tuple[str, ...]:
+    """The keys that only some pipeline types have."""
+    found = [name_of(one) for model in (Spec, Environment) for one in fields(model) if one.metadata["by_type"]]
+    return tuple(found)

@@ -5,7 +5,7 @@ an account id.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from dpra.errors import InputError
 from dpra.spec.models import (
     ACCOUNT,
     DATE,
+    TARGETS,
     Choice,
     Expression,
     Flag,
@@ -25,6 +27,7 @@ from dpra.spec.models import (
     Model,
     Number,
     Spec,
+    Target,
     Text,
     Word,
     name_of,
@@ -43,7 +46,7 @@ class Problem:
     message: str
 
 
-class Problems(Exception):
+class Problems(InputError):
     """The spec is wrong. `str()` gives one line a problem: `dpra.yml:10:5: key: what is wrong`."""
 
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
@@ -132,6 +135,7 @@ class _Reader:
             return None
         self.pipeline = _peek(root, "pipeline") or "application"
         self.profile = _peek(root, "profile") or "standard"
+        self.own = self.words.get(self.pipeline) or next(iter(self.words.values()))  # an unknown type is told below
         spec: Spec | None = self._model(root, Spec, "")
         if spec is not None and bool(spec.repository_id) != bool(spec.owner_id):
             self._problem(root, "repository-id", "goes together with owner-id: give both or none")
@@ -151,6 +155,8 @@ class _Reader:
         if tag not in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq"):
             return self._problem(node, path, f"the tag {_shown(tag)} is not allowed")
         match kind:
+            case Target():
+                kind = TARGETS[next(iter(self.own["targets"]))]
             case Model(model):
                 return self._model(node, model, path)
             case MapOf():
@@ -173,9 +179,14 @@ class _Reader:
                 if tag == "bool" and node.style is None and value in ("true", "false"):
                     return value == "true"
                 return self._problem(node, path, f"must be {_says(kind)}, without quotes")
-            case Word(words):
-                of = self.words.get(self.pipeline, {}).get(words, {})
-                return value if value in of else self._problem(node, path, f"unknown {words[:-1]}{_maybe(value, of)}")
+            case Word(words, later):
+                of = self.own[words]
+                if value in of:
+                    return value
+                if value in later:
+                    there = ", ".join(of)
+                    return self._problem(node, path, f"'{value}' is not supported yet; supported: {there}")
+                return self._problem(node, path, f"unknown {words[:-1]} {_shown(value)}{_maybe(value, of)}")
             case Choice(of, later):
                 if value in of:
                     return value
@@ -268,7 +279,7 @@ class _Reader:
                 self._problem(node, f"{path}.{name}", f"this action {said}")
 
     def _model(self, node: Node, model: type, path: str) -> Any:
-        known = {name_of(field_): field_ for field_ in fields(model)}
+        known = taken(model, self.own["keys"])
         later: Iterable[str] = getattr(model, "later", ())
         before, values, meant = len(self.problems), {}, set()
         for name, key_node, value_node in self._entries(node, path):
@@ -277,6 +288,8 @@ class _Reader:
                 values[known[name].name] = self._value(value_node, known[name].metadata["kind"], here)
             elif name in later:
                 self._problem(key_node, here, "not supported yet")
+            elif any(name == name_of(field_) for field_ in fields(model)):
+                self._problem(key_node, here, f"the pipeline type {self.pipeline} has no such key")
             else:
                 meant.update(_close(name, known))
                 self._problem(key_node, here, f"unknown key{_maybe(name, known)}")
@@ -302,6 +315,12 @@ class _Reader:
                 continue
             seen[name] = key_node.start_mark.line + 1
             yield name, key_node, value_node
+
+
+def taken(model: type, keys: Collection[str]) -> dict[str, Any]:
+    """The fields of a model by their keys, for a pipeline type that takes these of the keys that not every type has."""
+    known = {name_of(field_): field_ for field_ in fields(model)}
+    return {name: field_ for name, field_ in known.items() if name in keys or not field_.metadata["by_type"]}
 
 
 def _peek(root: Node, name: str) -> str | None:

@@ -1,9 +1,10 @@
 """The reference of the spec in Markdown, made from its models."""
 
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any
 
-from dpra.spec.models import Choice, Flag, ListOf, MapOf, Model, Number, Spec, Text, Word, name_of
+from dpra.spec.models import TARGETS, Choice, Flag, ListOf, MapOf, Model, Number, Spec, Target, Text, Word
+from dpra.spec.reader import taken
 from dpra.spec.schema import Words
 
 
@@ -13,8 +14,7 @@ def reference(words: Words) -> str:
     for path, model in todo:  # it grows while it is read
         text += [f"## {path or 'dpra.yml'}\n", f"{(model.__doc__ or '').splitlines()[0]}\n"]
         text += ["| key | what it says | value | left out |", "| --- | --- | --- | --- |"]
-        for field_ in fields(model):
-            name = name_of(field_)
+        for name, field_ in taken(model, words["keys"]).items():
             inner = f"{path}.{name}".removeprefix(".")
             cells = [f"`{name}`", _documentation(field_), _kind(field_.metadata["kind"], inner, words, todo)]
             text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, _default(field_)]) + " |")
@@ -48,6 +48,8 @@ def _kind(kind: Any, path: str, words: Words, todo: list[tuple[str, Any]]) -> st
             return "`true` or `false`"
         case Choice(of):
             return ", ".join(f"`{word}`" for word in of) if len(of) < 9 else f"`{of[0]}` … `{of[-1]}`"
+        case Target():
+            return _kind(TARGETS[next(iter(words["targets"]))], path, words, todo)
         case Word(name):
             return ", ".join(f"`{word}`" for word in words[name])
         case ListOf(item, _, or_one):

@@ -1,10 +1,11 @@
 """JSON Schema of the spec, made from its models: for editors and for check-jsonschema."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any
 
-from dpra.spec.models import Choice, Flag, ListOf, MapOf, Model, Number, Spec, Text, Word, name_of
+from dpra.spec.models import TARGETS, Choice, Flag, ListOf, MapOf, Model, Number, Spec, Target, Text, Word
+from dpra.spec.reader import taken
 
 Words = Mapping[str, Mapping[str, Any]]
 
@@ -22,8 +23,7 @@ def schema(words: Words) -> dict[str, Any]:
 
 def _model(model: type, words: Words, models: dict[str, Any]) -> dict[str, Any]:
     properties, required = {}, []
-    for field_ in fields(model):
-        name = name_of(field_)
+    for name, field_ in taken(model, words["keys"]).items():
         properties[name] = {"description": field_.metadata["doc"], **_kind(field_.metadata["kind"], words, models)}
         if field_.default is not MISSING and isinstance(field_.default, str) and field_.default:
             properties[name]["default"] = field_.default
@@ -43,6 +43,8 @@ def _kind(kind: Any, words: Words, models: dict[str, Any]) -> dict[str, Any]:
             return {"type": "boolean"}
         case Choice(of):
             return {"enum": list(of)}
+        case Target():
+            return _kind(TARGETS[next(iter(words["targets"]))], words, models)
         case Word(name):
             return {"enum": list(words[name])}
         case ListOf(item, least, or_one):

@@ -1,0 +1,41 @@
+"""The deploy tools, as the heads of the pack's `_lib/deployers/<tool>.py` describe them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from dpra import resources
+
+FOLDER = resources.PACK / "_lib" / "deployers"
+
+
+@dataclass(frozen=True)
+class Deployer:
+    """A deploy tool."""
+
+    name: str
+    deploys: str  # stacks; software, into infrastructure that is there; commands: what it does is its own matter
+    needs: tuple[str, ...]  # the other deploy tools that it stands on
+    template: str  # the default file that describes a deployment; empty where it takes none
+    execution_role: str  # who acts with it: cloudformation, deploying-role; empty: there is none
+    infrastructure: str  # the language of its infrastructure code, as checks know it; empty: it has none
+    changes: tuple[str, ...]  # service:Operation of AWS by which it changes what runs
+
+
+@cache
+def every() -> Mapping[str, Deployer]:
+    """All deploy tools by their names."""
+    header = resources.lib("head").header
+    found = {}
+    for path in sorted(FOLDER.glob("[a-z]*.py")):
+        head = {key: values[0] for key, values in header(path).items()}
+        found[path.stem] = Deployer(
+            name=path.stem,
+            deploys=head["deploys"],
+            needs=tuple(head.get("needs", "").split()),
+            template=head.get("template", ""),
+            execution_role=head.get("execution-role", ""),
+            infrastructure=head.get("infrastructure", ""),
+            changes=tuple(head.get("changes", "").split()),
+        )
+    return found

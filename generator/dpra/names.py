@@ -1,0 +1,64 @@
+"""Every name in GitHub and AWS: each is made here and nowhere else, from the spec."""
+
+from dpra.spec.models import PARTITIONS, Spec
+
+MAIN = "aws"  # the partition of whoever names a region that is in none
+
+
+def partition(region: str) -> str:
+    """The partition of a region, which every ARN begins with: aws, aws-us-gov, ..."""
+    return next((name for name, regions in PARTITIONS.items() if region in regions), MAIN)
+
+
+def arn(region: str, service: str, account: str, name: str, *, everywhere: bool = False) -> str:
+    """An ARN; with `everywhere` of a service whose names have no region."""
+    return f"arn:{partition(region)}:{service}:{'' if everywhere else region}:{account}:{name}"
+
+
+def stack(spec: Spec, kind: str) -> str:
+    """The stack that an administrator deploys: the trust of an environment, or what stands in its regions."""
+    return f"dpra-{spec.name}-{kind}"
+
+
+def role(spec: Spec, name: str) -> str:
+    """The name of a role that jobs assume, or that an environment's deployments act with."""
+    return f"dpra-{spec.name}-{name}"
+
+
+def execution_role(environment: str) -> str:
+    """What `role` calls the role that an environment's deployments act with."""
+    return f"{environment}-execution"
+
+
+def bucket(spec: Spec, account: str, region: str) -> str:
+    """The bucket of releases of one account and region."""
+    return f"dpra-{spec.name}-{account}-{region}"
+
+
+def images(spec: Spec) -> str:
+    """The ECR repository of the component's images, beside the store."""
+    return f"dpra-{spec.name}"
+
+
+def key_alias(spec: Spec) -> str:
+    """The alias of the key that signs the component's releases."""
+    return f"alias/dpra-{spec.name}"
+
+
+def record(spec: Spec) -> str:
+    """The key of the release record in its bucket."""
+    return f"{spec.name}/record.json"
+
+
+def subjects(spec: Spec, environment: str) -> list[str]:
+    """The OIDC subjects that a job of this GitHub environment may send.
+
+    Repositories made, renamed or moved after 2026-07-15 send the ids, older ones the names alone (GitHub's changelog:
+    immutable subject claims). Both are admitted where the ids are known, since the trust policy then asks for
+    `repository_id`, too.
+    """
+    owner, name = spec.repository.split("/")
+    found = [f"repo:{owner}/{name}:environment:{environment}"]
+    if spec.repository_id:
+        found.insert(0, f"repo:{owner}@{spec.owner_id}/{name}@{spec.repository_id}:environment:{environment}")
+    return found

@@ -1,0 +1,73 @@
+"""What of the pack a repository needs: the actions that its workflows use, and what those run, import and read."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from functools import cache
+
+from dpra import resources
+
+PYTHON = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
+NAMED = re.compile(r"\$GITHUB_ACTION_PATH/([\w./-]+)|\$CHECK/([\w./-]+)|BASH_SOURCE\[0\]\}\"\)/([\w.-]+)")
+
+
+def files(used: Iterable[str], tools: Collection[str], deployers: Collection[str]) -> dict[str, bytes]:
+    """The files of the pack, by their paths in it.
+
+    Args:
+        used: actions, or files of the pack, that workflows and hooks name.
+        tools: the tools of the check action.
+        deployers: the deploy tools.
+    """
+    wanted: dict[str, None] = dict.fromkeys(path for name in used for path in _entry(name))
+    found: dict[str, bytes] = {}
+    while wanted:
+        path, _ = wanted.popitem()
+        if path not in found:
+            content, others = _read(path)
+            found[path] = content
+            wanted |= dict.fromkeys(others)
+            if path == "check/scan.py":
+                wanted |= dict.fromkeys(_of_tools(tools))
+            if path == "_lib/deployment.py":
+                wanted |= dict.fromkeys(f"_lib/deployers/{name}.py" for name in deployers)
+    return found
+
+
+def _entry(name: str) -> list[str]:
+    """An action begins with its action.yml; a script needs what lies in its folder, unless that is _lib itself."""
+    if "/" not in name:
+        return [f"{name}/action.yml"]
+    folder = name.rpartition("/")[0]
+    return [name] if folder in ("_lib", "check") else _below(folder)
+
+
+def _of_tools(tools: Collection[str]) -> Iterator[str]:
+    for tool in tools:
+        yield f"check/tools/{tool}.sh"
+        yield from (path for path in _below("check/locks") if path.split("/")[2].partition(".")[0] == tool)
+
+
+@cache
+def _below(folder: str) -> list[str]:
+    """The files in a folder of the pack, at any depth; the file itself where it is one."""
+    place = resources.PACK / folder
+    paths = [place] if place.is_file() else sorted(place.rglob("*"))
+    return [
+        path.relative_to(resources.PACK).as_posix()
+        for path in paths
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
+
+
+@cache
+def _read(path: str) -> tuple[bytes, list[str]]:
+    """A file, and the files of the pack that it runs, imports or reads."""
+    content = (resources.PACK / path).read_bytes()
+    folder, found = path.partition("/")[0], []
+    if path.endswith(".py"):
+        for name in dict.fromkeys(PYTHON.findall(content.decode())):
+            found += [there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if (resources.PACK / there).is_file()]
+    elif path.endswith((".sh", ".yml")):
+        for groups in NAMED.findall(content.decode()):
+            found += _below(f"{folder}/{''.join(groups)}")
+    return content, found

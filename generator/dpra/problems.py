@@ -1,0 +1,181 @@
+"""All that is wrong with a spec beyond its form: the one door from a Spec to a Plan that can be delivered."""
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dpra import actions, alarms, cron, names, types
+from dpra import plan as planning
+from dpra.errors import InputError
+from dpra.plan import Plan
+from dpra.spec.models import READ_ONLY, Spec, Step
+
+MOST = 20  # regions or other targets of a wave's environment; keeps the job graph far from GitHub's silent limits
+
+
+class PlanError(InputError):
+    """The spec is well-formed, but cannot be delivered as it asks: `problems` has what is wrong at which key."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(f"{key}: {problem}" for key, problem in problems.items()))
+
+
+def planned(spec: Spec, root: Path | None = None) -> Plan:
+    """The plan of a spec.
+
+    Args:
+        root: the repository; with it the alarms of the component's own template count, too.
+    Raises:
+        PlanError: the spec cannot be delivered as it asks.
+    """
+    made = planning.make(spec)
+    if found := of(made):
+        raise PlanError(found)
+    if root is not None and (late := alarms.late(root, made)):
+        raise PlanError(late)
+    return made
+
+
+def of(plan: Plan) -> dict[str, str]:
+    """What is wrong with a plan, by the keys of its spec."""
+    parts = (_tools(plan), _steps(plan), _jobs(plan), _exceptions(plan), _github(plan), _environments(plan))
+    found: dict[str, str] = {}
+    for part in parts:
+        found |= dict(part)
+    return found | dict(types.call("problems", plan, {}))
+
+
+def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
+    spec = plan.spec
+    if plan.language and spec.setup.package_manager and not plan.manager:
+        there = ", ".join(plan.language["package-managers"])
+        yield "setup.package-manager", f"no '{spec.setup.package_manager}' for {spec.language}; there is {there}"
+    for action in plan.catalogue.actions:
+        asked = spec.actions[action.id].tool if action.id in spec.actions and action.of else ()
+        of = plan.languages(action.id) if asked else ()
+        for name in asked:
+            if name not in plan.tools[action.id]:
+                there = ", ".join(dict.fromkeys(tool.name for one in of for tool in actions.fitting(action.id, one)))
+                for_ = " and ".join(of) or spec.deploy.with_
+                yield f"actions.{action.id}.tool", f"no tool '{name}' for {for_}; there is {there or 'none'}"
+        done = any(one.step == action.id and one.status in ("blocks", "advisory") for one in plan.actions)
+        if done and "command" in action.takes and action.id not in plan.commands:
+            yield f"actions.{action.id}", "needs a command"
+
+
+def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What is wrong with the component's own steps."""
+    trusted = {step for job in plan.catalogue.jobs.values() if job.trusted for step in job.steps}
+    for action, said in plan.spec.actions.items():
+        for where, steps in (("before", said.before), ("after", said.after)):
+            for step in steps:
+                if problem := _step(step, action in trusted):
+                    yield f"actions.{action}.{where}", f"'{step.name}': {problem}"
+
+
+def _step(step: Step, trusted: bool) -> str:
+    if bool(step.uses) == bool(step.run):
+        return "needs either uses or run"
+    if step.with_ and not step.uses:
+        return "with goes together with uses"
+    if step.uses and step.working_directory:
+        return "working-directory goes together with run"
+    if trusted and (step.run or step.uses.startswith("./")):
+        return (
+            "the job of this action runs no code of the repository, or a change could replace the scanners that judge "
+            "it; only pinned actions may stand there"
+        )
+    return ""
+
+
+def _jobs(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What is wrong with runners, services and permissions."""
+    for name, said in plan.spec.jobs.items():
+        steps = plan.catalogue.jobs[name].steps
+        if said.services and not {*steps} & {*plan.commands}:
+            yield f"jobs.{name}.services", "no command of yours runs in this job"
+        for scope in READ_ONLY:
+            if scope in said.permissions and said.permissions[scope].access == "write":
+                yield f"jobs.{name}.permissions.{scope}.access", "GitHub gives read only"
+        asks = any(plan.spec.actions[step].new_on_trunk == "notify" for step in steps if step in plan.spec.actions)
+        for scope in {"checks", "pull-requests"} & {*said.permissions} if asks else ():
+            yield f"jobs.{name}.permissions.{scope}", "dpra gives it already"
+    for job in plan.jobs.values() if plan.attests else ():
+        if job.duty != "store":
+            continue
+        if "self-hosted" in plan.runs_on(job.template):
+            yield f"jobs.{job.template}.runs-on", "attestations need a hosted runner, as deployments verify; it is self-hosted"
+        if "attestations" in plan.job(job.template).permissions:
+            yield f"jobs.{job.template}.permissions.attestations", "dpra gives it already"
+
+
+def _exceptions(plan: Plan) -> Iterator[tuple[str, str]]:
+    """What is wrong with what may pass."""
+    for name, action in plan.spec.actions.items():
+        left_out = [one.left_out for one in plan.catalogue.actions if one.id == name]
+        if all(left_out):
+            yield f"actions.{name}", left_out[0]
+        if action.advisory and not action.reason:
+            yield f"actions.{name}.advisory", "needs a reason"
+        if action.reason and not action.advisory:
+            yield f"actions.{name}.reason", "goes together with advisory: true"
+    for number, waiver in enumerate(plan.spec.waivers):
+        key = f"waivers[{number}]"
+        if not plan.tools.get(waiver.check):
+            yield f"{key}.check", f"{waiver.check} is left out: there is no tool for it"
+        if waiver.check == "secrets-detection" and not waiver.path:
+            yield f"{key}.path", "is missing; without it this kind of secret could pass anywhere"
+        try:
+            datetime.date.fromisoformat(waiver.until)
+        except ValueError:
+            yield f"{key}.until", f"there is no day {waiver.until}"
+
+
+def _github(plan: Plan) -> Iterator[tuple[str, str]]:
+    spec = plan.spec
+    if spec.github.plan == "free" and spec.github.visibility != "public":
+        # https://docs.github.com/actions/reference/workflows-and-actions/deployments-and-environments
+        yield "github.plan", "free has neither environments nor protected branches for a private repository"
+    for number, schedule in enumerate(spec.schedules):
+        try:
+            cron.starts(schedule.cron)
+        except ValueError as error:
+            yield f"schedules[{number}].cron", str(error)
+    if plan.approval_branch == spec.trunk:
+        yield "github.approval-branch", "is the trunk: every commit of it would be approved"
+
+
+def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
+    spec, accounts = plan.spec, dict[str, str]()
+    every = {"regions": spec.regions} | {f"environments.{one.id}": one.regions for one in plan.environments.values()}
+    for key, regions in every.items():
+        if strange := [region for region in regions if names.partition(region) != plan.partition]:
+            yield key, f"{strange[0]} is in another partition of AWS than {spec.regions[0]}, where no role reaches it"
+    for name, where in plan.environments.items():
+        key, said = f"environments.{name}", spec.environments[name]
+        if (first := accounts.setdefault(said.account, name)) != name:
+            yield f"{key}.account", f"{first} has this account; DPRA asks for one each"
+        by_wave = plan.catalogue.by_wave(name)
+        watched = plan.catalogue.stage(name).alarms
+        if said.waves and not by_wave:
+            yield f"{key}.waves", "only an environment that is deployed to wave by wave has it"
+        if by_wave and not where.waves:
+            yield f"{key}.waves", "is missing"
+        if said.alarms and not watched:
+            yield f"{key}.alarms", "no alarm is looked at here"
+        if watched and plan.deployer and not said.alarms and not where.stacks:
+            yield f"{key}.alarms", f"is missing: {plan.deployer.name} has no stack with alarms"
+        if boundary := said.permissions_boundary:
+            _, partition, _, _, owner, _ = boundary.split(":", 5)
+            if owner not in ("aws", said.account):
+                yield f"{key}.permissions-boundary", "a policy of another account"
+            if partition != plan.partition:
+                yield f"{key}.permissions-boundary", f"a policy of another partition than {plan.partition}"
+        flat = [target for wave in said.waves for target in wave]
+        if said.waves and said.regions and plan.catalogue.wave_of == "region":
+            yield f"{key}.regions", "the waves say the regions"
+        elif len(flat) != len({*flat}):
+            yield f"{key}.waves", f"a {plan.catalogue.wave_of} stands in two waves"
+        if (count := max(len(where.regions), len(flat))) > MOST:
+            yield key, f"{count} {plan.catalogue.wave_of or 'region'}s; an environment has at most {MOST}"

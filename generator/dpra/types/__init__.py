@@ -1,0 +1,30 @@
+"""What data cannot say of a pipeline type. One module a type at most, with any of the functions of `Type`."""
+
+import importlib
+import importlib.util
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from dpra.plan import Plan
+
+
+class Type(Protocol):
+    """What such a module may have."""
+
+    def problems(self, plan: "Plan") -> Mapping[str, str]:
+        """What is wrong with a spec of this type beyond what all types ask for: key of the spec -> what is wrong."""
+        ...
+
+    def running(self, plan: "Plan") -> Sequence[Any]:
+        """What runs where in the accounts of a rehearsal, as `rehearsal.result.Deployment`s."""
+        ...
+
+
+def call(name: str, plan: "Plan", otherwise: Any) -> Any:
+    """What the function of the plan's type says; `otherwise` where it has none of this name."""
+    place = f"{__name__}.{plan.spec.pipeline.replace('-', '_')}"
+    if importlib.util.find_spec(place) is None:
+        return otherwise
+    function = getattr(importlib.import_module(place), name, None)
+    return function(plan) if function else otherwise

@@ -1,0 +1,58 @@
+"""The application pipeline: what may be wrong with how the component is deployed."""
+
+from dataclasses import fields
+from typing import Any
+
+from dpra import deployers
+from dpra.graph import stack
+from dpra.plan import Plan, own_settings
+from dpra.spec.models import Deploy, name_of
+
+LONGEST_SHIFT = 50  # minutes; AWS's credentials and the job live for an hour
+
+
+def problems(plan: Plan) -> dict[str, str]:
+    """What is wrong with `deploy`: settings of another tool, missing ones, a shift of traffic that takes too long."""
+    spec, deploy, tool, found = plan.spec, plan.spec.deploy, plan.spec.deploy.with_, {}
+    tools = {name_of(field): field.name for field in fields(Deploy) if name_of(field) in deployers.every()}
+    for name, attribute in tools.items():
+        if getattr(deploy, attribute) and name != tool:
+            found[f"deploy.{name}"] = f"goes together with `with: {name}`"
+    if tool in tools and not own_settings(spec):
+        found["deploy.with"] = f"{tool} needs its settings: deploy.{tool}"
+    if deploy.template and not (plan.deployer and plan.deployer.template):
+        found["deploy.template"] = f"{tool} takes none"
+    if deploy.stack and (tool in tools or not (plan.deployer and plan.deployer.deploys == "stacks")):
+        found["deploy.stack"] = f"{tool} takes none"
+    if deploy.ecs and spec.language != "container":
+        found["deploy.with"] = "ecs deploys container images: say language: container"
+    for name, minutes in (("ecs", _shift(deploy.ecs)), ("lambda", _shift(deploy.lambda_))):
+        if minutes > LONGEST_SHIFT:
+            found[f"deploy.{name}.pause"] = f"the shift takes {minutes} minutes; a job has time for {LONGEST_SHIFT}"
+    if f"{stack(spec)}-".startswith("dpra-"):
+        key = "deploy.stack" if deploy.stack else "name"
+        found[key] = "dpra- is how dpra's own stacks and roles begin; give deploy.stack a name that does not"
+    return found | _database(deploy.database)
+
+
+def _database(said: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if not said:
+        return found
+    own = said.with_ == "command"
+    for name, wanted in (("command", own), ("preview", own), ("url", not own)):
+        if bool(getattr(said, name)) != wanted:
+            found[f"deploy.database.{name}"] = f"{'is missing' if wanted else 'goes not together'} with {said.with_}"
+    if said.user and said.secret:
+        found["deploy.database.secret"] = "either user or secret"  # noqa: S105
+    elif not own and not (said.user or said.secret):
+        found["deploy.database"] = "needs user or secret"
+    return found
+
+
+def _shift(how: Any) -> int:
+    """How many minutes it takes to send production's traffic to a release."""
+    if not how or how.strategy in ("rolling", "all-at-once"):
+        return 0
+    steps = {"blue-green": 0, "canary": 1, "linear": -(-100 // how.percent) - 1}[how.strategy]
+    return int(steps * how.pause + getattr(how, "bake", 0))
