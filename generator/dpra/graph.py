@@ -72,6 +72,14 @@ class Job:
         return self.role.duty if self.role else ""
 
     @property
+    def kind(self) -> str:
+        """What it is to a release: approve, deploy, bake, finish, rollback; empty: none of these."""
+        if self.on_failure:
+            return "rollback"
+        deploying = "deploy" if self.legs else "finish"
+        return {"promote": "approve", "deploy": deploying, "observe": "bake"}.get(self.duty, "")
+
+    @property
     def contexts(self) -> tuple[str, ...]:
         """The names of its checks, as GitHub shows them and a ruleset requires them."""
         return tuple(self.name.replace(f"${{{{ matrix.{self.key} }}}}", leg) for leg in self.legs) or (self.name,)

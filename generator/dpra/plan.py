@@ -44,6 +44,12 @@ class Plan:
         return self.workflows[PIPELINE].jobs
 
     @property
+    def production(self) -> Environment | None:
+        """Where a release ends: the environment that keeps the record, else the last one; None where there is none."""
+        keeps = self.record.environment if self.record else next(reversed(self.environments), "")
+        return self.environments.get(keeps)
+
+    @property
     def stage_of(self) -> dict[str, str]:
         """Job id -> stage id, of the pipeline's jobs that belong to one."""
         return {job.id: job.stage for job in self.jobs.values() if job.stage}

@@ -3,8 +3,10 @@
 import dataclasses
 from typing import Any
 
+from dpra.errors import OutsideError
 
-class RehearsalError(Exception):
+
+class RehearsalError(OutsideError):
     """The rehearsal cannot run: a tool is missing, or the repository holds what it cannot play. One line says which."""
 
 
@@ -24,22 +26,25 @@ class Job:
 
     job: str
     stage: str
-    region: str
+    region: str  # of its leg, or what else its matrix is over
     result: str  # success, failure, skipped, not run
     seconds: float
     steps: tuple[Step, ...]
     began: float = 0.0  # seconds since 1970; 0: it did not
     ended: float = 0.0
+    kind: str = ""  # what it is to a release: approve, deploy, bake, finish, rollback
+    wave: int = 0  # from 1; 0: it is in none
+    name: str = ""  # as GitHub shows it
 
 
 @dataclasses.dataclass(frozen=True)
 class Deployment:
-    """A stack that this rehearsal's pipeline left in an environment."""
+    """A release that this rehearsal's pipeline left in an environment."""
 
     environment: str
     account: str
     region: str
-    stack: str
+    stack: str  # or whatever else carries it
     status: str
     digest: str
     commit: str
@@ -90,7 +95,8 @@ class Result:
     notes: tuple[str, ...] = ()  # what ::warning and ::notice said
     runs: tuple[Played, ...] = ()  # in their order; what is above is of the last one of the pipeline
     before: tuple[Deployment, ...] = ()  # what ran where before that run
-    waves: tuple[tuple[str, ...], ...] = ()  # production's regions
+    production: str = ""  # the environment that is released to last
+    waves: tuple[tuple[str, ...], ...] = ()  # its regions, or what else it is released to, one after another
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
