@@ -87,7 +87,9 @@ def planned(plan: "Plan", action: catalogue.Action) -> PlannedAction:
     if action.asks and not _said(plan.spec, action.asks):
         return made("left-out", f"on demand: say `{action.asks}`")
     if action.by:
-        return made("blocks", f"done by {action.by}: {action.because}" if action.because else f"done by {action.by}", job, step)
+        return made(
+            "blocks", f"done by {action.by}: {action.because}" if action.because else f"done by {action.by}", job, step
+        )
     tool, reason = _tool(plan, action), "DPRA's gate: a failure stops the pipeline here"
     if action.optional and action.id not in plan.spec.actions:
         return made("left-out", "on demand: name it in `actions`")

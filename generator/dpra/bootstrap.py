@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType, ModuleType
 from typing import Any
 
-from dpra import plan as planning
-from dpra import render, resources
+from dpra import names, render, resources
+from dpra import problems as planning
 from dpra.plan import Plan
 from dpra.spec.models import Spec
 
@@ -65,19 +65,15 @@ def stacks(plan: Plan, own: Mapping[str, str] = MappingProxyType({})) -> list[St
     Args:
         own: the texts of templates that the component keeps itself (`unmanaged`), by path.
     """
-    texts = {**render.infrastructure(plan), **own}
-    found = []
-    for environment, said in plan.spec.environments.items():
-        regions = plan.regions(environment)
-        store = "artifacts" if environment == plan.storing else "store"
-        tags = {"dpra:component": plan.spec.name, "dpra:environment": environment}
-        for kind, places in ((environment, regions[:1]), (store, regions)):
-            path = f"infrastructure/dpra/{kind}.yml"
-            text = texts[path]
+    texts, found = {**render.infrastructure(plan), **own}, []
+    for where in plan.environments.values():
+        tags = {"dpra:component": plan.spec.name, "dpra:environment": where.id}
+        for kind, places in ((where.id, where.regions[:1]), *((name, where.regions) for name in where.infrastructure)):
+            path = render.infrastructure_file(kind)
+            text, name = texts[path], names.stack(plan.spec, kind)
             parameters = {"CreateProvider": "true"} if "CreateProvider:" in text else {}
             for region in places:
-                name = f"dpra-{plan.spec.name}-{kind}"
-                found.append(Stack(environment, said.account, region, name, path, text, parameters, tags))
+                found.append(Stack(where.id, where.account, region, name, path, text, parameters, tags))
     return found
 
 

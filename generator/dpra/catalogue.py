@@ -303,9 +303,7 @@ def _left(made: Catalogue) -> Catalogue:
             last = stage.id
     there = [name for name, job in made.jobs.items() if job.stage not in moved or not (job.steps or job.role)]
     jobs = {
-        name: replace(
-            job, stage=moved.get(job.stage, job.stage), needs=tuple(needed(made.jobs, job.needs, there))
-        )
+        name: replace(job, stage=moved.get(job.stage, job.stage), needs=tuple(needed(made.jobs, job.needs, there)))
         for name, job in made.jobs.items()
         if name in there
     }

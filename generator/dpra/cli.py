@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from dpra.bootstrap import Stack
-    from dpra.plan import Plan, PlanError
+    from dpra.plan import Plan
+    from dpra.problems import PlanError
     from dpra.tree import Change
 
 DOES_NOT_HOLD, WRONG_INPUT, OUTSIDE_WORLD = 1, 2, 3
@@ -34,18 +35,15 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def _plan(root: Path) -> "tuple[Plan, bytes]":
     """The plan of the spec in `root`, and the spec's bytes; ends the command with every problem it has."""
-    from dpra import alarms, catalogue, plan
+    from dpra import catalogue, problems
     from dpra.spec import reader
 
     try:
         data = reader.read_bytes(root / "dpra.yml", root)
-        made = plan.make(reader.read(data, catalogue.words()))
-        if late := alarms.late(root, made):
-            raise plan.PlanError(late)
-        return made, data
-    except reader.Problems as problems:
-        _fail(str(problems), WRONG_INPUT)
-    except plan.PlanError as error:
+        return problems.planned(reader.read(data, catalogue.words()), root), data
+    except reader.Problems as error:
+        _fail(str(error), WRONG_INPUT)
+    except problems.PlanError as error:
         _fail(_with_positions(error, data), WRONG_INPUT)
 
 
@@ -59,7 +57,7 @@ def _with_positions(error: "PlanError", data: bytes) -> str:
 def _compare(root: Path) -> "tuple[list[Change], dict[str, Any], bytes]":
     plan, data = _plan(root)
 
-    from dpra import plan as planning
+    from dpra import problems as planning
     from dpra import render, tree
 
     try:
@@ -201,7 +199,7 @@ def plan(root: Path, form: str) -> None:
     """
     made, _ = _plan(root)
 
-    from dpra import plan as planning
+    from dpra import describe as planning
 
     if form == "json":
         from dpra import cost as costs
@@ -403,7 +401,7 @@ def _accounts(
     plan, data = _plan(root)
 
     from dpra import bootstrap, tree
-    from dpra import plan as planning
+    from dpra import problems as planning
 
     if unknown := sorted(set(environments) - set(plan.spec.environments)):
         _fail(f"no environment {', '.join(unknown)}; there is {', '.join(plan.spec.environments)}", WRONG_INPUT)
@@ -429,14 +427,14 @@ def _accounts(
 def _identified(plan: "Plan") -> "Plan":
     """The plan with the ids of the repository, if GitHub says them; what that means for the trust is told."""
     from dpra import bootstrap
-    from dpra import plan as planning
+    from dpra import problems as planning
 
     try:
         found = bootstrap.identity(plan.spec.repository)
     except bootstrap.BootstrapError as error:
         click.echo(f"{error}.\n{bootstrap.by_name(plan.spec)}", err=True)
         return plan
-    plan = planning.make(bootstrap.known_to(plan.spec, found))
+    plan = planning.planned(bootstrap.known_to(plan.spec, found))
     click.echo(bootstrap.advice(found), err=True)
     return plan
 
@@ -533,8 +531,7 @@ def rehearse(
         try:
             result = rehearsal.rehearse(
                 root,
-                made.spec,
-                made.stage_of,
+                made,
                 only=wanted,
                 offline=offline,
                 keep=kept,
@@ -547,9 +544,9 @@ def rehearse(
         except rehearsal.RehearsalError as error:
             _fail(str(error), OUTSIDE_WORLD)
         if evidence_file and kept:
-            from dpra import evidence, render
+            from dpra import evidence
 
-            merged = evidence.merged(kept, render.expected(made), made.spec.pipeline)
+            merged = evidence.merged(kept, evidence.expected(made)["pipeline"], made.spec.pipeline)
             evidence_file.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
     if json_file:
         json_file.write_text(json.dumps(result.as_json(), indent=2) + "\n", encoding="utf-8")
@@ -579,14 +576,13 @@ def _prove(
     from dpra.rehearsal import scenarios
 
     if "list" in wanted:
-        tables.show_scenarios(scenarios.table())
+        tables.show_scenarios(scenarios.table(made.spec.pipeline))
         sys.exit(0)
     chosen = () if "all" in wanted else wanted
     try:
         proofs = rehearsal.prove(
             root,
-            made.spec,
-            made.stage_of,
+            made,
             wanted=chosen,
             offline=offline,
             show=lambda line: click.echo(line) if "/" not in line else None,
@@ -673,9 +669,8 @@ def baseline(root: Path, offline: bool, folder: Path | None, dry_run: bool) -> N
             try:
                 rehearsal.rehearse(
                     root,
-                    made.spec,
-                    made.stage_of,
-                    only=["build", "security"],
+                    made,
+                    only=list(made.scanning),
                     offline=offline,
                     keep=folder,
                     show=lambda line: click.echo(line, err=True),
@@ -795,13 +790,12 @@ def unlock(root: Path, reason: str, profile: str) -> None:
     import tempfile
     import time
 
-    from dpra import plan as planning
     from dpra import resources
 
-    record = resources.lib("record")
-    stage = next(stage.id for stage in made.catalogue.stages if stage.by_wave)
-    bucket, _, key = planning.record(made).removeprefix("s3://").partition("/")
-    place = record.Place(made.regions(stage)[0], bucket, key, made.spec.environments[stage].account)
+    if made.record is None:
+        _fail(f"the pipeline type {made.spec.pipeline} keeps no release record: there is no lock", WRONG_INPUT)
+    record, said = resources.lib("record"), made.record
+    place = record.Place(said.region, said.bucket, said.key, said.account)
     if profile:
         os.environ["AWS_PROFILE"] = profile
     with tempfile.TemporaryDirectory() as folder:

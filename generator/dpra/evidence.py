@@ -37,7 +37,9 @@ def _promised(plan: Plan, workflow: Workflow) -> Iterator[Document]:
             continue
         if action.status == "left-out" and action.level != "required":
             continue
-        doing = [job for job in plan.jobs.values() if action.job and job.stage == action.stage and action.action in job.steps]
+        doing = [
+            job for job in plan.jobs.values() if action.job and job.stage == action.stage and action.action in job.steps
+        ]
         for job, legs in [(job.id, job.legs) for job in doing] or [(action.stage, ())]:
             left = job not in workflow.jobs or action.action in workflow.skipped
             said: Document = {"job": job, "action": action.action, "level": action.level}

@@ -278,9 +278,7 @@ def _jobs(types: Catalogue, some: Mapping[str, Environment], there: list[str]) -
                     yield _job(types, some, job, there, wave)
 
 
-def _job(
-    types: Catalogue, some: Mapping[str, Environment], said: catalogue.Job, there: list[str], wave: int
-) -> Job:
+def _job(types: Catalogue, some: Mapping[str, Environment], said: catalogue.Job, there: list[str], wave: int) -> Job:
     at = some.get(said.stage)
     key = {"region": "region", "wave": types.wave_of}.get(said.per, "")
     legs = (at.waves[wave - 1] if wave else at.regions) if at and key else ()

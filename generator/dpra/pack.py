@@ -66,7 +66,9 @@ def _read(path: str) -> tuple[bytes, list[str]]:
     folder, found = path.partition("/")[0], []
     if path.endswith(".py"):
         for name in dict.fromkeys(PYTHON.findall(content.decode())):
-            found += [there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if (resources.PACK / there).is_file()]
+            found += [
+                there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if (resources.PACK / there).is_file()
+            ]
     elif path.endswith((".sh", ".yml")):
         for groups in NAMED.findall(content.decode()):
             found += _below(f"{folder}/{''.join(groups)}")

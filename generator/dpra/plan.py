@@ -46,7 +46,7 @@ class Plan:
     @property
     def production(self) -> Environment | None:
         """Where a release ends: the environment that keeps the record, else the last one; None where there is none."""
-        keeps = self.record.environment if self.record else next(reversed(self.environments), "")
+        keeps = self.record.environment if self.record else next(reversed([*self.environments]), "")
         return self.environments.get(keeps)
 
     @property

@@ -105,7 +105,10 @@ def _jobs(plan: Plan) -> Iterator[tuple[str, str]]:
         if job.duty != "store":
             continue
         if "self-hosted" in plan.runs_on(job.template):
-            yield f"jobs.{job.template}.runs-on", "attestations need a hosted runner, as deployments verify; it is self-hosted"
+            yield (
+                f"jobs.{job.template}.runs-on",
+                "attestations need a hosted runner, as deployments verify; it is self-hosted",
+            )
         if "attestations" in plan.job(job.template).permissions:
             yield f"jobs.{job.template}.permissions.attestations", "dpra gives it already"
 

@@ -273,10 +273,9 @@ class _Names(jinja2.runtime.Context):
     """Looks a name up in the View when a template asks for it."""
 
     def resolve_or_missing(self, key: str) -> Any:
-        found = super().resolve_or_missing(key)
-        if found is jinja2.runtime.missing and key in NAMES:
+        if key in NAMES and key not in self.vars:
             return getattr(self.parent["view"], key)
-        return found
+        return super().resolve_or_missing(key)
 
 
 def _waiver(waiver: Waiver) -> dict[str, str]:
@@ -439,7 +438,9 @@ _FINALIZE = {".md": _markdown, ".json": _json}
 def _render(plan: Plan, template: Template, used: set[str]) -> str:
     """The text that a template makes; what it uses of the pack is added to `used`."""
     of_workflow, of_environment = template.workflow, template.environment
-    own = [(name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)]
+    own = [
+        (name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)
+    ]
     place = _Place(
         pipeline=plan.spec.pipeline,
         language=plan.spec.language,

@@ -40,14 +40,13 @@ def show_plan(plan: Plan) -> None:
 
     console, spec = _console(), plan.spec
     console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
-    for name in plan.catalogue.environments:
-        console.print(Text(f"  {name}: account {spec.environments[name].account}, {', '.join(plan.regions(name))}"))
-        if plan.catalogue.stage(name).by_wave:
-            for wave in plan.waves(name):
-                bake = f"{plan.bake(name)} minutes' bake"
-                console.print(Text(f"    wave {wave.number}: {', '.join(wave.regions)}, then {bake}"))
-    if plan.storing:
-        console.print(Text(f"  releases: in {plan.store}, signed by {plan.signer}"))
+    for name, where in plan.environments.items():
+        console.print(Text(f"  {name}: account {where.account}, {', '.join(where.regions)}"))
+        for number, wave in enumerate(where.waves, 1):
+            then = f", then {where.bake} minutes' bake" if where.bake else ""
+            console.print(Text(f"    wave {number}: {', '.join(wave)}{then}"))
+    if plan.store:
+        console.print(Text(f"  releases: in {plan.store.bucket}, signed by {plan.signer}"))
     cost = costs.cost(plan)
     waits = f"runners wait {cost['waiting-minutes']} minutes in bakes" if cost["waiting-minutes"] else "no runner waits"
     console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}; at least {cost['release-minutes']} runner minutes"))
@@ -165,6 +164,9 @@ def show_scenarios(rows: "Sequence[Mapping[str, Any]]") -> None:
 
 def show_proof(proof: "Proof") -> None:
     """A scenario that has been played."""
+    if proof.needs:
+        _console().print(Text(f"not applicable  {proof.id}: {proof.needs}", style="dim"), soft_wrap=True)
+        return
     style = "red" if proof.problems else "green"
     word = "broken" if proof.problems else "kept"
     _console().print(Text(f"{word}  {proof.id}: {proof.promise}", style=style), soft_wrap=True)

@@ -1,60 +1,27 @@
-"""The accounts of a rehearsal: bootstrapped from the repository's own templates before, read after."""
+"""The accounts of a rehearsal: prepared as `dpra bootstrap` prepares them, from the repository's own templates; read after."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+from dpra import bootstrap, types
+from dpra.graph import Environment
+from dpra.plan import Plan
 
 from .result import Deployment, RehearsalError
 
-FOLDER = Path("infrastructure", "dpra")
 
-
-class Environment(Protocol):
-    """The part of the spec's environment that a rehearsal needs."""
-
-    @property
-    def account(self) -> str: ...
-    @property
-    def regions(self) -> tuple[str, ...]: ...
-
-
-class Spec(Protocol):
-    """The part of the spec that a rehearsal needs."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def repository(self) -> str: ...
-    @property
-    def repository_id(self) -> int: ...
-    @property
-    def owner_id(self) -> int: ...
-    @property
-    def trunk(self) -> str: ...
-    @property
-    def regions(self) -> tuple[str, ...]: ...
-    @property
-    def environments(self) -> Mapping[str, Any]: ...
-
-
-def regions(spec: Spec, environment: Environment) -> tuple[str, ...]:
-    in_waves = tuple(region for wave in getattr(environment, "waves", ()) for region in wave)
-    return tuple(environment.regions or in_waves or spec.regions)
-
-
-def bootstrap(root: Path, spec: Spec) -> None:
-    """What an administrator does once in each account: provider and roles, and a store in each region."""
-    providers, stores = set(), set()
-    for name, environment in spec.environments.items():
-        account, places = environment.account, regions(spec, environment)
-        first = "true" if account not in providers else "false"  # an account has one provider of an address
-        providers.add(account)
-        create(root, FOLDER / f"{name}.yml", account, places[0], f"dpra-{spec.name}-{name}", {"CreateProvider": first})
-        for region in places:
-            if (account, region) not in stores:
-                stores.add((account, region))
-                store = "artifacts" if name == "build" else "store"
-                create(root, FOLDER / f"{store}.yml", account, region, f"dpra-{spec.name}-{store}", {})
+def prepare(root: Path, plan: Plan) -> None:
+    """What an administrator does once in each account: exactly the stacks that `dpra bootstrap` lists."""
+    providers = set()
+    for stack in bootstrap.stacks(plan):
+        given = dict(stack.parameters)
+        if "CreateProvider" in given:
+            given["CreateProvider"] = (
+                "false" if stack.account in providers else "true"
+            )  # an account has one of an address
+            providers.add(stack.account)
+        create(root, Path(stack.path), stack.account, stack.region, stack.name, given)
 
 
 def create(root: Path, path: Path, account: str, region: str, stack: str, parameters: dict[str, str]) -> None:
@@ -72,39 +39,57 @@ def create(root: Path, path: Path, account: str, region: str, stack: str, parame
         raise RehearsalError(f"{path}: stack {stack} in {account} {region}: {reason}") from error
 
 
-def deployments(spec: Spec) -> list[Deployment]:
-    """What runs where: the stacks that carry a release's digest."""
-    from moto.cloudformation.models import cloudformation_backends
+def deployments(plan: Plan) -> list[Deployment]:
+    """What runs where: as the pipeline type knows, or else the stacks that carry a release's digest."""
+    found = types.call("running", plan, None)
+    return list(stacks(plan) if found is None else found)
 
-    found: dict[tuple[str, str, str], Deployment] = {}
-    for name, environment in spec.environments.items():
-        for region in regions(spec, environment):
-            for stack in cloudformation_backends[environment.account][region].stacks.values():
-                if "dpra:digest" in stack.tags and stack.parameters.get("Environment", name) == name:
-                    found[environment.account, region, stack.name] = Deployment(
-                        environment=name,
-                        account=environment.account,
+
+def stacks(plan: Plan) -> Iterator[Deployment]:
+    """The stacks that carry a release's digest, each once."""
+    for where in plan.environments.values():
+        for region in where.regions:
+            for stack in released(where, region):
+                if stack.parameters.get("Environment", where.id) == where.id:
+                    yield Deployment(
+                        environment=where.id,
+                        account=where.account,
                         region=region,
                         stack=stack.name,
                         status=stack.status,
                         digest=stack.tags["dpra:digest"],
                         commit=stack.tags.get("dpra:commit", ""),
                     )
-    return list(found.values())
 
 
-def forget_production(spec: Spec) -> None:
-    """As if nothing had ever been released to production."""
+def released(where: Environment, region: str) -> list[Any]:
+    """moto's stacks of a region that carry a release's digest."""
+    from moto.cloudformation.models import cloudformation_backends
+
+    there = cloudformation_backends[where.account][region].stacks.values()
+    return [stack for stack in there if "dpra:digest" in stack.tags]
+
+
+def records(plan: Plan) -> Iterator[Any]:
+    """moto's object of the release record, if there is one."""
+    from moto.s3.models import s3_backends
+
+    if plan.record and (bucket := s3_backends[plan.record.account][plan.partition].buckets.get(plan.record.bucket)):
+        yield from (key for key in bucket.keys.values() if key.name == plan.record.key)
+
+
+def forget_releases(plan: Plan, where: Environment) -> None:
+    """As if nothing had ever been released to an environment."""
     from moto.cloudformation.models import cloudformation_backends
     from moto.s3.models import s3_backends
 
-    environment = spec.environments["prod"]
-    for region in regions(spec, environment):
-        backend = cloudformation_backends[environment.account][region]
-        for stack in [stack for stack in backend.stacks.values() if "dpra:digest" in stack.tags]:
+    for region in where.regions:
+        backend = cloudformation_backends[where.account][region]
+        for stack in released(where, region):
             backend.delete_stack(stack.name)
             backend.stacks.pop(stack.stack_id, None)
             backend.deleted_stacks.pop(stack.stack_id, None)
-    for bucket in s3_backends[environment.account]["aws"].buckets.values():
-        if (record := f"{spec.name}/record.json") in bucket.keys:
-            bucket.keys.pop(record)
+    if plan.record and where.records:
+        keys = s3_backends[where.account][plan.partition].buckets[plan.record.bucket].keys
+        if plan.record.key in keys:
+            keys.pop(plan.record.key)

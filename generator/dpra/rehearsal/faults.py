@@ -10,14 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .accounts import Spec
+from dpra.graph import Job
+from dpra.plan import Plan
+
+from .oidc import Refused
 from .result import RehearsalError
-from .stage import approval_branch
 
 PLACE = re.compile(r"(?P<job>[a-z][a-z-]*)(?:\.(?P<part>[a-z0-9-]+))?(?:/(?P<region>[a-z0-9-]+))?")
 ALARM = re.compile(r"(?P<place>[^:@=]+):(?P<name>[^@=]+)(?:=(?P<state>\w+))?@(?P<moment>\w+)")
 # What an alarm may say; RANG: it was in ALARM meanwhile and is quiet again. GONE: there is no such alarm any more.
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA", "RANG", "GONE")
+READS = re.compile("(BatchGet|Describe|Get|Head|List|Lookup|Assume)")
 MOMENTS = ("before", "deploy", "bake")  # before the region is deployed to, while it is, while it bakes
 KINDS = {
     "fail": "a step fails: gamma.synthetic-tests; a deployment: prod.2/us-east-1; a way back: rollback/us-east-1",
@@ -35,6 +38,8 @@ KINDS = {
 class FaultError(RehearsalError):
     """The fault names what is not there. `str()` says what is."""
 
+    exit_code = 2
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -48,58 +53,69 @@ class Fault:
     name: str = ""
     state: str = ""
     moment: str = ""
+    bakes: bool = False  # the job looks at alarms, and changes nothing
 
     def __str__(self) -> str:
         return f"{self.kind} {self.said}".strip()
 
 
-def parse(kind: str, said: str, workflow: Mapping[str, Any]) -> Fault:
+def parse(kind: str, said: str, plan: Plan, workflow: str, loaded: Mapping[str, Any]) -> Fault:
     """The fault that a user names.
 
+    Args:
+        workflow: the workflow in which it is to happen.
+        loaded: that workflow, as it lies in the repository.
     Raises:
         FaultError: there is no such job, step, region or moment in the workflow.
     """
-    if kind == "unapproved" and not approval_branch(workflow):
-        raise FaultError("--unapproved: the environment's reviewers approve here, and a rehearsal passes them at once")
+    jobs = plan.workflows[workflow].jobs
     if kind in ("freeze", "unapproved", "slow-approval"):
+        if not any(job.kind == "approve" for job in jobs.values()):
+            raise FaultError(f"--{kind}: nothing is approved in {workflow}")
+        if kind == "unapproved" and not plan.approval_branch:
+            raise FaultError(
+                "--unapproved: the environment's reviewers approve here, and a rehearsal passes them at once"
+            )
         return Fault(kind, "")
     if kind == "deny":
+        if said not in (known := {role.id for where in plan.environments.values() for role in where.roles.values()}):
+            raise FaultError(f"--deny {said}: there is no such role; there is {', '.join(sorted(known))}")
         return Fault(kind, said, name=said)
     if kind == "tamper" and said == "artifact":
-        return Fault(kind, said, job="beta")
+        first = next((job.id for job in plan.jobs.values() if job.kind in ("deploy", "approve")), "")
+        if not (plan.store and first):
+            raise FaultError("--tamper artifact: this pipeline stores none")
+        return Fault(kind, said, job=first)
     if kind == "alarm":
         if not (match := ALARM.fullmatch(said)) or match["moment"] not in MOMENTS:
             raise FaultError(f"--alarm {said}: is no PLACE:NAME@MOMENT; a moment is {', '.join(MOMENTS)}")
         if (state := match["state"] or "ALARM") not in STATES:
             raise FaultError(f"--alarm {said}: no state {state}; there is {', '.join(STATES)}")
-        place = _place(kind, match["place"], workflow, bakes=match["moment"] == "bake")
+        place = _place(kind, match["place"], jobs, loaded, bakes=match["moment"] == "bake")
         return replace(place, said=said, name=match["name"], state=state, moment=match["moment"])
-    return _place(kind, said, workflow)
+    return _place(kind, said, jobs, loaded)
 
 
-def _place(kind: str, said: str, workflow: Mapping[str, Any], bakes: bool = False) -> Fault:
-    jobs = workflow["jobs"]
+def _place(kind: str, said: str, jobs: Mapping[str, Job], loaded: Mapping[str, Any], bakes: bool = False) -> Fault:
     if not (match := PLACE.fullmatch(said)):
         raise FaultError(f"--{kind} {said}: is no JOB, JOB.STEP, JOB.WAVE or JOB/REGION")
     name, part, region = match["job"], match["part"] or "", match["region"] or ""
-    stem = f"{name}-bake" if bakes and any(job.startswith(f"{name}-bake") for job in jobs) else name
-    waves: list[str] = [job for job in jobs if re.fullmatch(rf"{stem}(-\d+)?", job)]
+    found = [job for job in jobs.values() if name in (job.template, job.id)]
+    if bakes:
+        beside = {(job.stage, job.wave) for job in found}
+        found = [job for job in jobs.values() if job.kind == "bake" and (job.stage, job.wave) in beside] or found
     if part.isdigit():
-        waves, part = [job for job in waves if job == f"{stem}-{part}"], ""
-    if region and name != "rollback":
-        waves = [job for job in waves if region in legs(jobs[job])]
-    if not waves:
-        there = ", ".join(f"{job}{'/' + '|'.join(legs(jobs[job])) if legs(jobs[job]) else ''}" for job in jobs)
+        found, part = [job for job in found if job.wave == int(part)], ""
+    if region:  # a rollback does all regions in one job
+        found = [job for job in found if region in job.legs or (job.on_failure and job.at and region in job.at.regions)]
+    if not found:
+        there = ", ".join(f"{job.id}{'/' + '|'.join(job.legs) if job.legs else ''}" for job in jobs.values())
         raise FaultError(f"--{kind} {said}: there is no such place; there is {there}")
-    ids = [str(step["id"]) for step in jobs[waves[0]]["steps"] if "id" in step]
+    first = found[0]
+    ids = [str(step["id"]) for step in loaded["jobs"].get(first.id, {}).get("steps", ()) if "id" in step]
     if part and part not in ids:
-        raise FaultError(f"--{kind} {said}: {waves[0]} has no step {part}; it has {', '.join(ids)}")
-    return Fault(kind, said, job=waves[0], region=region, step=part)
-
-
-def legs(job: Mapping[str, Any]) -> list[str]:
-    """The regions that a job runs in; none: once."""
-    return [str(region) for region in ((job.get("strategy") or {}).get("matrix") or {}).get("region", ())]
+        raise FaultError(f"--{kind} {said}: {first.id} has no step {part}; it has {', '.join(ids)}")
+    return Fault(kind, said, job=first.id, region=region, step=part, bakes=first.kind == "bake")
 
 
 # ---- In the workflow: steps that fail
@@ -109,8 +125,8 @@ def edit(jobs: MutableMapping[str, Any], faults: Iterable[Fault], today: str) ->
     """Put into a workflow's jobs, in place, what fails by itself; a step that runs a command really runs one."""
     for fault in faults:
         if fault.kind == "freeze":
-            for step in jobs["prod-approve"]["steps"]:
-                if "windows" in step.get("with", {}) or step.get("id") == "manual-approval":
+            for step in (step for job in jobs.values() for step in job.get("steps", ())):
+                if step.get("with", {}).get("do") == "promote":
                     step["with"]["windows"] = f'{{"freeze": ["{today}"]}}'
         if fault.kind != "fail" or not fault.step or fault.job not in jobs:
             continue
@@ -123,7 +139,8 @@ def edit(jobs: MutableMapping[str, Any], faults: Iterable[Fault], today: str) ->
         else:
             failing: dict[str, Any] = {"name": f"The rehearsal lets {fault.step} fail", "run": said}
             if fault.region:
-                failing["if"] = f"matrix.region == '{fault.region}'"
+                [key] = jobs[fault.job]["strategy"]["matrix"]
+                failing["if"] = f"matrix.{key} == '{fault.region}'"
             steps.insert(index, failing)
 
 
@@ -136,18 +153,21 @@ class Pending:
 
     faults: list[Fault]
     kill: Callable[[Fault], None]  # ends the processes of a job, or the whole run
-    store: tuple[str, str] = ("", "")  # account and bucket of the build's releases
+    plan: Plan
     digest: str = ""  # of the run's release, where an earlier attempt built it
     happened: list[tuple[float, Fault]] = field(default_factory=list)
     wrong: list[FaultError] = field(default_factory=list)  # faults that name what AWS does not have
 
     def asked(self, job: str, service: str, operation: str, account: str, region: str) -> None:
-        """A request has come in, and is not answered yet."""
+        """A request has come in, and is not answered yet.
+
+        Raises:
+            Refused: it is to fail, and nobody else makes it."""
         for fault in list(self.faults):
             if fault.job == job and fault.region in ("", region) and self.due(fault, service, operation):
                 self.happens(fault)
                 try:
-                    act_on(fault, account, region, self.store, self.digest)
+                    act_on(fault, self.plan, account, region, operation, self.digest)
                 except FaultError as error:  # this is a thread of the server's
                     self.wrong.append(error)
 
@@ -155,42 +175,50 @@ class Pending:
         """AWS has done what it was asked to; the answer is not out yet."""
         for fault in list(self.faults):
             here = fault.job == job and fault.region in ("", region)
-            if fault.kind in ("crash", "lose") and here and (operation == "ExecuteChangeSet" or "bake" in job):
+            if fault.kind in ("crash", "lose") and here and (fault.bakes or self.changes(operation)):
                 self.happens(fault)
                 self.kill(replace(fault, region=region))
 
-    @staticmethod
-    def due(fault: Fault, service: str, operation: str) -> bool:
+    def due(self, fault: Fault, service: str, operation: str) -> bool:
         match fault.kind:
             case "fail":
-                return not fault.step and operation == "ExecuteChangeSet"
+                return not fault.step and self.changes(operation)
             case "tamper":
                 return service == "s3"
             case "alarm" if fault.moment == "bake":
                 return operation == "DescribeAlarms"
             case "alarm" if fault.moment == "deploy":
-                return operation == "ExecuteChangeSet"
+                return self.changes(operation)
             case "alarm":
                 return True
         return False
+
+    def changes(self, operation: str) -> bool:
+        """Whether an operation changes what runs: as the deploy tool says, or, where there is none, if it does not read."""
+        if self.plan.deployer and self.plan.deployer.changes:
+            return any(one.endswith(f":{operation}") for one in self.plan.deployer.changes)
+        return not READS.match(operation)
 
     def happens(self, fault: Fault) -> None:
         self.faults.remove(fault)
         self.happened.append((time.time(), fault))
 
 
-def act_on(fault: Fault, account: str, region: str, store: tuple[str, str], digest: str) -> None:
+def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, digest: str) -> None:
     """Do to moto what the fault says."""
     from .mends import change_sets
 
-    if fault.kind == "fail":
-        change_sets.DOOMED.add((account, region))
+    if fault.kind == "fail" and operation == "ExecuteChangeSet":
+        change_sets.DOOMED.add((account, region))  # CloudFormation takes it, and fails later
+    elif fault.kind == "fail":
+        raise Refused("InternalFailure", "the rehearsal lets it fail", 500)
     elif fault.kind == "alarm":
         ring(fault, account, region)
-    elif fault.said == "artifact":
-        flip(*store, digest=digest)
+    elif fault.said == "artifact" and plan.store:
+        flip(plan, plan.store.account, plan.store.bucket, digest)
     else:
-        flip(account, "", region, digest)
+        where = next(where for where in plan.environments.values() if where.account == account)
+        flip(plan, account, where.bucket.replace("{region}", region), digest)
 
 
 def ring(fault: Fault, account: str, region: str) -> None:
@@ -206,15 +234,12 @@ def ring(fault: Fault, account: str, region: str) -> None:
         backend.set_alarm_state(fault.name, "the rehearsal says so", "{}", state)
 
 
-def flip(account: str, bucket: str, region: str = "", digest: str = "") -> None:
-    """Change one byte of a release's package in a bucket, or in the account's one for releases in a region.
-
-    Without a digest, of the newest one."""
+def flip(plan: Plan, account: str, bucket: str, digest: str = "") -> None:
+    """Change one byte of a release's package in a bucket. Without a digest, of the newest one."""
     from moto.s3.models import s3_backends
 
-    buckets = s3_backends[account]["aws"].buckets
-    names = [bucket] if bucket else [name for name in buckets if name.endswith(f"{account}-{region}")]
-    packages = [key for key in buckets[names[0]].keys.values() if key.name.endswith(f"{digest}/package.zip")]
+    keys = s3_backends[account][plan.partition].buckets[bucket].keys.values()
+    packages = [key for key in keys if key.name.endswith(f"{digest}/package.zip")]
     newest = max(packages, key=lambda key: key.last_modified)
     put(newest, bytes([newest.value[0] ^ 1]) + newest.value[1:])
 
@@ -225,26 +250,16 @@ def put(key: Any, content: bytes) -> None:
     key.checksum_value = key.checksum_algorithm = None  # whoever stores an object gives its checksum
 
 
-def deny(wanted: Iterable[Fault], spec: Spec) -> None:
-    """Let the roles of these faults trust the jobs of another environment.
-
-    Raises:
-        FaultError: there is no such role."""
+def deny(wanted: Iterable[Fault], plan: Plan) -> None:
+    """Let the roles of these faults trust the jobs of another environment."""
     from moto.iam.models import iam_backends
 
-    accounts = {environment.account for environment in spec.environments.values()}
-    roles = {
-        role.name.removeprefix(f"dpra-{spec.name}-"): role
-        for account in accounts
-        for role in iam_backends[account]["aws"].get_roles()
-    }
-    for fault in wanted:
-        if fault.kind != "deny":
-            continue
-        if not (role := roles.get(fault.name)):
-            raise FaultError(f"--deny {fault.name}: there is no such role; there is {', '.join(sorted(roles))}")
-        before = role.assume_role_policy_document
-        role.assume_role_policy_document = re.sub(r":environment:[\w-]+", ":environment:other", before)
+    names = {fault.name for fault in wanted if fault.kind == "deny"}
+    for where in plan.environments.values():
+        for role in (role for role in where.roles.values() if role.id in names):
+            there = iam_backends[where.account][plan.partition].get_role(role.name)
+            before = there.assume_role_policy_document
+            there.assume_role_policy_document = re.sub(r":environment:[\w-]+", ":environment:other", before)
 
 
 def kill_job(mark: bytes, fault: Fault) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dpra.graph import Job as Planned
+
 from .result import Job, Step
 
 TAIL = 30  # lines of a failed step's log
@@ -119,11 +121,11 @@ class Record:
         return found
 
     def result(
-        self, stages: Mapping[str, str], selected: list[str], finished: bool, before: Sequence[Job] = ()
+        self, planned: Mapping[str, Planned], selected: list[str], finished: bool, before: Sequence[Job] = ()
     ) -> tuple[Job, ...]:
         """Every job in the workflow's order; those that act never named were skipped, or not reached.
 
-        `before` has those that an earlier attempt has done."""
+        `planned` has them as the plan knows them; `before` those that an earlier attempt has done."""
         for leg in self.legs.values():
             if leg.running:  # cut off
                 leg.results[leg.running] = "failure"
@@ -134,6 +136,9 @@ class Record:
                 found += [one for one in before if one.job == job]
                 continue
             legs = [leg for leg in self.legs.values() if leg.job == job]
+            one = planned.get(job)
+            stage = one.stage if one else ""
+            about: dict[str, Any] = {"kind": one.kind, "wave": one.wave, "name": one.name} if one else {}
             for leg in sorted(legs, key=lambda leg: leg.region):
                 steps = tuple(
                     Step(key, name, leg.results.get(key, "skipped"), round(leg.nanoseconds.get(key, 0) / 1e9, 3))
@@ -141,8 +146,8 @@ class Record:
                 )
                 seconds = round(sum(leg.nanoseconds.values()) / 1e9, 3)
                 times = (leg.began, leg.ended or time.time())
-                found.append(Job(job, stages.get(job, ""), leg.region, leg.result or "failure", seconds, steps, *times))
+                found.append(Job(job, stage, leg.region, leg.result or "failure", seconds, steps, *times, **about))
             if not legs:
                 unseen = "skipped" if finished and job in selected else "not run"
-                found.append(Job(job, stages.get(job, ""), "", unseen, 0.0, ()))
+                found.append(Job(job, stage, "", unseen, 0.0, (), **about))
         return tuple(found)

@@ -10,18 +10,24 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from . import faults, stage
-from .accounts import Spec, deployments, forget_production
+from dpra import resources
+from dpra.catalogue import PIPELINE
+from dpra.plan import Plan
+
+from . import faults
+from .accounts import deployments, forget_releases, released
+from .checkout import commit
 from .faults import Fault, FaultError
 from .result import Played, RehearsalError, Result
-from .run import result, waves
-from .world import Run, World, forked, hours_pass, opened, play, released
+from .run import before_production, result, waves
+from .world import Run, World, forked, hours_pass, opened, play
+from .world import released as record_of
 
+NUMBERS = {1: "one", 2: "two", 3: "three"}
 OPTIONS = ("fail", "alarm", "deny", "crash", "lose", "tamper", "freeze", "unapproved")
 
 
@@ -36,27 +42,26 @@ class Proof:
     problems: tuple[str, ...]
     result: Result | None
     log: tuple[str, ...] = ()
+    needs: str = ""  # what this repository has not, so that it does not apply
 
     def as_json(self) -> dict[str, Any]:
         about = {"id": self.id, "promise": self.promise, "fault": self.fault, "when": self.when}
-        return {**about, "kept": not self.problems, "problems": list(self.problems)} | (
+        if self.needs:
+            return {**about, "applicable": False, "needs": self.needs}
+        return {**about, "applicable": True, "kept": not self.problems, "problems": list(self.problems)} | (
             {"result": self.result.as_json()} if self.result else {}
         )
 
 
-@cache
-def table() -> tuple[dict[str, Any], ...]:
-    """Every scenario, as scenarios.yml says it."""
-    from ruamel.yaml import YAML
-
-    rows = YAML(typ="safe").load(Path(__file__).with_name("scenarios.yml"))
-    return tuple(rows)
+def table(pipeline: str) -> tuple[dict[str, Any], ...]:
+    """Every scenario of a pipeline type, as its scenarios.yml says it; none where it has no such file."""
+    path = f"{pipeline}/scenarios.yml"
+    return tuple(resources.data(path)) if (resources.TEMPLATES / path).is_file() else ()
 
 
 def prove(
     root: Path,
-    spec: Spec,
-    stages: Mapping[str, str],
+    plan: Plan,
     *,
     wanted: Collection[str] = (),
     offline: bool = False,
@@ -66,53 +71,64 @@ def prove(
 ) -> list[Proof]:
     """Play scenarios: each proves a promise by a fault. `tell` is given each proof as it comes.
 
+    One that needs what this repository has not is not played, and its proof says so.
+
     Raises:
         FaultError: an unknown scenario.
         RehearsalError: the pipeline does not pass without a fault.
     """
-    known = [row["id"] for row in table()]
-    if unknown := sorted(set(wanted) - set(known)):
+    rows = table(plan.spec.pipeline)
+    if unknown := sorted(set(wanted) - {row["id"] for row in rows}):
         raise FaultError(f"--scenario: no {', '.join(unknown)}; list them: dpra rehearse --scenario list")
-    with opened(root, spec, stages, (), offline, show) as here:
-        return _proofs(here, list(wanted) or playable(here), workers, tell)
+    rows = tuple(row for row in rows if not wanted or row["id"] in wanted)
+    found = {row["id"]: Proof(*about(row), (), None, needs=lack) for row in rows if (lack := lacks(row, plan))}
+    for proof in found.values():
+        tell(proof)
+    if playable := [row for row in rows if row["id"] not in found]:
+        with opened(root, plan, (), offline, show) as here:
+            found |= _proofs(here, playable, workers, tell)
+    return [found[row["id"]] for row in rows]
 
 
-def playable(here: World) -> list[str]:
-    """The scenarios that this repository can play.
+def lacks(row: Mapping[str, Any], plan: Plan) -> str:
+    """What a scenario needs and this repository has not, in words; empty where it can be played."""
+    needs, count = row.get("needs", {}), len(waves(plan))
+    for name, value in needs.items():
+        if name == "waves" and count < value:
+            return f"needs {NUMBERS[value]} waves"
+        if name == "stage" and value not in plan.environments:
+            return f"needs the stage {value}, which profile {plan.catalogue.profile.id} leaves out"
+        if name == "approval-branch" and not plan.approval_branch:
+            return "needs an approval branch, and here GitHub's reviewers approve"
+    return ""
 
-    Where GitHub's reviewers approve, no approval can be missing; in a stage that the profile leaves out nothing fails.
-    """
-    workflow = here.workflow()
-    never = [] if stage.approval_branch(workflow) else ['"unapproved"']
-    never += [f'"{name}.' for name in ("beta", "gamma") if name not in workflow["jobs"]]
-    return [row["id"] for row in table() if not any(word in json.dumps(row["plays"]) for word in never)]
 
-
-def _proofs(here: World, wanted: Sequence[str], workers: int, tell: Callable[[Proof], None]) -> list[Proof]:
-    """Play scenarios, each in a copy of the accounts, some at once; their proofs in the table's order.
+def _proofs(
+    here: World, rows: Sequence[Mapping[str, Any]], workers: int, tell: Callable[[Proof], None]
+) -> dict[str, Proof]:
+    """Play scenarios, each in a copy of the accounts, some at once; their proofs.
 
     Raises:
         RehearsalError: what all of them begin with failed: without faults the pipeline does not pass.
     """
-    rows = [row for row in table() if row["id"] in wanted]
     proofs: dict[str, Proof] = {}
     here.commits = {"old": here.commits["this"]}
     for word in ("new", "newer"):
-        here.commits[word] = stage.commit(here.repository, f"The commit that is called {word}")
-    workflow = here.workflow()
-    built = [job for job, of in here.stages.items() if of == "build" and job in workflow["jobs"]]
-    tested = [job for job, of in here.stages.items() if of != "prod" and job in workflow["jobs"]]
+        here.commits[word] = commit(here.repository, f"The commit that is called {word}")
+    stages = here.plan.stage_of
+    built = [job for job, stage in stages.items() if stage == next(iter(stages.values()))]
+    tested = before_production(here.plan)
     here.show("releasing the commit that is called old, and building the next two")
     first = (Run(1, "old"), Run(2, "new", only=built), Run(3, "newer", only=built))
     base = {run.release: ready(run) for run in at_once(here, first)}
     with Pool(here, base, workers, tell, proofs) as pool:
-        pool.play([row for row in rows if begins(row) == "build"])
+        pool.play([row for row in rows if begins(here, row) == "build"])
         base["new"] = ready(play(here, Run(2, "new", only=tested, kept=base["new"])))
-        pool.play([row for row in rows if begins(row) == "prod"])
-        if later := [row for row in rows if begins(row) == "newer"]:
+        pool.play([row for row in rows if begins(here, row) == "prod"])
+        if later := [row for row in rows if begins(here, row) == "newer"]:
             base["newer"] = ready(play(here, Run(3, "newer", only=tested, kept=base["newer"])))
             pool.play(later)
-    return [proofs[row["id"]] for row in rows]
+    return proofs
 
 
 def ready(played: Played) -> Played:
@@ -123,15 +139,27 @@ def ready(played: Played) -> Played:
     return played
 
 
-def begins(row: Mapping[str, Any]) -> str:
-    """Before which part of the pipeline the accounts of a scenario have to be copied."""
-    text = json.dumps(row["plays"])
-    if '"newer"' in text:
+def begins(here: World, row: Mapping[str, Any]) -> str:
+    """Before which part of the pipeline the accounts of a scenario have to be copied: build, prod or newer."""
+    plays = [one for one in row["plays"] if isinstance(one, dict)]
+    if any("newer" in (one.get("run"), *one.get("at-once", ())) for one in plays):
         return "newer"
-    if '"hotfix"' in text:
-        return "build"
-    early = re.search(r'"(beta\.|gamma\.|artifact")|"deny": "(beta|gamma)"', text)
-    return "build" if early else "prod"
+    return "build" if any(early(here, one) for one in plays) else "prod"
+
+
+def early(here: World, one: Any) -> bool:
+    """Whether something of a step happens before production: a fault, or a workflow that builds anew."""
+    if not isinstance(one, dict):
+        return False
+    name = one.get("start", PIPELINE)
+    if "start" in one:
+        return any(job.duty == "store" for job in here.plan.workflows[name].jobs.values())
+    soon, production = before_production(here.plan), here.plan.production
+    for fault in parsed(here, filled(one, here), name):
+        denied = fault.kind == "deny" and not (production and fault.name in production.roles)
+        if denied or fault.job in soon:
+            return True
+    return False
 
 
 class Pool:
@@ -208,29 +236,30 @@ def about(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
 def scenario(here: World, row: Mapping[str, Any], base: Mapping[str, Played]) -> Proof:
     """Play one scenario, and compare what runs where with what is promised."""
     row = filled(row, here)
-    if row.get("first"):
-        forget_production(here.spec)
-    before = deployments(here.spec)
+    if row.get("first") and here.plan.production:
+        forget_releases(here.plan, here.plan.production)
+    before = deployments(here.plan)
     runs: list[Played] = []
     kept = dict(base)
     for number, one in enumerate(row["plays"]):
         for played in step(here, one, kept, 10 + number):
             runs.append(played)
-            if played.workflow == "pipeline":
-                kept[played.release] = before_production(here, played) if played.ok or not early(one) else played
-    last = next(run for run in reversed(runs) if run.workflow in ("pipeline", "hotfix"))
+            if played.workflow == PIPELINE:
+                kept[played.release] = tested_only(here, played) if played.ok or not early(here, one) else played
+    last = next(run for run in reversed(runs) if any(job.kind == "deploy" for job in run.jobs))
     told = result(here, runs, last, (), before)
     return Proof(*about(row), tuple(problems(here, row, runs, told)), told)
 
 
 def filled(row: Mapping[str, Any], here: World) -> dict[str, Any]:
     """The row, with the repository's own regions and alarm."""
-    regions = waves(here.workflow())
-    middle, last = regions[min(1, len(regions) - 1)][0], regions[-1][0]
-    alarm = alarms(here, regions[0][0])[0]
     text = json.dumps(row)
-    for name, value in (("first", regions[0][0]), ("middle", middle), ("last", last), ("alarm", alarm)):
+    regions = waves(here.plan)
+    middle, last = regions[min(1, len(regions) - 1)][0], regions[-1][0]
+    for name, value in (("first", regions[0][0]), ("middle", middle), ("last", last)):
         text = text.replace(f"{{{name}}}", value)
+    if "{alarm}" in text:
+        text = text.replace("{alarm}", alarms(here, regions[0][0])[0])
     found: dict[str, Any] = json.loads(text)
     return found
 
@@ -238,7 +267,8 @@ def filled(row: Mapping[str, Any], here: World) -> dict[str, Any]:
 def alarms(here: World, region: str) -> list[str]:
     from moto.cloudwatch.models import cloudwatch_backends
 
-    there = list(cloudwatch_backends[here.spec.environments["prod"].account][region].alarms)
+    account = here.plan.production.account if here.plan.production else ""
+    there = list(cloudwatch_backends[account][region].alarms)
     if not there:
         raise RehearsalError("the deployed stack has no alarm: nothing could bring a bad release back")
     return there
@@ -250,38 +280,30 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         hours_pass(here)
     elif "alarm-ends" in one:
         region, _, name = one["alarm-ends"].partition(":")
-        faults.ring(Fault("alarm", "", name=name, state="OK"), here.spec.environments["prod"].account, region)
+        account = here.plan.production.account if here.plan.production else ""
+        faults.ring(Fault("alarm", "", name=name, state="OK"), account, region)
     elif "at-once" in one:
         yield from at_once(here, [pipeline(here, {"run": word}, kept) for word in one["at-once"]])
-    elif "hotfix" in one:
-        wanted = told_faults(here, one, "hotfix")
-        inputs = {"reason": one["hotfix"]}
-        yield play(here, Run(number, "new", "hotfix", "workflow_dispatch", inputs, faults=wanted))
-    elif "rollback" in one:
-        inputs = dict(one["rollback"])
-        if to := inputs.get("to"):
-            inputs["to"] = here.commits[to]
-        yield play(here, Run(number, "new", "rollback", "workflow_dispatch", inputs))
-    elif "resume" in one:
-        yield from resumed(here, one, number)
-    elif "look" in one:
-        yield play(here, Run(number, "new", "rollback", "schedule"))
+    elif "start" in one:
+        yield from started(here, one, number)
     else:
         yield play(here, pipeline(here, one, kept))
 
 
 def pipeline(here: World, one: Mapping[str, Any], kept: Mapping[str, Played]) -> Run:
     """A run of the pipeline, from where an earlier one of the same commit had come to, or from where a fault begins."""
-    wanted = told_faults(here, one, "pipeline")
+    wanted = told_faults(here, one, PIPELINE)
     reason = {"reason": one["reason"]} if "reason" in one else {}
     event = "workflow_dispatch" if reason else "push"
     before = kept[one["run"]]
-    return Run(before.run, one["run"], "pipeline", event, reason, faults=wanted, kept=before)
+    return Run(before.run, one["run"], PIPELINE, event, reason, faults=wanted, kept=before)
 
 
-def resumed(here: World, one: Mapping[str, Any], number: int) -> Iterator[Played]:
-    """The workflow that goes on with what was held; then the runs of which it asked GitHub to run a job again."""
-    yield play(here, Run(number, "new", "resume", faults=told_faults(here, one, "resume")))
+def started(here: World, one: Mapping[str, Any], number: int) -> Iterator[Played]:
+    """Another workflow, by hand or by its schedule; then the runs of which it asked GitHub to run a job again."""
+    inputs = {name: here.commits.get(value, value) for name, value in one.get("with", {}).items()}
+    event = one.get("event", "workflow_dispatch")
+    yield play(here, Run(number, "new", one["start"], event, inputs, faults=told_faults(here, one, one["start"])))
     github = here.cloud.github
     for run, job in github.asked:
         before = github.runs[run]
@@ -291,24 +313,27 @@ def resumed(here: World, one: Mapping[str, Any], number: int) -> Iterator[Played
 
 def told_faults(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, ...]:
     """The faults of a step; what is to be wrong before it begins is wrong now."""
-    said = [(kind, text) for kind in OPTIONS if kind in one for text in listed(one[kind])]
-    wanted = tuple(faults.parse(kind, text, here.workflow(name)) for kind, text in said)
-    faults.deny(wanted, here.spec)
+    wanted = parsed(here, one, name)
+    faults.deny(wanted, here.plan)
     return wanted
+
+
+def parsed(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, ...]:
+    """The faults of a step of the workflow of this name."""
+    said = [(kind, text) for kind in OPTIONS if kind in one for text in listed(one[kind])]
+    if name not in here.plan.workflows or not any(job.kind for job in here.plan.workflows[name].jobs.values()):
+        name = PIPELINE  # it goes on with the pipeline's runs
+    return tuple(faults.parse(kind, text, here.plan, name, here.workflow(name)) for kind, text in said)
 
 
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def early(one: Any) -> bool:
-    return isinstance(one, dict) and begins({"plays": [one]}) == "build"
-
-
-def before_production(here: World, played: Played) -> Played:
+def tested_only(here: World, played: Played) -> Played:
     """What a run has done before production: with that it may be run again."""
-    jobs = tuple(job for job in played.jobs if here.stages.get(job.job) not in ("prod", None))
-    return replace(played, jobs=jobs)
+    tested = before_production(here.plan)
+    return replace(played, jobs=tuple(job for job in played.jobs if job.job in tested))
 
 
 def at_once(here: World, runs: Sequence[Run]) -> list[Played]:
@@ -347,18 +372,11 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
     text = "\n".join(line for run in runs for line in (*run.annotations, *run.notes, run.stopped_at))
     if "says" in row and not re.search(row["says"], text):
         yield f"nothing said {row['says']!r}, but: {text}"
-    record = released(here)
-    if record.get("lock"):
-        yield f"run {record['lock']['run']} still holds the release lock"
-    good = row.get("good", "old")
-    if (current := words.get((record.get("current") or {}).get("commit", ""), "none")) != good:
-        yield f"the release to go back to is {current}, not {good}"
-    left = sorted(region for region, said in record.get("regions", {}).items() if said["now"])
-    if left != sorted(row.get("left", ())):
-        yield f"the record says that {', '.join(left) or 'no region'} is not as it should be"
-    touched = {job.job for run in runs for job in run.jobs if job.result != "skipped" and job.result != "not run"}
+    if here.plan.record:
+        yield from recorded(record_of(here), row, words)
+    touched = {job.wave for run in runs for job in run.jobs if job.kind == "deploy" and job.began}
     for wave in row.get("untouched", ()):
-        if f"prod-{wave}" in touched:
+        if wave in touched:
             yield f"wave {wave} was touched"
     yield from order(here, row.get("back", ()), told)
     if "issue" in row and not any(row["issue"] in json.dumps(issue) for issue in here.cloud.github.issues):
@@ -368,18 +386,23 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
             yield f"no evidence has {key} {value!r}"
 
 
+def recorded(record: Mapping[str, Any], row: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[str]:
+    """In which way the release record is not the promised one."""
+    if record.get("lock"):
+        yield f"run {record['lock']['run']} still holds the release lock"
+    good = row.get("good", "old")
+    if (current := words.get((record.get("current") or {}).get("commit", ""), "none")) != good:
+        yield f"the release to go back to is {current}, not {good}"
+    left = sorted(region for region, said in record.get("regions", {}).items() if said["now"])
+    if left != sorted(row.get("left", ())):
+        yield f"the record says that {', '.join(left) or 'no region'} is not as it should be"
+
+
 def order(here: World, wanted: Sequence[int], told: Result) -> Iterator[str]:
     """Whether the waves went back in this order: by the times at which their stacks last changed."""
-    from moto.cloudformation.models import cloudformation_backends
-
-    account, ended = here.spec.environments["prod"].account, 0.0
-    for wave in wanted if len(told.waves) >= len(wanted) else ():
-        stacks = [
-            stack
-            for region in told.waves[wave - 1]
-            for stack in cloudformation_backends[account][region].stacks.values()
-            if "dpra:digest" in stack.tags
-        ]
+    where, ended = here.plan.production, 0.0
+    for wave in wanted if where and len(told.waves) >= len(wanted) else ():
+        stacks = [stack for region in told.waves[wave - 1] for stack in released(where, region)] if where else []
         times = [stack.events[-1].timestamp.timestamp() for stack in stacks]
         if min(times) < ended:
             yield f"wave {wave} went back before the one behind it"
@@ -388,15 +411,16 @@ def order(here: World, wanted: Sequence[int], told: Result) -> Iterator[str]:
 
 def ends(said: Mapping[str, str], told: Result) -> Iterator[tuple[str, str, str]]:
     """Environment, region and the word of the release that is to run there. The narrower of two words counts."""
-    environments = {d.environment: [] for d in told.deployments} | {"prod": []}  # type: ignore[var-annotated]
+    last = told.production
+    environments: dict[str, list[str]] = {name: [] for name in (*(d.environment for d in told.deployments), last)}
     for d in (*told.before, *told.deployments):
         if d.region not in environments.setdefault(d.environment, []):
             environments[d.environment].append(d.region)
-    environments["prod"] = [region for wave in told.waves for region in wave]
+    environments[last] = [region for wave in told.waves for region in wave]
     for environment, regions in environments.items():
         for region in regions:
-            wave = next((f"prod.{n}" for n, of in enumerate(told.waves, 1) if region in of), "")
-            for key in (f"{environment}/{region}", wave if environment == "prod" else "", environment):
+            wave = next((f"{last}.{n}" for n, of in enumerate(told.waves, 1) if region in of), "")
+            for key in (f"{environment}/{region}", wave if environment == last else "", environment):
                 if key in said:
                     yield environment, region, said[key]
                     break

@@ -19,8 +19,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from . import act, advisories, aws_cli, dialect, faults, stage
-from .accounts import Spec, bootstrap
+from dpra.catalogue import PIPELINE
+from dpra.plan import Plan
+
+from . import accounts, act, advisories, aws_cli, checkout, dialect, faults, workflow
 from .aws import Cloud
 from .faults import Fault
 from .github import GitHub
@@ -41,8 +43,7 @@ NOWHERE = SimpleNamespace(
 class World:
     """A repository and its accounts."""
 
-    spec: Spec
-    stages: Mapping[str, str]  # job id -> DPRA stage
+    plan: Plan
     offline: bool
     show: Callable[[str], None]
     work: Path
@@ -54,8 +55,8 @@ class World:
     began: float = field(default_factory=time.monotonic)
     played: Iterator[int] = field(default_factory=count)
 
-    def workflow(self, name: str = "pipeline") -> Any:
-        return stage.load(self.repository / stage.WORKFLOWS / f"{name}.yml")
+    def workflow(self, name: str = PIPELINE) -> Any:
+        return workflow.load(self.repository / workflow.FOLDER / f"{name}.yml")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Run:
 
     number: int  # GitHub's run id; a further attempt has the same
     release: str  # whose commit it is of, in a word
-    workflow: str = "pipeline"
+    workflow: str = PIPELINE
     event: str = "push"
     inputs: Mapping[str, str] = field(default_factory=dict)
     only: Collection[str] = ()  # stages or jobs, with all that they need; empty for everything
@@ -75,14 +76,9 @@ class Run:
 
 @contextmanager
 def opened(
-    root: Path,
-    spec: Spec,
-    stages: Mapping[str, str],
-    only: Collection[str],
-    offline: bool,
-    show: Callable[[str], None],
+    root: Path, plan: Plan, only: Collection[str], offline: bool, show: Callable[[str], None]
 ) -> Iterator[World]:
-    """Stage the repository and prepare the accounts, in memory if there is enough.
+    """Check the repository out and prepare the accounts, in memory if there is enough.
 
     Raises:
         RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
@@ -92,35 +88,36 @@ def opened(
         act.find(tool)
     with folder(memory()) as work, interruptible():
         repository = work / "repository"
-        show("staging a copy of the working tree")
-        sha = stage.clone(root.resolve(), spec.trunk, repository)
-        workflow = stage.load(repository / stage.WORKFLOW)
-        stage.refuse_unplayable(workflow)
-        mappings(repository, workflow)
-        chosen = stage.selected(workflow["jobs"], stages, only)
+        show("checking out a copy of the working tree")
+        spec = plan.spec
+        sha = checkout.clone(root.resolve(), spec.trunk, repository)
+        pipeline = workflow.load(repository / workflow.FOLDER / f"{PIPELINE}.yml")
+        workflow.refuse_unplayable(pipeline)
+        mappings(repository, pipeline)
+        chosen = workflow.selected(pipeline["jobs"], plan.stage_of, only)
         issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
-        accounts = any(stage.may_write("id-token", workflow, workflow["jobs"][job]) for job in chosen)
-        if accounts:
+        asks = any(workflow.may_write("id-token", pipeline, pipeline["jobs"][job]) for job in chosen)
+        if asks:
             show("preparing the accounts")
-        with Cloud(issuer) if accounts else nullcontext(NOWHERE) as cloud:
+        with Cloud(issuer) if asks else nullcontext(NOWHERE) as cloud:
             steps = act.shell(work)
-            if accounts:
-                bootstrap(repository, spec)
-                watch(cloud.github, repository, workflow)
+            if asks:
+                accounts.prepare(repository, plan)
+                watch(cloud.github, repository, plan)
                 cloud.sigstore.install(steps)
                 cloud.registry.install(steps, cloud.url)
-            with aws_cli.started(steps) if accounts else nullcontext():
+            with aws_cli.started(steps) if asks else nullcontext():
                 commits = {"this": sha}
-                yield World(spec, stages, offline, show, work, repository, cloud, steps, accounts, commits, began)
+                yield World(plan, offline, show, work, repository, cloud, steps, asks, commits, began)
 
 
-def watch(github: GitHub, repository: Path, workflow: Mapping[str, Any]) -> None:
+def watch(github: GitHub, repository: Path, plan: Plan) -> None:
     """Tell GitHub's API of the repository. The branch of what is approved, if any, is protected and has all commits."""
-    github.order = partial(stage.order, repository)
-    github.head = partial(stage.head, repository)
-    github.approving = stage.approval_branch(workflow)
-    for path in sorted((repository / stage.WORKFLOWS).glob("*.yml")):
-        jobs = stage.load(path)["jobs"]
+    github.order = partial(checkout.order, repository)
+    github.head = partial(checkout.head, repository)
+    github.approving = plan.approval_branch
+    for path in sorted((repository / workflow.FOLDER).glob("*.yml")):
+        jobs = workflow.load(path)["jobs"]
         github.names[path.stem] = {job: str(said.get("name", job)) for job, said in jobs.items()}
 
 
@@ -142,23 +139,24 @@ def play(here: World, run: Run) -> Played:
     Raises:
         RehearsalError: act could not run a job.
     """
-    work, spec, cloud = here.work / f"run-{next(here.played)}", here.spec, here.cloud
+    work, spec, cloud = here.work / f"run-{next(here.played)}", here.plan.spec, here.cloud
     work.mkdir()
     attempt = run.kept.attempt + 1 if run.kept else 1
     sha = here.commits[run.release]
-    stage.check_out(here.repository, sha, spec.trunk, work / "repository")
-    source = work / "repository" / stage.WORKFLOWS / f"{run.workflow}.yml"
-    workflow = stage.load(source)
-    chosen = stage.selected(workflow["jobs"], here.stages, run.only)
-    again = stage.waiting(workflow["jobs"], run.again) if run.again else set()
+    checkout.check_out(here.repository, sha, spec.trunk, work / "repository")
+    source = work / "repository" / workflow.FOLDER / f"{run.workflow}.yml"
+    loaded = workflow.load(source)
+    planned = here.plan.workflows[run.workflow].jobs if run.workflow in here.plan.workflows else {}
+    chosen = workflow.selected(loaded["jobs"], here.plan.stage_of, run.only)
+    again = workflow.waiting(loaded["jobs"], run.again) if run.again else set()
     done = passed(run.kept, [job for job in chosen if job not in again])
     bearer = {"run_id": str(run.number), "sha": sha, "workflow": f".github/workflows/{run.workflow}.yml"}
 
     def prepare(copy: Any) -> None:
         faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
         admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment: ""
-        stage.prepare(copy, chosen, done, admit, cloud, work)
-        stage.tell_outputs(copy, work / "outputs.json")
+        workflow.prepare(copy, chosen, done, admit, cloud, work)
+        workflow.tell_outputs(copy, work / "outputs.json")
 
     text = dialect.edited(source.read_text(encoding="utf-8"), prepare)
     (work / "pipeline.yml").write_text(text, encoding="utf-8")
@@ -168,9 +166,9 @@ def play(here: World, run: Run) -> Played:
         shutil.copytree(run.kept.artifacts, work / "artifacts")
     else:
         (work / "artifacts").mkdir()
-    record = Record(workflow, here.show, done)
-    stand_ins = mappings(work / "repository", workflow)
-    labels = stage.runner_labels(workflow)
+    record = Record(loaded, here.show, done)
+    stand_ins = mappings(work / "repository", loaded)
+    labels = workflow.runner_labels(loaded)
     arguments = act.command(
         work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt
     )
@@ -189,7 +187,7 @@ def play(here: World, run: Run) -> Played:
     left = cloud.faults.pop(str(run.number), None)
     lost = left is not None and any(fault.kind == "lose" for _, fault in left.happened)
     finished = code in (0, 1)
-    jobs = record.result(here.stages, chosen, finished, run.kept.jobs if run.kept else ())
+    jobs = record.result(planned, chosen, finished, run.kept.jobs if run.kept else ())
     if not record.legs:
         raise RehearsalError(f"act ran no job (exit code {code}): {said or 'it said nothing'}")
     notes = [*record.annotations, *cloud.refusals[refused:]]
@@ -248,7 +246,6 @@ def evidence(artifacts: Path) -> tuple[dict[str, Any], ...]:
 
 def pending(here: World, run: Run, mark: str) -> faults.Pending:
     """The faults that AWS's side makes happen."""
-    accounts = {name: environment.account for name, environment in here.spec.environments.items()}
 
     def kill(fault: Fault) -> None:
         if fault.kind == "lose":
@@ -256,16 +253,14 @@ def pending(here: World, run: Run, mark: str) -> faults.Pending:
         else:
             faults.kill_job(f"{act.MARK}={mark}".encode(), fault)
 
-    store = ("", "")
-    if "build" in accounts:
-        store = (accounts["build"], f"dpra-{here.spec.name}-{accounts['build']}-{here.spec.regions[0]}")
     waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "tamper")]
     waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
-    digest = run.kept.outputs.get("build", {}).get("digest", "") if run.kept else ""
-    return faults.Pending(waiting, kill, store, digest)
+    # What an earlier attempt built.
+    digests = [said["digest"] for said in run.kept.outputs.values() if "digest" in said] if run.kept else []
+    return faults.Pending(waiting, kill, here.plan, next(iter(digests), ""))
 
 
-def event(spec: Spec, sha: str, run: Run) -> dict[str, Any]:
+def event(spec: Any, sha: str, run: Run) -> dict[str, Any]:
     """What starts the run."""
     owner, name = spec.repository.split("/")
     about = {
@@ -329,28 +324,16 @@ def interruptible() -> Iterator[None]:
 
 
 def hours_pass(here: World) -> None:
-    """As if nobody had been heard of for hours: who holds the release lock is not believed to live any more."""
-    from moto.s3.models import s3_backends
-
+    """As if nobody had been heard of for hours: the release lock's lease has expired."""
     while time.monotonic() - here.cloud.asked_at < SILENCE:  # what was on its way when its job was lost still comes
         time.sleep(SILENCE / 10)
-    for backends in list(s3_backends.values()):
-        for bucket in backends["aws"].buckets.values():
-            for key in bucket.keys.values():
-                if key.name == f"{here.spec.name}/record.json":
-                    record = json.loads(key.value)
-                    if record["lock"]:
-                        record["lock"]["until"] = 0.0
-                    faults.put(key, json.dumps(record).encode())
+    for key in accounts.records(here.plan):
+        record = json.loads(key.value)
+        if record["lock"]:
+            record["lock"]["until"] = 0.0
+        faults.put(key, json.dumps(record).encode())
 
 
 def released(here: World) -> dict[str, Any]:
     """The release record, as it lies in production's store; empty where there is none."""
-    from moto.s3.models import s3_backends
-
-    for backends in list(s3_backends.values()):
-        for bucket in backends["aws"].buckets.values():
-            with suppress(KeyError):
-                record: dict[str, Any] = json.loads(bucket.keys[f"{here.spec.name}/record.json"].value)
-                return record
-    return {}
+    return next((json.loads(key.value) for key in accounts.records(here.plan)), {})

@@ -44,7 +44,7 @@ def _database(said: Any) -> dict[str, str]:
         if bool(getattr(said, name)) != wanted:
             found[f"deploy.database.{name}"] = f"{'is missing' if wanted else 'goes not together'} with {said.with_}"
     if said.user and said.secret:
-        found["deploy.database.secret"] = "either user or secret"  # noqa: S105
+        found["deploy.database.secret"] = "either user or secret"
     elif not own and not (said.user or said.secret):
         found["deploy.database"] = "needs user or secret"
     return found

@@ -1,9 +1,5 @@
-"""The repository and the workflow as they are rehearsed: a private clone with the working tree's changes committed,
-and a copy of the workflow in act's dialect."""
+"""A workflow as it is rehearsed: a copy in act's dialect, with the jobs that are played and what each may do."""
 
-import os
-import shutil
-import subprocess
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -12,106 +8,8 @@ from . import dialect
 from .result import RehearsalError
 
 INDEX = "strategy.job-index"
-WORKFLOWS = Path(".github", "workflows")
-WORKFLOW = WORKFLOWS / "pipeline.yml"
+FOLDER = Path(".github", "workflows")
 OUTPUTS = "dpra-outputs"  # a job of the rehearsal's own that writes down what the others gave out
-AUTHOR = ("-c", "user.name=dpra rehearse", "-c", "user.email=rehearse@localhost", "-c", "commit.gpgSign=false")
-
-
-def git(folder: Path, *arguments: str, own: bool = False) -> str:
-    """git in a folder; in a clone of our `own` without the user's configuration."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    environment["GIT_OPTIONAL_LOCKS"] = "0"  # reading never writes the user's index
-    if own:
-        environment |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",  # file names are bytes
-            check=True,
-        )
-    except FileNotFoundError as error:
-        raise RehearsalError("git is not installed") from error
-    except subprocess.CalledProcessError as error:
-        raise RehearsalError(f"git {arguments[0]}: {error.stderr.strip()}") from error
-    return done.stdout
-
-
-def clone(root: Path, trunk: str, to: Path) -> str:
-    """Clone `root` to `to`, commit the working tree as it is on the trunk; the commit's SHA."""
-    if (root / ".git").exists():
-        # Without hard links: git touches the objects that it meets again.
-        git(root, "clone", "--quiet", "--no-hardlinks", "--no-checkout", "--single-branch", str(root), str(to))
-        git(to, "remote", "remove", "origin", own=True)  # nothing in the pipeline can reach the user's repository
-        if git(to, "rev-list", "--all", "--max-count=1", own=True):  # --all: HEAD, too
-            git(to, "update-ref", f"refs/heads/{trunk}", "HEAD", own=True)
-        listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    else:
-        git(root, "init", "--quiet", str(to))
-        listed = git(
-            root, f"--git-dir={to / '.git'}", f"--work-tree={root}", "ls-files", "-z", "-o", "--exclude-standard"
-        )
-    git(to, "symbolic-ref", "HEAD", f"refs/heads/{trunk}", own=True)
-    for name in filter(None, listed.split("\0")):
-        source, target = root / name, to / name
-        if source.is_symlink() or source.is_file():  # not a deleted file, not a submodule
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(source, target, follow_symlinks=False)
-    git(to, "add", "--all", "--force", own=True)
-    if git(to, "status", "--porcelain", own=True):
-        git(to, *AUTHOR, "commit", "--quiet", "--no-verify", "-m", "The working tree, as it is rehearsed", own=True)
-    return git(to, "rev-parse", "HEAD", own=True).strip()
-
-
-def commit(repository: Path, message: str) -> str:
-    """One commit more on the trunk, with the same files; its SHA."""
-    git(repository, *AUTHOR, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", message, own=True)
-    return git(repository, "rev-parse", "HEAD", own=True).strip()
-
-
-def check_out(repository: Path, sha: str, trunk: str, to: Path) -> None:
-    """What a run sees of the repository: the trunk as it was when the run began."""
-    git(
-        repository,
-        "clone",
-        "--quiet",
-        "--no-hardlinks",
-        "--no-checkout",
-        "--no-tags",
-        str(repository),
-        str(to),
-        own=True,
-    )
-    git(to, "remote", "remove", "origin", own=True)
-    git(to, "update-ref", f"refs/heads/{trunk}", sha, own=True)
-    git(to, "symbolic-ref", "HEAD", f"refs/heads/{trunk}", own=True)
-    git(to, "reset", "--quiet", "--hard", own=True)
-
-
-def head(repository: Path) -> str:
-    """The newest commit of the trunk."""
-    return git(repository, "rev-parse", "HEAD", own=True).strip()
-
-
-def order(repository: Path, base: str, head: str) -> str:
-    """How GitHub's API compares two commits of the repository; empty where one of them is not there."""
-    for sha in {base, head}:
-        try:
-            git(repository, "cat-file", "-e", f"{sha}^{{commit}}", own=True)
-        except RehearsalError:
-            return ""
-    if base == head:
-        return "identical"
-    for older, newer, said in ((base, head, "ahead"), (head, base, "behind")):
-        try:
-            git(repository, "merge-base", "--is-ancestor", older, newer, own=True)
-            return said
-        except RehearsalError:
-            continue
-    return "diverged"
 
 
 def load(path: Path) -> Any:
@@ -121,11 +19,11 @@ def load(path: Path) -> Any:
     try:
         workflow = YAML(typ="safe").load(path)
     except FileNotFoundError as error:
-        raise RehearsalError(f"{WORKFLOW}: there is no such file; dpra generate makes it") from error
+        raise RehearsalError(f"{FOLDER / path.name}: there is no such file; dpra generate makes it") from error
     except YAMLError as error:
-        raise RehearsalError(f"{WORKFLOW}: {error}") from error
+        raise RehearsalError(f"{FOLDER / path.name}: {error}") from error
     if not isinstance(workflow, dict) or not isinstance(workflow.get("jobs"), dict):
-        raise RehearsalError(f"{WORKFLOW}: has no jobs")
+        raise RehearsalError(f"{FOLDER / path.name}: has no jobs")
     return workflow
 
 
