@@ -6,7 +6,7 @@ All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here;
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -117,7 +117,7 @@ class Catalogue:
     jobs: Mapping[str, Job] = field(default_factory=dict)
     workflows: Mapping[str, Workflow] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def actions(self) -> tuple[Action, ...]:
         return tuple(action for stage in self.stages for action in stage.actions)
 

@@ -413,15 +413,20 @@ def _yaml(value: Any) -> Any:
 
 def _lines(text: str) -> str:
     """Gives each value of several lines its place: a block literal where that is safe, else a quoted scalar."""
+    if "\0" not in text:
+        return text
+    return "\n".join(_SEVERAL.sub(_placed, line) if "\0" in line else line for line in text.split("\n"))
 
-    def put(match: re.Match[str]) -> str:
-        value = json.loads(match[5])
-        value = Expression(value) if match[4] == "E" else scalar.github(value)
-        indent = match[1] + " " * len(match[2] or "")
-        block = scalar.block(indent, value)
-        return f"{match[1]}{match[2] or ''}{match[3]}{block or scalar.yaml(scalar.Raw(value))}"
 
-    return re.sub(r"^( *)(- )?([^\0\n]*)\0([ET])(.*)\0$", put, text, flags=re.MULTILINE)
+_SEVERAL = re.compile(r"^( *)(- )?([^\0]*)\0([ET])(.*)\0$")
+
+
+def _placed(match: re.Match[str]) -> str:
+    value = json.loads(match[5])
+    value = Expression(value) if match[4] == "E" else scalar.github(value)
+    indent = match[1] + " " * len(match[2] or "")
+    block = scalar.block(indent, value)
+    return f"{match[1]}{match[2] or ''}{match[3]}{block or scalar.yaml(scalar.Raw(value))}"
 
 
 def _markdown(value: Any) -> Any:
