@@ -59,18 +59,18 @@ class Stack:
         return self.path.endswith(f"/{self.environment}.yml")
 
 
-def stacks(plan: Plan, own: Mapping[str, str] = MappingProxyType({})) -> list[Stack]:
+def stacks(plan: Plan, texts: Mapping[str, str]) -> list[Stack]:
     """What is deployed once in each account, in order. Pure.
 
     Args:
-        own: the texts of templates that the component keeps itself (`unmanaged`), by path.
+        texts: the templates, by their paths in the repository.
     """
-    texts, found = {**render.infrastructure(plan), **own}, []
+    found = []
     for where in plan.environments.values():
         tags = {"dpra:component": plan.spec.name, "dpra:environment": where.id}
         for kind, places in ((where.id, where.regions[:1]), *((name, where.regions) for name in where.infrastructure)):
             path = render.infrastructure_file(kind)
-            text, name = texts[path], names.stack(plan.spec, kind)
+            text, name = texts.get(path, ""), names.stack(plan.spec, kind)
             parameters = {"CreateProvider": "true"} if "CreateProvider:" in text else {}
             for region in places:
                 found.append(Stack(where.id, where.account, region, name, path, text, parameters, tags))

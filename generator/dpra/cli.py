@@ -400,7 +400,7 @@ def _accounts(
     """The stacks of some environments, or of all, and the profile for each. What the repository lacks is told."""
     plan, data = _plan(root)
 
-    from dpra import bootstrap, tree
+    from dpra import bootstrap, render, tree
     from dpra import problems as planning
 
     if unknown := sorted(set(environments) - set(plan.spec.environments)):
@@ -410,7 +410,8 @@ def _accounts(
         if not plan.spec.repository_id:
             plan = _identified(plan)
         own = {path: tree.read(root, path) for path in plan.spec.unmanaged if path.startswith("infrastructure/dpra/")}
-        stacks = bootstrap.stacks(plan, {path: (text or b"").decode() for path, text in own.items()})
+        texts = {path: (text or b"").decode() for path, text in own.items()}
+        stacks = bootstrap.stacks(plan, {**render.infrastructure(plan), **texts})
         stacks = [stack for stack in stacks if not environments or stack.environment in environments]
         for path, template in {stack.path: stack.template for stack in stacks}.items():
             if path in own and not own[path]:

@@ -239,10 +239,10 @@ def test_accounts_are_kept_apart(stack, put, client):
     assert client("sts", account="222222222222").get_caller_identity()["Account"] == "222222222222"
 
 
-def test_deployments_tell_what_runs_where(stack, put, spec):
+def test_deployments_tell_what_runs_where(stack, put, plan):
     put("one", SPEAKER)
     stack.deploy(FUNCTION, Key="one", tags={"dpra:digest": "d" * 64, "dpra:commit": "c" * 40})
-    (found,) = deployments(spec)
+    (found,) = deployments(plan)
     assert (found.environment, found.region, found.digest) == ("beta", "eu-west-1", "d" * 64)
 
 

@@ -1,26 +1,28 @@
 """Faults: what can be asked for, and that what was asked for happens, or is told not to have."""
 
 import pytest
+from dpra import catalogue, problems, render
 from dpra.rehearsal import FaultError, faults
+from dpra.spec import reader
+from ruamel.yaml import YAML
 
-WORKFLOW = {
-    "jobs": {
-        "gamma": {
-            "strategy": {"matrix": {"region": ["eu-west-1", "us-east-1"]}},
-            "steps": [
-                {"id": "deploy-software"},
-                {"id": "synthetic-tests", "with": {"command": "pytest"}},
-                {"id": "dast"},
-            ],
-        },
-        "prod-approve": {"steps": [{"id": "manual-approval", "with": {}}]},
-        "prod-1": {"strategy": {"matrix": {"region": ["eu-west-1"]}}, "steps": []},
-        "prod-bake-1": {"strategy": {"matrix": {"region": ["eu-west-1"]}}, "steps": []},
-        "prod-2": {"strategy": {"matrix": {"region": ["us-east-1"]}}, "steps": []},
-        "prod-bake-2": {"strategy": {"matrix": {"region": ["us-east-1"]}}, "steps": []},
-        "rollback": {"steps": []},
-    }
-}
+SPEC = """\
+name: shop
+repository: acme/shop
+regions: [eu-west-1, us-east-1]
+environments:
+  build: {account: "444444444444"}
+  beta: {account: "111111111111"}
+  gamma: {account: "222222222222"}
+  prod: {account: "033333333333", waves: [[eu-west-1], [us-east-1]]}
+actions: {dast: {file: openapi.yml}}
+"""
+
+
+def parse(kind: str, said: str, more: str = "") -> faults.Fault:
+    plan = problems.planned(reader.read((SPEC + more).encode(), catalogue.words()))
+    text = render.files(plan)[".github/workflows/pipeline.yml"].content
+    return faults.parse(kind, said, plan, "pipeline", YAML(typ="safe").load(text))
 
 
 @pytest.mark.parametrize(
@@ -42,23 +44,21 @@ WORKFLOW = {
     ],
 )
 def test_a_place_is_a_job_a_step_a_wave_or_a_region(kind: str, said: str, job: str, region: str) -> None:
-    fault = faults.parse(kind, said, WORKFLOW)
+    fault = parse(kind, said)
     assert (fault.job, fault.region, str(fault)) == (job, region, f"{kind} {said}")
 
 
 def test_an_approval_is_missing_only_where_a_branch_approves() -> None:
     with pytest.raises(FaultError, match="the environment's reviewers approve here"):
-        faults.parse("unapproved", "", WORKFLOW)
-    step = {"id": "manual-approval", "with": {"approval-branch": "production"}}
-    workflow = {"jobs": {"prod-approve": {"steps": [step]}}}
-    assert str(faults.parse("unapproved", "", workflow)) == "unapproved"
+        parse("unapproved", "", "github: {plan: enterprise}\n")
+    assert str(parse("unapproved", "")) == "unapproved"
 
 
 @pytest.mark.parametrize(
     ("kind", "said", "says"),
     [
-        ("fail", "delta.tests", "no such place; there is gamma/eu-west-1|us-east-1, prod-approve"),
-        ("fail", "gamma.unit-tests", "gamma has no step unit-tests; it has deploy-software, synthetic-tests, dast"),
+        ("fail", "delta.tests", "no such place; there is build, security, artifacts, beta/eu-west-1, gamma/eu-west-1|us-east-1, mainline"),
+        ("fail", "gamma.unit-tests", "gamma has no step unit-tests; it has deploy-software, synthetic-tests, dast, monitoring-and-logging"),
         ("fail", "prod.3/us-east-1", "no such place"),
         ("crash", "prod.1/us-east-1", "no such place"),
         ("fail", "../x", "is no JOB, JOB.STEP"),
@@ -69,7 +69,7 @@ def test_an_approval_is_missing_only_where_a_branch_approves() -> None:
 )
 def test_a_fault_that_names_what_is_not_there_says_what_is(kind: str, said: str, says: str) -> None:
     with pytest.raises(FaultError, match=says.replace("|", r"\|").replace(".", r"\.")):
-        faults.parse(kind, said, WORKFLOW)
+        parse(kind, said)
 
 
 def test_a_command_really_fails_and_any_other_step_is_preceded_by_one_that_does() -> None:
@@ -95,7 +95,7 @@ def test_a_role_that_is_to_be_refused_is_refused_by_the_emitted_trust(rehearse) 
     result = rehearse(asked=[("deny", "beta")])
     assert not result.ok
     assert any("sub is repo:acme/demo:environment:beta, not" in line for line in result.annotations)
-    with pytest.raises(FaultError, match="no such role; there is beta, beta-execution, prod-1"):
+    with pytest.raises(FaultError, match="no such role; there is beta, prod-1"):
         rehearse(asked=[("deny", "delta")])
 
 

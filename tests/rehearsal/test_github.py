@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from dpra.rehearsal import stage, world
+from dpra.rehearsal import checkout, workflow, world
 from dpra.rehearsal.github import GitHub
 from dpra.rehearsal.result import Job, Played
 
@@ -33,16 +34,16 @@ class Api:
 @pytest.fixture
 def api(tmp_path: Path, repository: Path) -> Api:
     clone = tmp_path / "clone"
-    stage.clone(repository, "main", clone)
-    stage.commit(clone, "The next one")
+    checkout.clone(repository, "main", clone)
+    checkout.commit(clone, "The next one")
     github = GitHub("acme/demo", "main")
-    world.watch(github, clone, PIPELINE)
+    world.watch(github, clone, SimpleNamespace(approval_branch="production"))  # type: ignore[arg-type]
     github.names["pipeline"] = {name: str(job.get("name", name)) for name, job in PIPELINE["jobs"].items()}
     return Api(github)
 
 
 def commits(api: Api, repository: Path) -> tuple[str, str]:
-    return stage.git(repository, "rev-parse", "HEAD").strip(), api.github.head()
+    return checkout.git(repository, "rev-parse", "HEAD").strip(), api.github.head()
 
 
 def played(run: int, commit: str, *jobs: tuple[str, str, str], **more: Any) -> Played:
@@ -141,6 +142,4 @@ def test_a_job_is_run_again_once(api: Api) -> None:
 
 
 def test_what_waits_for_a_job_is_run_again_with_it() -> None:
-    assert stage.waiting(PIPELINE["jobs"], "prod-approve") == {"prod-approve", "prod-1", "report"}
-    assert stage.approval_branch(PIPELINE) == "production"
-    assert stage.approval_branch({"jobs": {"a": {"steps": [{"run": "x"}]}}}) == ""
+    assert workflow.waiting(PIPELINE["jobs"], "prod-approve") == {"prod-approve", "prod-1", "report"}

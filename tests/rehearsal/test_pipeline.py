@@ -196,11 +196,8 @@ import sys
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from dpra import rehearsal
-from types import SimpleNamespace as N
-env = {{"beta": N(account="111111111111", regions=()), "prod": N(account="222222222222", regions=())}}
-spec = N(name="demo", repository="acme/demo", repository_id=0, owner_id=0, trunk="main", regions=("eu-west-1",),
-         environments=env)
-rehearsal.rehearse(Path({root!r}), spec, {{}}, offline=True, show=lambda line: print(line, flush=True))
+from conftest import planned
+rehearsal.rehearse(Path({root!r}), planned(), offline=True, show=lambda line: print(line, flush=True))
 """
 
 

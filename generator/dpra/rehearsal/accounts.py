@@ -13,8 +13,9 @@ from .result import Deployment, RehearsalError
 
 def prepare(root: Path, plan: Plan) -> None:
     """What an administrator does once in each account: exactly the stacks that `dpra bootstrap` lists."""
-    providers = set()
-    for stack in bootstrap.stacks(plan):
+    folder, providers = root / "infrastructure" / "dpra", set()
+    texts = {path.relative_to(root).as_posix(): path.read_text(encoding="utf-8") for path in folder.glob("*.yml")}
+    for stack in bootstrap.stacks(plan, texts):
         given = dict(stack.parameters)
         if "CreateProvider" in given:
             given["CreateProvider"] = (

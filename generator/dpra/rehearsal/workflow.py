@@ -51,13 +51,6 @@ def waiting(jobs: Mapping[str, Any], first: str) -> set[str]:
     return found
 
 
-def approval_branch(workflow: Mapping[str, Any]) -> str:
-    """The branch into which a pull request merges what is approved; empty where the environment's reviewers approve."""
-    steps = [step for job in workflow["jobs"].values() for step in job.get("steps") or ()]
-    found = [(step.get("with") or {}).get("approval-branch", "") for step in steps]
-    return str(next(filter(None, found), ""))
-
-
 def environment(job: Mapping[str, Any]) -> str:
     """The name of the GitHub environment that a job works in."""
     named = job.get("environment") or ""

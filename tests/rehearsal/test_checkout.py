@@ -4,7 +4,7 @@ import subprocess
 from types import SimpleNamespace
 
 import pytest
-from dpra.rehearsal import RehearsalError, stage
+from dpra.rehearsal import RehearsalError, checkout, workflow
 from dpra.rehearsal.oidc import Issuer
 
 
@@ -22,7 +22,7 @@ def test_changes_new_files_and_deletions_are_committed_on_top_of_the_history(rep
     (repository / "ignored").mkdir()
     (repository / "ignored/secret").write_text("x")
     head = git(repository, "rev-parse", "HEAD")
-    sha = stage.clone(repository, "main", tmp_path / "clone")
+    sha = checkout.clone(repository, "main", tmp_path / "clone")
     clone = tmp_path / "clone"
     assert git(clone, "rev-parse", "HEAD", "HEAD^", "refs/heads/main").split() == [sha, head, sha]
     assert git(clone, "status", "--porcelain") == ""
@@ -33,14 +33,14 @@ def test_changes_new_files_and_deletions_are_committed_on_top_of_the_history(rep
 
 
 def test_an_unchanged_tree_keeps_its_commit(repository, tmp_path):
-    assert stage.clone(repository, "main", tmp_path / "clone") == git(repository, "rev-parse", "HEAD")
+    assert checkout.clone(repository, "main", tmp_path / "clone") == git(repository, "rev-parse", "HEAD")
 
 
 @pytest.mark.parametrize("detached", [False, True])
 def test_another_branch_is_rehearsed_as_if_it_were_pushed_to_the_trunk(repository, tmp_path, detached):
     git(repository, "switch", "--quiet", *(["--detach"] if detached else ["-c", "feature"]))
     git(repository, "commit", "--quiet", "--allow-empty", "-m", "A feature")
-    stage.clone(repository, "main", tmp_path / "clone")
+    checkout.clone(repository, "main", tmp_path / "clone")
     assert git(tmp_path / "clone", "symbolic-ref", "HEAD") == "refs/heads/main"
     assert git(tmp_path / "clone", "log", "--format=%s") == "A feature\nAll of it"
 
@@ -54,7 +54,7 @@ def test_a_folder_without_a_commit_gets_a_first_one(tmp_path, initialised):
     (root / ".gitignore").write_text("no.txt\n")
     (root / "yes.txt").write_text("")
     (root / "no.txt").write_text("")
-    stage.clone(root, "trunk", tmp_path / "clone")
+    checkout.clone(root, "trunk", tmp_path / "clone")
     assert git(tmp_path / "clone", "ls-files").split() == [".gitignore", "yes.txt"]
     assert git(tmp_path / "clone", "symbolic-ref", "HEAD") == "refs/heads/trunk"
 
@@ -64,7 +64,7 @@ def test_links_and_exec_bits_stay_what_they_are(repository, tmp_path):
     (repository / "dangling").symlink_to("/nowhere")
     (repository / "run.sh").write_text("")
     (repository / "run.sh").chmod(0o755)
-    stage.clone(repository, "main", tmp_path / "clone")
+    checkout.clone(repository, "main", tmp_path / "clone")
     listed = {line.split("\t")[1]: line[:6] for line in git(tmp_path / "clone", "ls-files", "-s").splitlines()}
     assert (listed["link"], listed["dangling"], listed["run.sh"]) == ("120000", "120000", "100755")
 
@@ -75,7 +75,7 @@ def test_hooks_of_the_user_do_not_run(repository, tmp_path):
     hook.write_text("#!/bin/sh\nexit 1\n")
     hook.chmod(0o755)
     (repository / "new.txt").write_text("new")
-    stage.clone(repository, "main", tmp_path / "clone")
+    checkout.clone(repository, "main", tmp_path / "clone")
 
 
 def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
@@ -83,7 +83,7 @@ def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
             (("with", "write"), ("without", "read"))}  # fmt: skip
     issuer = Issuer("acme/demo", "main", "a" * 40)
     cloud = SimpleNamespace(token_url="http://127.0.0.1/token", attest_url="http://127.0.0.1/attest")
-    stage.prepare({"jobs": jobs}, jobs, {}, issuer.admit, cloud, tmp_path)
+    workflow.prepare({"jobs": jobs}, jobs, {}, issuer.admit, cloud, tmp_path)
     assert jobs["with"]["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in issuer.jobs
     assert len(issuer.jobs) == 1
     assert jobs["with"]["env"]["DPRA_REHEARSAL_ATTEST_URL"] == cloud.attest_url
@@ -94,8 +94,8 @@ def test_the_legs_of_a_matrix_are_numbered_where_act_does_not():
     name = "evidence-${{ strategy.job-index }}"
     alone = {"steps": [{"with": {"name": name}}]}
     legs = {"steps": [{"with": {"name": name}}], "strategy": {"matrix": {"region": ["a", "b"]}}}
-    stage.number_legs("alone", alone)
-    stage.number_legs("legs", legs)
+    workflow.number_legs("alone", alone)
+    workflow.number_legs("legs", legs)
     assert alone["steps"][0]["with"]["name"] == "evidence-${{ '0' }}"
     assert legs["steps"][0]["with"]["name"] == "evidence-${{ matrix.job-index }}"
     assert legs["strategy"]["matrix"]["include"] == [{"region": "a", "job-index": 0}, {"region": "b", "job-index": 1}]
@@ -103,4 +103,4 @@ def test_the_legs_of_a_matrix_are_numbered_where_act_does_not():
 
 def test_a_repository_without_a_pipeline_is_told_what_makes_one(tmp_path):
     with pytest.raises(RehearsalError, match="dpra generate makes it"):
-        stage.load(tmp_path / "pipeline.yml")
+        workflow.load(tmp_path / "pipeline.yml")
