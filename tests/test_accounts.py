@@ -4,8 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, render
-from dpra import plan as planning
+from dpra import catalogue, problems, render
 from dpra.rehearsal import permissions
 from dpra.spec import reader
 from moto.cloudformation.models import Stack
@@ -15,7 +14,7 @@ BOUNDARY = "arn:aws:iam::333333333333:policy/platform/Boundary"
 
 
 def resources(spec: str, template: str) -> dict[str, Any]:
-    plan = planning.make(reader.read((SPECS / spec).read_bytes(), catalogue.words()))
+    plan = problems.planned(reader.read((SPECS / spec).read_bytes(), catalogue.words()))
     found: dict[str, Any] = Stack.parse_template(render.infrastructure(plan)[f"infrastructure/dpra/{template}.yml"])
     return {name: one["Properties"] for name, one in found["Resources"].items()}
 

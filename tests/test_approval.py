@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, plan, render
+from dpra import catalogue, problems, render
+from dpra.plan import Plan
 from dpra.spec import reader
 from ruamel.yaml import YAML
 
@@ -12,8 +13,8 @@ MINIMAL = (Path(__file__).parent / "specs/minimal.yml").read_text("utf-8")
 OFFICE = 'windows: {hours: "09:00-16:00"}\n'
 
 
-def made(more: str) -> plan.Plan:
-    return plan.make(reader.read((MINIMAL + more).encode(), catalogue.words()))
+def made(more: str) -> Plan:
+    return problems.planned(reader.read((MINIMAL + more).encode(), catalogue.words()))
 
 
 def workflows(more: str) -> dict[str, Any]:
@@ -79,6 +80,6 @@ def test_nothing_of_production_runs_but_with_the_lock() -> None:
 
 
 def test_the_trunk_approves_nothing() -> None:
-    with pytest.raises(plan.PlanError, match=r"github.approval-branch: is the trunk"):
+    with pytest.raises(problems.PlanError, match=r"github.approval-branch: is the trunk"):
         made("github: {approval-branch: main}\n")
     assert made("github: {approval-branch: main, plan: enterprise}\n").approval_branch == ""

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from dpra import catalogue, plan, render
+from dpra import catalogue, deployers, problems, render
+from dpra.plan import Plan
 from dpra.spec import models, reader
 from ruamel.yaml import YAML
 
@@ -23,39 +24,42 @@ TOOLS = {  # a good spec's `deploy` of each
     "script": "{with: script, script: {preview: ./x --dry-run, command: ./x, running: cat y}}",
 }
 
+STACKS = ("cloudformation", "sam", "cdk")
+SOFTWARE_ONLY = ("ecs", "lambda", "s3")
+
 
 def text(tool: str) -> str:
     language = "language: container\n" if tool == "ecs" else ""
-    return (GOOD if tool in plan.STACKS else WATCHED) + language + f"deploy: {TOOLS[tool]}\n"
+    return (GOOD if tool in STACKS else WATCHED) + language + f"deploy: {TOOLS[tool]}\n"
 
 
-def made(spec: str) -> plan.Plan:
-    return plan.make(reader.read(spec.encode(), catalogue.words()))
+def made(spec: str) -> Plan:
+    return problems.planned(reader.read(spec.encode(), catalogue.words()))
 
 
-def problems(spec: str) -> dict[str, str]:
-    with pytest.raises(plan.PlanError) as caught:
+def wrong(spec: str) -> dict[str, str]:
+    with pytest.raises(problems.PlanError) as caught:
         made(spec)
     return dict(caught.value.problems)
 
 
 def test_the_tools_are_those_of_the_pack() -> None:
-    deployers = {path.stem for path in Path(".github/actions/_lib/deployers").glob("*.py")}
-    assert set(plan.DEPLOY_TOOLS) == set(TOOLS) == deployers
+    there = {path.stem for path in Path(".github/actions/_lib/deployers").glob("*.py")}
+    assert set(deployers.every()) == set(TOOLS) == there
 
 
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_tool_gets_its_settings_and_only_its_own_file(tool: str) -> None:
     files = render.files(made(text(tool)))
-    deployers = {Path(path).stem for path in files if "/deployers/" in path}
-    assert deployers == ({tool, "cloudformation"} if tool in plan.STACKS else {tool})
+    there = {Path(path).stem for path in files if "/deployers/" in path}
+    assert there == ({tool, "cloudformation"} if tool in STACKS else {tool})
     jobs = YAML(typ="safe", pure=True).load(files[".github/workflows/pipeline.yml"].content)["jobs"]
     for job, action in (("beta", "deploy"), ("gamma", "deploy"), ("prod-1", "deploy"), ("rollback", "release")):
         [given] = [step["with"] for step in jobs[job]["steps"] if step.get("uses", "").endswith(f"dpra/{action}")]
         assert given.get("tool", "cloudformation") == tool
         assert ("settings" in given) == (tool not in ("cloudformation", "sam"))
-        assert ("stack" in given) == (tool in plan.STACKS)
-        assert ("execution-role" in given) == (tool not in plan.SOFTWARE_ONLY)
+        assert ("stack" in given) == (tool in STACKS)
+        assert ("execution-role" in given) == (tool not in SOFTWARE_ONLY)
     terraform = {job for job in jobs for step in jobs[job]["steps"] if "setup-terraform" in step.get("uses", "")}
     assert terraform == ({"beta", "gamma", "prod-1", "rollback"} if tool == "terraform" else set())
 
@@ -86,10 +90,10 @@ def test_the_deploying_role_may_do_what_its_tool_needs_and_no_more(tool: str) ->
         assert ("s3:DeleteObject" in actions) == (tool == "s3")
         wide = {str(one["Sid"]) for one in statements if one["Resource"] == "*"}
         assert wide <= {"ReadAlarms", "ReadTemplate", "DescribeTasks", "FindDistribution"}
-        assert ("ExecutionRole" in template) == (tool not in plan.SOFTWARE_ONLY)
+        assert ("ExecutionRole" in template) == (tool not in SOFTWARE_ONLY)
         if "ExecutionRole" in template:
             [trust] = template["ExecutionRole"]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
-            assert ("Service" in trust["Principal"]) == (tool in plan.STACKS)
+            assert ("Service" in trust["Principal"]) == (tool in STACKS)
 
 
 def test_names_that_differ_by_environment_are_filled_in_for_aws() -> None:
@@ -107,7 +111,7 @@ def test_the_plan_says_what_the_tool_does(tool: str) -> None:
     actions = {(one.stage, one.action): one for one in made(text(tool)).actions}
     assert actions["prod", "progressive-deployment"].tool == actions["gamma", "deploy-software"].tool == tool
     launched = actions["gamma", "launch-environment"]
-    assert (launched.status == "outside-pipeline") == (tool in plan.SOFTWARE_ONLY)
+    assert (launched.status == "outside-pipeline") == (tool in SOFTWARE_ONLY)
     policy = actions["build", "policy-as-code"]
     assert policy.tool == {"cloudformation": "cfn-guard", "sam": "cfn-guard", "terraform": "trivy"}.get(tool, "")
     assert actions["beta", "database-deploy"].status == "left-out"
@@ -140,11 +144,11 @@ DATABASE = "database: {with: liquibase, reversible: true, url: jdbc:mysql://db.e
     ],
 )
 def test_what_does_not_fit_together_is_told_with_its_key(deploy: str, key: str, says: str) -> None:
-    assert problems(f"{WATCHED}deploy: {deploy}\n") == {f"deploy.{key}": says}
+    assert wrong(f"{WATCHED}deploy: {deploy}\n") == {f"deploy.{key}": says}
 
 
 def test_without_a_stack_somebody_must_name_the_alarms() -> None:
-    said = problems(f"{GOOD}deploy: {TOOLS['s3']}\n")
+    said = wrong(f"{GOOD}deploy: {TOOLS['s3']}\n")
     assert said == {
         f"environments.{name}.alarms": "is missing: s3 has no stack with alarms" for name in ("gamma", "prod")
     }

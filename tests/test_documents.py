@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dpra import catalogue, checks, resources
-from dpra import plan as planning
+from dpra import catalogue, checks, describe, problems, resources
+from dpra.plan import Plan
 from dpra.rehearsal import scenarios
 from dpra.spec import reader
 from dpra.spec.reference import reference
@@ -40,9 +40,9 @@ def recipe(title: str, language: str) -> list[str]:
 # ---- What `make golden` writes into the documents
 
 
-def minimal() -> planning.Plan:
+def minimal() -> Plan:
     data = (ROOT / "tests/specs/minimal.yml").read_bytes()
-    return planning.make(reader.read(data, catalogue.words()))
+    return problems.planned(reader.read(data, catalogue.words()))
 
 
 def table(*rows: tuple[str, ...]) -> str:
@@ -51,7 +51,7 @@ def table(*rows: tuple[str, ...]) -> str:
 
 
 def picture() -> str:
-    return f"```mermaid\n{planning.mermaid(minimal())}```\n"
+    return f"```mermaid\n{describe.mermaid(minimal())}```\n"
 
 
 def stages_table() -> str:
@@ -105,7 +105,7 @@ def gates_table() -> str:
 def promises_table() -> str:
     """What is promised of deliveries, the fault that proves it, and what runs where then."""
     rows = [("promise", "fault", "when", "at the end", "scenario")]
-    for row in scenarios.table():
+    for row in scenarios.table("application"):
         ends = ", ".join(f"{place} {word}" for place, word in row["ends"].items())
         rows.append((row["promise"], row["fault"], row["when"], ends, f"`{row['id']}`"))
     return table(*rows)
@@ -450,43 +450,3 @@ def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, 
     jobs = YAML(typ="safe", pure=True).load(root / ".github/workflows/pipeline.yml")["jobs"]
     names = {name: [step["name"] for step in job["steps"]] for name, job in jobs.items()}
     assert [name for name in names if "Say who deployed" in names[name]] == ["prod-1"]
-
-
-def test_a_second_pipeline_type_is_one_folder(dpra, checkout, tmp_path) -> None:
-    """Compute image, as far as a sketch goes: other stages, another environment, other actions; no special case."""
-    folder = checkout / "templates/compute-image"
-    (folder / "jobs").mkdir(parents=True)
-    (folder / "catalogue.yml").write_text(
-        "stages:\n"
-        "  - {id: build, name: Build, limit: 10, jobs: [image], actions: [\n"
-        "      {id: build-code, level: listed, takes: [command]},\n"
-        "      {id: policy-as-code, level: listed, left-out: later}]}\n"
-        "  - {id: test, name: Test, environment: true, roles: {test: deploy}, jobs: [bake-image], actions: [\n"
-        "      {id: build-environment, level: listed, tool: imagebuilder}]}\n"
-    )
-    for job, step in (("image", "build-code"), ("bake-image", "build-environment")):
-        text = f"{job}:\n  runs-on: ubuntu-24.04\n  steps:\n    - id: {step}\n      run: 'true'\n"
-        (folder / f"jobs/{job}.yml").write_text(text)
-    includes = '  #% include "jobs/image.yml"\n  #% include "jobs/bake-image.yml"\n'
-    for name in ("pipeline", "pull-request"):
-        (folder / f"{name}.yml").write_text(f"name: {name}\non: push\njobs:\n{includes}")
-    assert {line[3:].split("/")[1] for line in changed(checkout)} == {"compute-image"}
-    models = checkout / "generator/dpra/spec/models.py"
-    text = models.read_text()
-    assert text.count('Choice(("application",), later=("account-fleet", "compute-image",') == 1
-    models.write_text(text.replace('(("application",), later=(', '(("application", "compute-image"), later=('))
-    (tmp_path / "dpra.yml").write_text(
-        "name: base\nrepository: acme/base\nregions: [eu-west-1]\npipeline: compute-image\n"
-        'environments: {test: {account: "111111111111"}}\nactions: {build-code: {command: make}}\n'
-    )
-    path = {"PYTHONPATH": str(checkout / "generator")}
-    plan = json.loads(dpra("plan", "--format", "json", cwd=tmp_path, **path).stdout)
-    assert [(a["action"], a["status"], a["tool"]) for a in plan["actions"]] == [
-        ("build-code", "blocks", "make"),
-        ("policy-as-code", "left-out", ""),
-        ("build-environment", "blocks", "imagebuilder"),
-    ]
-    assert dpra("generate", cwd=tmp_path, **path).returncode == 0
-    assert (tmp_path / "infrastructure/dpra/test.yml").is_file()
-    (tmp_path / "dpra.yml").write_text((tmp_path / "dpra.yml").read_text().replace("{test:", "{beta:"))
-    assert "environments.beta: unknown environment" in dpra("plan", cwd=tmp_path, **path).stderr

@@ -128,12 +128,11 @@ def test_a_baseline_lets_a_repository_adopt_dpra_and_blocks_what_is_new(dpra: An
 
 def tampering(copy: Path, tamper: Any) -> tuple[Any, list[str]]:
     """A rehearsal in which `tamper` gets at the cloud between build and beta; the result, and the writes after that."""
-    from dpra import catalogue, rehearsal
-    from dpra import plan as planning
+    from dpra import catalogue, problems, rehearsal
     from dpra.rehearsal import aws
     from dpra.spec import reader
 
-    made = planning.make(reader.read((copy / "dpra.yml").read_bytes(), catalogue.words()))
+    made = problems.planned(reader.read((copy / "dpra.yml").read_bytes(), catalogue.words()))
     writes: list[str] = []
     cloud: Any = None
     tampered = False

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from dpra import catalogue, plan, render
+from dpra import catalogue, deployers, problems, render
 from dpra.spec import models, reader
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
@@ -83,7 +83,7 @@ GOOD = {
     models.TOOL: st.sampled_from(["bandit", "gitleaks", "npm", "pip"]),
 }
 IF = st.sampled_from(["always()", "failure() && github.ref_name == 'main'", "${{ !cancelled() }}"])
-regions = st.lists(st.sampled_from(models.REGIONS), min_size=1, max_size=4, unique=True)
+regions = st.lists(st.sampled_from(models.PARTITIONS["aws"]), min_size=1, max_size=4, unique=True)
 
 
 def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrategy:
@@ -99,6 +99,8 @@ def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrat
             return st.booleans()
         case models.Choice(of):
             return regions.map(lambda some: some[0]) if of is models.REGIONS else st.sampled_from(of)
+        case models.Target():
+            return values(models.TARGETS["region"])
         case models.Word(name):
             return st.sampled_from(sorted(WORDS[name]))
         case models.ListOf(item, least, or_one):
@@ -145,8 +147,8 @@ any_step = st.one_of(
 
 def deploys(tool: str) -> st.SearchStrategy:
     """How a tool deploys: with its own settings, not another's."""
-    others = [word for word in plan.DEPLOY_TOOLS if word != tool] + ["with", tool]
-    optional = ("template",) if tool not in plan.TEMPLATES else ()
+    others = [word for word in deployers.every() if word != tool] + ["with", tool]
+    optional = ("template",) if not deployers.every()[tool].template else ()
     optional += ("stack",) if tool not in ("cloudformation", "sam") else ()
     said = keys(models.Deploy, without=(*others, *optional)).map(lambda found: {**found, "with": tool})
     own = {models.name_of(field): field.metadata["kind"] for field in dataclasses.fields(models.Deploy)}
@@ -155,7 +157,7 @@ def deploys(tool: str) -> st.SearchStrategy:
     return st.tuples(said, values(own[tool])).map(lambda both: {**both[0], tool: both[1]})
 
 
-any_deploy = st.deferred(lambda: st.sampled_from(plan.DEPLOY_TOOLS).flatmap(deploys))
+any_deploy = st.deferred(lambda: st.sampled_from([*deployers.every()]).flatmap(deploys))
 
 
 ALARMS = ["shop-errors", "it's ${{ github.token }} `touch canary` $(touch canary)"]
@@ -172,7 +174,7 @@ def fitting(spec: dict) -> dict:
     for key in {"jobs", "actions"} & spec.keys():
         spec[key] = {name: one for name, one in spec[key].items() if name not in {*without, *never}}
     for number, (name, one) in enumerate(spec["environments"].items(), 1):
-        asked = name in ("gamma", "prod") and (tool not in plan.STACKS or "alarms" in one)
+        asked = name in ("gamma", "prod") and (deployers.every()[tool].deploys != "stacks" or "alarms" in one)
         kept = {key: value for key, value in one.items() if key != "alarms"}
         of[name] = {**kept, "account": f"{number}{one['account'][1:]}", **({"alarms": ALARMS} if asked else {})}
     return {**spec, "environments": of, **({"language": "container"} if tool == "ecs" else {})}
@@ -192,8 +194,8 @@ def read(spec: object) -> models.Spec | list[str]:
     text = re.sub(r"(\\ud[89ab]..)(\\ud[c-f]..)", lambda m: json.loads(f'"{m[0]}"'), text)  # YAML joins no halves
     try:
         return reader.read(text.encode("utf-8"), catalogue.words())
-    except reader.Problems as problems:
-        return str(problems).splitlines()
+    except reader.Problems as wrong:
+        return str(wrong).splitlines()
 
 
 @given(good_specs)
@@ -206,14 +208,14 @@ def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(spec: dict) -
         assert made
         assert all(re.match(r"dpra\.yml:\d+:\d+: .", line) for line in made), made
         return
-    problems: Mapping[str, str] = {}
+    wrong: Mapping[str, str] = {}
     try:
-        files = render.files(plan.make(made))
-    except plan.PlanError as error:
-        problems = error.problems
-    if problems:
+        files = render.files(problems.planned(made))
+    except problems.PlanError as error:
+        wrong = error.problems
+    if wrong:
         event("refused by the plan")
-        assert all(reader.where(json.dumps(spec).encode(), key) for key in problems)
+        assert all(reader.where(json.dumps(spec).encode(), key) for key in wrong)
         return
     event("generated")
     with tempfile.TemporaryDirectory() as folder:

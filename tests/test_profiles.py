@@ -2,13 +2,15 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from dpra import catalogue, problems
 from dpra.rehearsal import scenarios
+from dpra.spec import reader
 
-SMALL = (Path(__file__).parent / "specs/small.yml").read_text()
+SPECS = Path(__file__).parent / "specs"
+SMALL = (SPECS / "small.yml").read_text()
 MISSING = ["gamma.launch-environment", "gamma.deploy-software", "gamma.monitoring-and-logging", "gamma.synthetic-tests"]
 
 
@@ -68,12 +70,24 @@ def test_what_the_profile_does_not_have_is_refused_with_its_place(dpra, tmp_path
     assert f"dpra.yml:{problem}" in done.stderr
 
 
-def test_scenarios_that_need_gamma_are_left_out_without_it() -> None:
-    jobs: dict[str, Any] = {"beta": {}, "gamma": {}, "prod-approve": {"steps": [{"with": {"approval-branch": "x"}}]}}
-    every = scenarios.playable(SimpleNamespace(workflow=lambda: {"jobs": jobs}))  # type: ignore[arg-type]
-    del jobs["gamma"]
-    some = scenarios.playable(SimpleNamespace(workflow=lambda: {"jobs": jobs}))  # type: ignore[arg-type]
-    assert set(every) - set(some) == {"a-failing-test-in-gamma"}
+def test_scenarios_that_need_gamma_are_not_applicable_without_it() -> None:
+    standard, small = (
+        problems.planned(reader.read((SPECS / f"{name}.yml").read_bytes(), catalogue.words()))
+        for name in ("minimal", "small")
+    )
+    rows = scenarios.table("application")
+    lacking = {row["id"]: scenarios.lacks(row, small) for row in rows if not scenarios.lacks(row, standard)}
+    found = {name: why for name, why in lacking.items() if why}
+    assert found == {"a-failing-test-in-gamma": "needs the stage gamma, which profile small leaves out"}
+
+
+def test_scenarios_that_need_waves_or_a_branch_that_approves_say_so() -> None:
+    one = reader.read((SPECS / "minimal.yml").read_bytes(), catalogue.words())
+    said = {scenarios.lacks(row, problems.planned(one)) for row in scenarios.table("application")}
+    assert said == {"", "needs two waves"}
+    waves = problems.planned(reader.read((SPECS / "waves.yml").read_bytes(), catalogue.words()))
+    said = {scenarios.lacks(row, waves) for row in scenarios.table("application")}
+    assert said == {"", "needs an approval branch, and here GitHub's reviewers approve"}
 
 
 @pytest.mark.slow

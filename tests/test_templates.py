@@ -37,7 +37,7 @@ def test_a_hole_is_a_whole_scalar(path: Path) -> None:
 def test_no_expression_stands_in_a_run(path: Path) -> None:
     for run in re.findall(r"^( *)(?:- )?run: (.*(?:\n\1 +.*)*)", path.read_text(), re.MULTILINE):
         assert "${{" not in run[1]
-        assert "<%" not in run[1]
+        assert "<%" not in re.sub(r'^<%= run\("[\w./-]+"\) %>', "", run[1])  # a script of the pack
 
 
 @pytest.mark.parametrize("path", sorted(resources.TEMPLATES.glob("*/jobs/*.yml")), ids=ids)
@@ -50,7 +50,7 @@ def test_an_id_comes_first_in_its_step(path: Path) -> None:
 def test_every_action_of_a_stage_has_a_step_or_says_why_not(pipeline: str) -> None:
     made = catalogue.load(pipeline)
     for action in made.actions:
-        steps = {step for job in made.stage(action.stage).jobs for step in made.steps[job]}
+        steps = {step for job in made.jobs_of(action.stage) for step in job.steps}
         ways = [action.id in steps, action.by in steps, bool(action.outside), bool(action.left_out)]
         assert ways.count(True) == 1, action
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, render
-from dpra import plan as planning
+from dpra import catalogue, problems, render
+from dpra.plan import Plan
 from dpra.rehearsal.oidc import PROVIDER, Issuer, admits
 from dpra.spec import reader
 from moto.cloudformation.models import Stack
@@ -25,8 +25,8 @@ Change = Callable[[Claims], Claims]
 
 
 @cache
-def plan_of(name: str) -> planning.Plan:
-    return planning.make(reader.read((SPECS / name).read_bytes(), catalogue.words()))
+def plan_of(name: str) -> Plan:
+    return problems.planned(reader.read((SPECS / name).read_bytes(), catalogue.words()))
 
 
 def resolved(value: Any, account: str) -> Any:
@@ -54,7 +54,7 @@ def trusts(spec: str) -> dict[str, tuple[str, Mapping[str, Any], list[str]]]:
             if resource["Type"] == "AWS::IAM::Role" and not properties["RoleName"].endswith("-execution"):
                 role = properties["RoleName"].removeprefix(f"dpra-{plan.spec.name}-")
                 policy = resolved(properties["AssumeRolePolicyDocument"], account)
-                found[role] = (account, policy, planning.github_environments(plan, stage, role))
+                found[role] = (account, policy, list(plan.environments[stage.id].roles[role].environments))
     return found
 
 
@@ -197,7 +197,7 @@ BY_ID: dict[str, Change] = {
 }
 
 
-def tokens(plan: planning.Plan, name: str) -> list[Claims]:
+def tokens(plan: Plan, name: str) -> list[Claims]:
     """What the right job in a GitHub environment may send: the subject with the names, and that with the ids."""
     spec, at = plan.spec, f"refs/heads/{plan.spec.trunk}"
     ids = (spec.repository_id, spec.owner_id)

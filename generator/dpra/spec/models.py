@@ -127,7 +127,7 @@ PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 POLICY = Text(
     "the ARN of an IAM policy: arn:aws:iam::ACCOUNT:policy/NAME",
-    r"arn:aws(?:-[a-z-]+)?:iam::(?:aws|[0-9]{12}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{1,128}",
+    rf"arn:(?:{'|'.join(PARTITIONS)}):iam::(?:aws|[0-9]{{12}}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{{1,128}}",
     longest=600,
 )
 PORT = Text("a port, or HOST:CONTAINER", r"[0-9]{1,5}(?::[0-9]{1,5})?")
