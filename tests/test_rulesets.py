@@ -31,7 +31,9 @@ def test_the_required_checks_are_jobs_of_the_pull_request_workflow(dpra, tmp_pat
     trunk = rulesets(dpra, tmp_path, (SPECS / f"{name}.yml").read_text())["trunk"]
     checks = rule(trunk, "required_status_checks")["required_status_checks"]
     jobs = YAML(typ="safe").load(tmp_path / ".github/workflows/pull-request.yml")["jobs"]
-    names = [job["name"] for job in jobs.values()]  # also the one that tells which others run: where it fails, they do not
+    names = [
+        job["name"] for job in jobs.values()
+    ]  # also the one that tells which others run: where it fails, they do not
     assert [one["context"] for one in checks] == names
     assert {one["integration_id"] for one in checks} == {15368}  # GitHub Actions; another app's check is none
 

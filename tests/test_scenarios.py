@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from dpra.rehearsal import scenarios
 
+ROWS = scenarios.table("application")
 WAVES = [["eu-west-1"], ["eu-central-1", "us-east-1"], ["us-west-2", "ap-southeast-2"]]
 
 
 def test_each_promise_has_one_scenario_of_its_own() -> None:
-    rows = scenarios.table("application")
+    rows = ROWS
     assert len(rows) >= 20
     for keys in (["id"], ["promise"], ["plays", "first"]):
         assert len({json.dumps([row.get(key) for key in keys]) for row in rows}) == len(rows), keys
@@ -47,7 +48,7 @@ def test_every_promise_is_kept_and_the_page_shows_it(dpra, tmp_path, page_text: 
     done = dpra("rehearse", "--offline", "--scenario", "all", "--json", out, "--page", page, cwd=tmp_path / "shop")
     assert done.returncode == 0, done.stdout + done.stderr
     proofs = {one["id"]: one for one in json.loads(out.read_text())["scenarios"]}
-    assert list(proofs) == [row["id"] for row in scenarios.table("application")]
+    assert list(proofs) == [row["id"] for row in ROWS]
     assert all(one["kept"] and not one["problems"] for one in proofs.values())
     an_alarm_in_the_bake_of_wave_3_brought_all_waves_back(proofs["an-alarm-in-the-last-bake"]["result"])
     for name in ("an-approval-that-comes-late", "two-releases-at-once"):
@@ -83,7 +84,7 @@ def the_newer_commit_runs_in_production(result: dict[str, Any]) -> None:
 
 
 def the_page_shows_what_was_rolled_back(text: str) -> None:
-    assert f"{len(scenarios.table("application"))} of {len(scenarios.table("application"))} promises kept" in text
+    assert f"{len(ROWS)} of {len(ROWS)} promises kept" in text
     part = text.partition("kept an-alarm-in-the-last-bake\n")[2].partition("kept an-alarm-that-fires-on\n")[0]
     assert part, text[:2000]
     for wave in (1, 2, 3):

@@ -57,8 +57,16 @@ def test_an_approval_is_missing_only_where_a_branch_approves() -> None:
 @pytest.mark.parametrize(
     ("kind", "said", "says"),
     [
-        ("fail", "delta.tests", "no such place; there is build, security, artifacts, beta/eu-west-1, gamma/eu-west-1|us-east-1, mainline"),
-        ("fail", "gamma.unit-tests", "gamma has no step unit-tests; it has deploy-software, synthetic-tests, dast, monitoring-and-logging"),
+        (
+            "fail",
+            "delta.tests",
+            "no such place; there is build, security, artifacts, beta/eu-west-1, gamma/eu-west-1|us-east-1, mainline",
+        ),
+        (
+            "fail",
+            "gamma.unit-tests",
+            "gamma has no step unit-tests; it has deploy-software, synthetic-tests, dast, monitoring-and-logging",
+        ),
         ("fail", "prod.3/us-east-1", "no such place"),
         ("crash", "prod.1/us-east-1", "no such place"),
         ("fail", "../x", "is no JOB, JOB.STEP"),
