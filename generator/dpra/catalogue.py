@@ -208,7 +208,7 @@ def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stag
         raise CatalogueError(f"{place}: there is no jobs/{name}.yml")
     ids = {action.id for stage in stages if stage.id == row.get("stage") for action in stage.actions}
     # An id comes first in its step: no YAML parser is needed to see which steps a job has.
-    found = re.findall(r"^ +- id: (\S+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    found = re.findall(r"^ +- id: (\S+)$", resources.content(path).decode(), re.MULTILINE)
     steps = [step for step in found if step in ids]
     environment = row.get("environment", row.get("role", ""))
     return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)

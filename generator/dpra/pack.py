@@ -62,7 +62,7 @@ def _below(folder: str) -> list[str]:
 @cache
 def _read(path: str) -> tuple[bytes, list[str]]:
     """A file, and the files of the pack that it runs, imports or reads."""
-    content = (resources.PACK / path).read_bytes()
+    content = resources.content(resources.PACK / path)
     folder, found = path.partition("/")[0], []
     if path.endswith(".py"):
         for name in dict.fromkeys(PYTHON.findall(content.decode())):

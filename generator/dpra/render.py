@@ -360,7 +360,7 @@ _STEP = re.compile(
 
 @cache
 def _source(path: Path) -> str:
-    text = path.read_text(encoding="utf-8")
+    text = resources.content(path).decode()
     return re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE) if path.suffix == ".yml" else text
 
 

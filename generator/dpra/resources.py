@@ -19,16 +19,22 @@ BOOTSTRAP = ROOT / "cookiecutter-dpra"
 
 
 @cache
+def content(path: Path) -> bytes:
+    """The bytes of a file of the templates or the pack, read once."""
+    return path.read_bytes()
+
+
+@cache
 def data(path: str) -> Any:
     """A YAML file of `templates/`, read once.
 
     Raises:
         FileNotFoundError: there is no such file.
     """
-    text = (TEMPLATES / path).read_bytes()
+    text = content(TEMPLATES / path)
     name = f"{hashlib.sha256(text).hexdigest()}.json"
-    if content := kept(name):
-        return json.loads(content)
+    if before := kept(name):
+        return json.loads(before)
     from ruamel.yaml import YAML
 
     found = YAML(typ="safe", pure=True).load(text.decode())

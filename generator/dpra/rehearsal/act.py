@@ -66,7 +66,7 @@ def environment(work: Path, steps: Path, endpoint: str, offline: bool) -> dict[s
     """The whole environment of act and of the jobs: nothing of the user's but PATH, and what pip needs to fetch."""
     own = {
         MARK: secrets.token_hex(16),
-        f"{MARK}_ARTIFACTS": str(work / "artifacts"),
+        f"{MARK}_ARTIFACTS": str(work / "uploads"),
         f"{MARK}_CACHE": str(user_cache() / "dpra"),
         f"{MARK}_HOME": str(Path.home()),
         f"{MARK}_OFFLINE": "1" if offline else "0",

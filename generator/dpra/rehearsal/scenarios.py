@@ -122,9 +122,9 @@ def _proofs(
     first = (Run(1, "old"), Run(2, "new", only=built), Run(3, "newer", only=built))
     base = {run.release: ready(run) for run in at_once(here, first)}
     with Pool(here, base, workers, tell, proofs) as pool:
-        pool.play([row for row in rows if begins(here, row) == "build"])
+        pool.play([row for row in rows if begins(here, row) == "early"])
         base["new"] = ready(play(here, Run(2, "new", only=tested, kept=base["new"])))
-        pool.play([row for row in rows if begins(here, row) == "prod"])
+        pool.play([row for row in rows if begins(here, row) == "late"])
         if later := [row for row in rows if begins(here, row) == "newer"]:
             base["newer"] = ready(play(here, Run(3, "newer", only=tested, kept=base["newer"])))
             pool.play(later)
@@ -140,11 +140,11 @@ def ready(played: Played) -> Played:
 
 
 def begins(here: World, row: Mapping[str, Any]) -> str:
-    """Before which part of the pipeline the accounts of a scenario have to be copied: build, prod or newer."""
+    """Before which part of the pipeline the accounts of a scenario have to be copied: early, late (production) or newer."""
     plays = [one for one in row["plays"] if isinstance(one, dict)]
     if any("newer" in (one.get("run"), *one.get("at-once", ())) for one in plays):
         return "newer"
-    return "build" if any(early(here, one) for one in plays) else "prod"
+    return "early" if any(early(here, one) for one in plays) else "late"
 
 
 def early(here: World, one: Any) -> bool:

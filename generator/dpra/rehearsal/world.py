@@ -163,9 +163,9 @@ def play(here: World, run: Run) -> Played:
     (work / "event.json").write_text(json.dumps(event(spec, sha, run)), encoding="utf-8")
     (work / "cache").mkdir()
     if run.kept:  # what its jobs left is there
-        shutil.copytree(run.kept.artifacts, work / "artifacts")
+        shutil.copytree(run.kept.artifacts, work / "uploads")
     else:
-        (work / "artifacts").mkdir()
+        (work / "uploads").mkdir()
     record = Record(loaded, here.show, done)
     stand_ins = mappings(work / "repository", loaded)
     labels = workflow.runner_labels(loaded)
@@ -200,7 +200,7 @@ def play(here: World, run: Run) -> Played:
     played = Played(
         run=run.number,
         attempt=attempt,
-        artifacts=str(work / "artifacts"),
+        artifacts=str(work / "uploads"),
         release=run.release,
         commit=sha,
         workflow=run.workflow,
@@ -213,7 +213,7 @@ def play(here: World, run: Run) -> Played:
             Happened(at, str(fault), fault.job, fault.region) for at, fault in (left.happened if left else ())
         ),
         outputs=done | outputs(work / "outputs.json"),
-        evidence=evidence(work / "artifacts"),
+        evidence=evidence(work / "uploads"),
     )
     cloud.github.runs[run.number] = played
     return played
