@@ -116,7 +116,7 @@ def test_in_production_the_record_says_what_cannot_be_undone(job: Any, bench: Be
     good, bad = {"digest": "0" * 64, "commit": "0" * 40}, {"digest": change.digest, "commit": ONE}
 
     def lock(kept: Any) -> None:
-        record.enter(kept, "7", bad, lambda *_: "ahead", 1e12, 100.0, False)
+        record.acquire_lock(kept, "7", bad, lambda *_: "ahead", 1e12, 100.0, False)
         kept["regions"][REGION] = {"good": good, "now": None}
 
     record.change(place, lock)
@@ -133,7 +133,9 @@ def test_in_production_the_record_says_what_cannot_be_undone(job: Any, bench: Be
     assert change("command", reversible=False, override="it is the fix", **own, **about).code == 0
     now = record.read(place)[0]["regions"][REGION]["now"]
     assert (now["irreversible"], now["database"], now["state"]) == (True, ONE, "deploying")
-    record.change(place, lambda kept: record.intend(kept, "7", REGION, 1, bad, 0.0, 100.0))  # the software comes next
+    record.change(
+        place, lambda kept: record.begin_region(kept, "7", REGION, 1, bad, 0.0, 100.0)
+    )  # the software comes next
     assert record.read(place)[0]["regions"][REGION]["now"]["irreversible"] is True
 
     inputs = {"do": "rollback", "component": "shop", "account": ACCOUNT, "regions": REGION, "bucket": "packages"}

@@ -149,7 +149,7 @@ def test_s3_by_the_actions_and_back_by_the_record(
     good, new = ({"digest": digest, "commit": commit} for digest, commit in zip(digests, (ONE, TWO), strict=True))
 
     def lock(kept: Any) -> None:
-        record.enter(kept, "7", new, lambda *_: "ahead", 1e12, 100.0, False)
+        record.acquire_lock(kept, "7", new, lambda *_: "ahead", 1e12, 100.0, False)
         kept["regions"][REGION] = {"good": good, "now": None}
 
     record.change(place, lock)

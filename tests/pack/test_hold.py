@@ -134,13 +134,13 @@ def test_the_report_of_a_held_release_passes_and_proves_nothing(job: Any) -> Non
     assert job.use("release", **PROMOTION, windows=FROZEN).code == 0
     job.env = before
     given = {"expected": expected, "needs": json.dumps({job: {"result": result} for job, result in needs.items()})}
-    ran = job.use("report", **given, idle="rollback", held="merge it")
+    ran = job.use("report", **given, may_be_skipped="rollback", held="merge it")
     assert (ran.code, ran.outputs["result"], ran.errors, ran.record["result"]) == (0, "held", [], "pass")
     assert "the release waits" in ran.summary
     document = json.loads((job.evidence / "evidence.json").read_text())
     assert [one["result"] for one in document["actions"]] == ["held", "not run"]
     assert document["figures"]["required-passed"] == 0
-    assert job.use("report", **given, idle="rollback").code == 1  # nobody said that it is held
+    assert job.use("report", **given, may_be_skipped="rollback").code == 1  # nobody said that it is held
     told = job.use("notify", needs=given["needs"], held="merge it", webhook="http://127.0.0.1:1/")
     assert (told.outputs["state"], told.commands) == ("held", [])
 

@@ -17,7 +17,7 @@ class Refused(runner.Failed):
     def __init__(self, call: str, stderr: str) -> None:
         said = re.search(r"\((\w+)\) when calling", stderr)
         self.code = said[1] if said else ""
-        super().__init__(f"aws {call}: {stderr.strip() or 'failed without a word'}", "error")
+        super().__init__(f"aws {call}: {stderr.strip() or 'failed without a message'}", "error")
 
 
 def call(region: str, service: str, operation: str, /, *options: str, **parameters: Any) -> dict[str, Any]:
@@ -53,4 +53,4 @@ def expect_account(region: str, account: str) -> None:
     """Fail unless the credentials are of this account: the last chance before anything is touched."""
     caller = call(region, "sts", "get-caller-identity")["Account"]
     if caller != account:
-        raise runner.Failed(f"the credentials are of account {caller}, not {account}", "error")
+        raise runner.Failed(f"the credentials are of account {caller}, not {account}: check the role", "error")
