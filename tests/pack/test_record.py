@@ -134,7 +134,7 @@ def test_a_run_that_died_is_ended_by_a_rollback_only_if_it_touched_something() -
     take(kept, "1", 1, now=1000.0)
     assert take(kept, "2", 2, now=2000.0) == "locked"  # nothing was touched
     deploy(kept, "2", 2, REGIONS[0])
-    with pytest.raises(runner.Failed, match=r"run 2 died"):
+    with pytest.raises(runner.Failed, match=r"run 2 died .* the rollback workflow first"):
         take(kept, "3", 3, now=9000.0)
     assert record.lease_expired(kept, 9000.0)
     assert record.take_lock(kept, "9", 9000.0, 100.0)
@@ -352,7 +352,7 @@ def test_a_release_that_ran_is_found_by_commit_or_digest_and_chosen() -> None:
     for word in (COMMITS[0], release(1)["digest"]):
         assert record.find_release(kept, word) == release(1)
     for word in ("0000", "f" * 40, "", COMMITS[4]):
-        with pytest.raises(runner.Failed, match="is no release that ran in every region"):
+        with pytest.raises(runner.Failed, match="names no release that ran in every region: choose one of"):
             record.find_release(kept, word)
     assert record.take_lock(kept, "9", 1000.0, 100.0, by_hand=True)
     record.choose_release(kept, "9", release(1), list(REGIONS), 1000.0)
@@ -369,7 +369,7 @@ def test_the_lock_is_not_broken_while_it_is_needed() -> None:
     assert record.break_lock(kept, "why", 1.0) is None
     take(kept, "1", 1)
     deploy(kept, "1", 1, REGIONS[0], state="deploying")
-    with pytest.raises(runner.Failed, match="the rollback workflow ends it"):
+    with pytest.raises(runner.Failed, match="its rollback needs the lock: run the rollback workflow"):
         record.break_lock(kept, "why", 1.0)
     record.set_region_state(kept, "1", REGIONS[0], "good", 2.0)
     assert record.break_lock(kept, "its runner is gone", 3.0)["run"] == "1"

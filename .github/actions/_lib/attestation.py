@@ -24,7 +24,7 @@ def verify(directory: Path, workflows: str, commit: str) -> None:
         if not problem:
             break
     else:
-        raise runner.Failed(f"GitHub does not attest that {workflows} built this release: {problem}")
+        raise runner.Failed(f"GitHub's attestation is not of this release by {workflows}: {problem}")
     try:
         [verified] = json.loads(said)
         certificate = verified["verificationResult"]["signature"]["certificate"]

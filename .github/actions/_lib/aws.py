@@ -53,4 +53,4 @@ def expect_account(region: str, account: str) -> None:
     """Fail unless the credentials are of this account: the last chance before anything is touched."""
     caller = call(region, "sts", "get-caller-identity")["Account"]
     if caller != account:
-        raise runner.Failed(f"the credentials are of account {caller}, not {account}: check the role", "error")
+        raise runner.Failed(f"the credentials are of account {caller}, not {account}", "error")

@@ -29,7 +29,7 @@ def main() -> None:
     manifests = [path for path in here if path.name in (*LOCKS, "requirements.txt")]
     image = "container" in os.environ["DPRA_LANGUAGE"].split()  # its content is checked where it was built
     if not found and not manifests and not image:
-        sys.exit("There is no manifest or lock file with exact versions to check: commit one.")
+        sys.exit("There is no manifest or lock file that names exact versions: commit one.")
     print(f"{len(manifests)} manifests; dependencies in {len(seen)}")
 
 
