@@ -118,7 +118,7 @@ def test_the_attestation_of_another_release_stops_it(attest: Attest) -> None:
 @pytest.mark.parametrize("says", ["", "[]", "null", '[{"verificationResult": {}}]'])
 def test_a_cli_that_says_yes_and_no_more_is_not_believed(attest: Attest, tmp_path: Path, says: str) -> None:
     (tmp_path / "bin/gh").write_text(f"#!/bin/sh\necho '{says}'\n")
-    assert refused(attest()) == "what gh says of the attestation cannot be read"
+    assert refused(attest()) == "the output of gh attestation verify cannot be read"
 
 
 def test_without_the_cli_it_is_told(attest: Attest, monkeypatch: pytest.MonkeyPatch) -> None:

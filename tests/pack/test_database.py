@@ -87,10 +87,10 @@ def test_a_command_shows_what_is_pending_before_it_changes_anything(job: Any, ch
         ("command", {"preview": "exit 4", "command": "touch $HOME/x"}, "the preview of the database change failed"),
         ("command", {"preview": "echo 1", "command": "./migrate"}, "the database change failed with exit code 3"),
         ("command", {"command": "x"}, "the setting 'preview' is required with command"),
-        ("command", {"preview": "x", "folder": "none"}, "there is no folder 'none' in the package"),
+        ("command", {"preview": "x", "folder": "none"}, "the package has no folder 'none': pack it"),
         ("liquibase", {"url": URL, "secret": "nobody's"}, "ResourceNotFoundException"),
-        ("flyway", {"url": "jdbc:oracle://x/y", "user": "a"}, "for a token url must be one of postgresql"),
-        ("psql", {}, "there is no tool 'psql'"),
+        ("flyway", {"url": "jdbc:oracle://x/y", "user": "a"}, "a token of RDS needs jdbc: and postgresql or mysql"),
+        ("psql", {}, "the tool 'psql' is unknown: choose one of liquibase"),
         ("command", {"reversible": "perhaps"}, "the setting 'reversible' is required, true or false"),
         ("command", {"account": "000000000001"}, f"the credentials are of account {ACCOUNT}"),
     ],
@@ -116,7 +116,7 @@ def test_in_production_the_record_says_what_cannot_be_undone(job: Any, bench: Be
     good, bad = {"digest": "0" * 64, "commit": "0" * 40}, {"digest": change.digest, "commit": ONE}
 
     def lock(kept: Any) -> None:
-        record.enter(kept, "7", bad, lambda *_: "ahead", 1e12, 100.0, False)
+        record.acquire_lock(kept, "7", bad, lambda *_: "ahead", 1e12, 100.0, False)
         kept["regions"][REGION] = {"good": good, "now": None}
 
     record.change(place, lock)
@@ -133,7 +133,9 @@ def test_in_production_the_record_says_what_cannot_be_undone(job: Any, bench: Be
     assert change("command", reversible=False, override="it is the fix", **own, **about).code == 0
     now = record.read(place)[0]["regions"][REGION]["now"]
     assert (now["irreversible"], now["database"], now["state"]) == (True, ONE, "deploying")
-    record.change(place, lambda kept: record.intend(kept, "7", REGION, 1, bad, 0.0, 100.0))  # the software comes next
+    record.change(
+        place, lambda kept: record.begin_region(kept, "7", REGION, 1, bad, 0.0, 100.0)
+    )  # the software comes next
     assert record.read(place)[0]["regions"][REGION]["now"]["irreversible"] is True
 
     inputs = {"do": "rollback", "component": "shop", "account": ACCOUNT, "regions": REGION, "bucket": "packages"}
@@ -146,7 +148,10 @@ def test_in_production_the_record_says_what_cannot_be_undone(job: Any, bench: Be
     }
     ran = job.use("release", **inputs)
     assert ran.code == 1
-    assert "the database change of 111111111111 cannot be undone: automatic rollback of the software stops" in ran.out
+    assert (
+        "the database change of 111111111111 is irreversible, so there is no automatic rollback: release a fix"
+        in ran.out
+    )
     ran = job.use("release", **inputs, reason="the column is not read any more")
-    assert "cannot be undone" not in ran.out  # it goes on to the release, which is not there
+    assert "irreversible" not in ran.out  # it goes on to the release, which is not there
     assert record.read(place)[0]["regions"][REGION]["now"]["state"] == "rollback-failed"

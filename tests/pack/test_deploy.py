@@ -193,7 +193,7 @@ def test_a_deployment_that_fails_says_which_resource_and_why(aws: Any, deploy: A
     assert (ran.code, ran.record["result"]) == (1, "fail")
     assert ran.errors == [
         "title=shop::UPDATE_FAILED Topic ::error::forged ::error::Name | taken",
-        "title=deploy-software::the deployment of shop failed: the stack is UPDATE_ROLLBACK_COMPLETE",
+        "title=deploy-software::the deployment of shop failed: the stack is UPDATE_ROLLBACK_COMPLETE; repair what its events name",
     ]
     assert ran.outputs["deployment-outputs"] == ""
 
@@ -206,7 +206,7 @@ def test_a_deployment_that_fails_says_which_resource_and_why(aws: Any, deploy: A
         ("DELETE_FAILED", "repair what its events name, or delete it"),
         ("UPDATE_IN_PROGRESS", "wait for its end"),
         ("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS", "wait for its end"),
-        ("SOMETHING_NEW", "look at its events"),
+        ("SOMETHING_NEW", "read its events"),
     ],
 )
 def test_a_stack_that_cannot_be_changed_is_left_alone(aws: Any, deploy: Any, status: str, says: str) -> None:

@@ -181,7 +181,7 @@ def test_ecs_a_rollback_waits_for_no_step(bench: Bench, ecs: Ecs) -> None:
     [
         (
             {"status": "ROLLBACK_SUCCESSFUL", "alarms": {"status": "TRIGGERED", "triggeredAlarmNames": ["errors"]}},
-            "is ROLLBACK_SUCCESSFUL: in ALARM meanwhile: errors",
+            "is ROLLBACK_SUCCESSFUL: in ALARM during it: errors",
         ),
         (
             {
@@ -189,7 +189,7 @@ def test_ecs_a_rollback_waits_for_no_step(bench: Bench, ecs: Ecs) -> None:
                 "statusReason": "ECS deployment circuit breaker was triggered",
                 "deploymentCircuitBreaker": {"status": "TRIGGERED", "failureCount": 3, "threshold": 3},
             },
-            r"the circuit breaker saw that its tasks do not start.*\(ECS deployment circuit breaker was triggered\)",
+            r"the circuit breaker found tasks that do not start.*\(ECS deployment circuit breaker was triggered\)",
         ),
         ({"status": "ROLLBACK_FAILED"}, "is ROLLBACK_FAILED. Repair what the service's events name"),
         ({"status": "STOPPED"}, "is STOPPED. Somebody stopped it: run again, or roll back by hand"),
@@ -220,9 +220,14 @@ def test_ecs_changes_nothing_before_it_may(bench: Bench, ecs: Ecs) -> None:
         bench.deploy(tasks(bench, ONE), before=stop)
     two = [{"name": "web"}, {"name": "log"}]
     for settings, template, image, says in (
-        ({}, {"containerDefinitions": two}, True, "which container gets the image.*one of web, log"),
-        ({"container": "app"}, {"containerDefinitions": two}, True, "has no container app; it has web, log"),
-        ({}, {"family": "x"}, True, "is no JSON with containerDefinitions"),
+        (
+            {},
+            {"containerDefinitions": two},
+            True,
+            "has several containers: set deploy.ecs.container to one of web, log",
+        ),
+        ({"container": "app"}, {"containerDefinitions": two}, True, "has no container app: set .* to one of web, log"),
+        ({}, {"family": "x"}, True, "is not JSON with containerDefinitions"),
         ({}, DEFINITION, False, "the release has no container image"),
     ):
         bench.use("ecs", cluster="shop", service="shop-gamma", **settings)
@@ -230,6 +235,6 @@ def test_ecs_changes_nothing_before_it_may(bench: Bench, ecs: Ecs) -> None:
         with failed(says):
             bench.deploy(bench.release(TWO, {"a": says}, json.dumps(template), IMAGE if image else ""))
     ecs.aws.will("ecs describe-services", {"services": []})
-    with failed("there is no service shop-gamma in the cluster shop"):
+    with failed("the cluster shop has no service shop-gamma: create it first"):
         bench.deploy(tasks(bench, TWO))
     assert ecs.changed == []

@@ -121,7 +121,9 @@ def test_s3_tells_cloudfront_and_waits(bench: Bench, site: Any, cloud: Any) -> N
     [listed] = cloud("cloudfront").list_invalidations(DistributionId=made["Id"])["InvalidationList"]["Items"]
     assert done.change == listed["Id"]
     bench.use("s3", **SITE, distribution="other.example")
-    with pytest.raises(runner.Failed, match=r"there is no CloudFront distribution with the domain name other\.example"):
+    with pytest.raises(
+        runner.Failed, match=r"no CloudFront distribution has the domain name other\.example: correct deploy"
+    ):
         bench.deploy(bench.release(TWO, PAGES))
 
 
@@ -149,7 +151,7 @@ def test_s3_by_the_actions_and_back_by_the_record(
     good, new = ({"digest": digest, "commit": commit} for digest, commit in zip(digests, (ONE, TWO), strict=True))
 
     def lock(kept: Any) -> None:
-        record.enter(kept, "7", new, lambda *_: "ahead", 1e12, 100.0, False)
+        record.acquire_lock(kept, "7", new, lambda *_: "ahead", 1e12, 100.0, False)
         kept["regions"][REGION] = {"good": good, "now": None}
 
     record.change(place, lock)
@@ -171,7 +173,7 @@ def test_s3_by_the_actions_and_back_by_the_record(
 
 def test_s3_needs_its_bucket(bench: Bench, cloud: Any) -> None:
     bench.use("s3", bucket="nowhere")
-    with failed("there is no bucket nowhere: this tool deploys to one that is there"):
+    with failed("there is no bucket nowhere: create it first"):
         bench.deploy(bench.release(ONE, PAGES))
 
 
@@ -244,7 +246,7 @@ def test_lambda_goes_back_where_an_alarm_fires(bench: Bench, cloud: Any, functio
     one, two = bench.release(ONE, {"app.py": "one"}), bench.release(TWO, {"app.py": "two"})
     bench.deploy(one)
     for alarm, says in (
-        (watched(cloud, "errors", "ALARM"), "the shift is taken back: errors: in ALARM"),
+        (watched(cloud, "errors", "ALARM"), "the traffic shift is rolled back: errors: in ALARM"),
         (f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:gone", "gone: inconclusive: gone from CloudWatch"),
     ):
         with failed(says):
@@ -252,7 +254,7 @@ def test_lambda_goes_back_where_an_alarm_fires(bench: Bench, cloud: Any, functio
         assert (function(), bench.running) == ("one", one)
 
 
-def test_lambda_an_alias_in_mid_shift_is_left_alone_and_a_rollback_ends_it(
+def test_lambda_an_alias_in_a_traffic_shift_is_left_alone_and_a_rollback_ends_it(
     bench: Bench, cloud: Any, function: Any
 ) -> None:
     one, two = bench.release(ONE, {"app.py": "one"}), bench.release(TWO, {"app.py": "two"})
@@ -267,7 +269,9 @@ def test_lambda_an_alias_in_mid_shift_is_left_alone_and_a_rollback_ends_it(
         RoutingConfig={"AdditionalVersionWeights": {"2": 0.1}},
     )
     assert bench.running == ""
-    with failed(r"in mid-shift: 10% go to version 2.*aws lambda update-alias --function-name shop-gamma --name live"):
+    with failed(
+        r"is in a traffic shift: 10% go to version 2.*aws lambda update-alias --function-name shop-gamma --name live"
+    ):
         bench.deploy(two, TWO)
     assert bench.happened.count("before") == 1  # of the first one
     bench.back(one)
@@ -341,10 +345,10 @@ def test_terraform_applies_nothing_before_it_may(bench: Bench, terraform: Any) -
     for files, says in (
         (
             {"infra/main.tf": MODULE.replace('output "dpra_digest" { value = var.dpra_digest }', "")},
-            "must say what runs",
+            "must output the digest",
         ),
         ({"infra/main.tf": MODULE + "\nresource {"}, "terraform init failed"),
-        ({"main.tf": MODULE}, "there is no Terraform module in 'infra' of the package"),
+        ({"main.tf": MODULE}, "the package has no Terraform module in 'infra': pack one"),
     ):
         with failed(says):
             bench.deploy(bench.release(ONE, files))
@@ -521,9 +525,9 @@ def test_cdk_a_large_template_comes_from_the_bucket(bench: Bench, cloud: Any, bo
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ({"app.py": ""}, "there is no cloud assembly in cdk.out of the package: pack what cdk synth made"),
+        ({"app.py": ""}, "the package has no cloud assembly in cdk.out: pack what cdk synth made"),
         (assembly("1", Base={"properties": {"templateFile": "Base.template.json", "stackName": "Other"}}),
-         "there is no stack Base-gamma in the assembly; there is Other, Shop-gamma"),
+         "the assembly has no stack Base-gamma: set deploy.cdk.stacks to some of Other, Shop-gamma"),
         (assembly("1", Base={"environment": "aws://111111111111/eu-west-1"}), "is for 111111111111 eu-west-1, not"),
         (assembly("1", manifest={"dockerImages": {"d": {}}}), "has a container image to build"),
         (assembly("1", manifest={"files": {"e": {"source": {"executable": ["sh"]}}}}), "a program makes"),

@@ -36,7 +36,7 @@ def test_what_is_new_since_a_green_pull_request_warns_and_is_told(job: Any, web:
     check_of(job, [FINDING])
     ran = scan(job, web, pulls(), runs("success"))
     assert (ran.code, ran.errors, ran.record["result"], ran.record["gate"]) == (0, [], "pass", "blocks")
-    assert ran.record["override"] == "green in pull request 12: what is found now was not known then"
+    assert ran.record["override"] == "passed in pull request 12: what is found now was not known then"
     assert ran.record["findings"]["high"] == 1
     assert any(name == "warning" and "CVE-2026-1" in data for name, _, data in ran.commands)
     assert [path for _, path, _ in web.requests] == [

@@ -98,14 +98,17 @@ def test_a_commit_that_is_there_goes_on(job: Any, web: Any, status: str, said: l
 @pytest.mark.parametrize(
     ("said", "says"),
     [
-        ([{"protected": False, "protection": {"enabled": False}}], "nobody has to review what is merged into it"),
+        (
+            [{"protected": False, "protection": {"enabled": False}}],
+            "what is merged into it needs no review. Protect it",
+        ),
         ([{}], "is not protected"),
-        ([404], "there is no branch production: make it from the trunk and protect it"),
-        ([BY_RULES, []], "asks for an approving review"),
-        ([BY_RULES, [{"type": "branch_name_pattern", "parameters": {}}]], "asks for an approving review"),
+        ([404], "there is no approval branch production: create it from the trunk and protect it"),
+        ([BY_RULES, []], "requires an approving review"),
+        ([BY_RULES, [{"type": "branch_name_pattern", "parameters": {}}]], "requires an approving review"),
         (
             [BY_RULES, [{"type": "pull_request", "parameters": {"required_approving_review_count": 0}}]],
-            "asks for an approving review",
+            "requires an approving review",
         ),
         ([500], "GitHub refused branches/production: 500"),
         ([PROTECTED, 404], "GitHub refused compare/"),
@@ -134,13 +137,13 @@ def test_the_report_of_a_held_release_passes_and_proves_nothing(job: Any) -> Non
     assert job.use("release", **PROMOTION, windows=FROZEN).code == 0
     job.env = before
     given = {"expected": expected, "needs": json.dumps({job: {"result": result} for job, result in needs.items()})}
-    ran = job.use("report", **given, idle="rollback", held="merge it")
+    ran = job.use("report", **given, may_be_skipped="rollback", held="merge it")
     assert (ran.code, ran.outputs["result"], ran.errors, ran.record["result"]) == (0, "held", [], "pass")
-    assert "the release waits" in ran.summary
+    assert "the release is held" in ran.summary
     document = json.loads((job.evidence / "evidence.json").read_text())
     assert [one["result"] for one in document["actions"]] == ["held", "not run"]
     assert document["figures"]["required-passed"] == 0
-    assert job.use("report", **given, idle="rollback").code == 1  # nobody said that it is held
+    assert job.use("report", **given, may_be_skipped="rollback").code == 1  # nobody said that it is held
     told = job.use("notify", needs=given["needs"], held="merge it", webhook="http://127.0.0.1:1/")
     assert (told.outputs["state"], told.commands) == ("held", [])
 

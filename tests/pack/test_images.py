@@ -105,7 +105,7 @@ def test_an_image_is_pushed_once_and_known_by_its_digest(cloud: Cloud, tmp_path:
 def test_a_package_without_an_image_is_refused(cloud: Cloud, tmp_path: Path) -> None:
     import runner
 
-    with pytest.raises(runner.Failed, match=r"there is no image\.tar in the package"):
+    with pytest.raises(runner.Failed, match=r"the package has no image\.tar: the package command must save"):
         push({"other.tar": archive(b"one")}, tmp_path)
 
 

@@ -64,7 +64,7 @@ def test_when_it_is_told(job: Any, web: Any, needs: Any, when: str, told: int) -
 def test_without_a_webhook_nobody_is_told(job: Any) -> None:
     ran = notify(job, {}, "")
     assert (ran.code, ran.commands) == (0, [])
-    assert "no webhook is given" in ran.out
+    assert "no webhook is set, so no notification is sent" in ran.out
 
 
 @pytest.mark.parametrize("code", [429, 500, 503])
@@ -78,7 +78,9 @@ def test_a_webhook_that_stays_broken_is_a_warning(job: Any, web: Any) -> None:
     web.answers = [(500, {"Retry-After": "0"}, b"xyzzy")]
     ran = notify(job, {}, web.url + SECRET)
     assert (ran.code, len(web.requests)) == (0, 3)
-    assert ran.commands == [("warning", "", "the webhook did not take the message: it answered 500")]
+    assert ran.commands == [
+        ("warning", "", "the webhook did not accept the notification: it answered 500; check its URL")
+    ]
 
 
 def test_how_long_it_waits(monkeypatch: pytest.MonkeyPatch, web: Any, job: Any) -> None:
@@ -105,7 +107,9 @@ def test_a_webhook_that_refuses_is_not_asked_again(job: Any, web: Any, code: int
     web.answers = [(code, {"Location": web.url + "/elsewhere"}, b"")]
     ran = notify(job, {}, web.url + SECRET)
     assert (ran.code, len(web.requests)) == (0, 1)
-    assert ran.commands == [("warning", "", f"the webhook did not take the message: it answered {code}")]
+    assert ran.commands == [
+        ("warning", "", f"the webhook did not accept the notification: it answered {code}; check its URL")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,12 +118,14 @@ def test_a_webhook_that_refuses_is_not_asked_again(job: Any, web: Any, code: int
 def test_a_webhook_is_https(job: Any, url: str) -> None:
     ran = notify(job, {}, url)
     assert ran.code == 0
-    assert ran.commands == [("warning", "", "the webhook did not take the message: its URL is not https")]
+    assert ran.commands == [
+        ("warning", "", "the webhook did not accept the notification: its URL is not https; check its URL")
+    ]
 
 
 def test_a_webhook_that_is_not_there_is_a_warning(hurried: Any) -> None:
     ran = notify(hurried, {}, "http://127.0.0.1:9" + SECRET)
-    assert ran.commands == [("warning", "", "the webhook did not take the message: URLError")]
+    assert ran.commands == [("warning", "", "the webhook did not accept the notification: URLError; check its URL")]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +133,7 @@ def test_a_webhook_that_is_not_there_is_a_warning(hurried: Any) -> None:
 )
 def test_a_webhook_that_python_would_quote_is_not_shown(hurried: Any, url: str, problem: str) -> None:
     ran = notify(hurried, {}, url)
-    assert ran.commands == [("warning", "", f"the webhook did not take the message: {problem}")]
+    assert ran.commands == [("warning", "", f"the webhook did not accept the notification: {problem}; check its URL")]
 
 
 @pytest.mark.parametrize("needs", ["[]", "{", '{"build": "success"}', '{"build": {}}'])

@@ -71,7 +71,7 @@ def test_a_waiver_of_something_else_covers_nothing_and_is_warned_of(job: Any, ch
     ran = sast(job, WAIVER | change)
     assert ran.code == 0
     [(_, _, text)] = [one for one in ran.commands if one[0] == "warning"]
-    assert "covers nothing: take it away" in text
+    assert "matches no finding: remove it" in text
 
 
 @pytest.mark.parametrize("text", ["{", '["x"]', '[{"rule": "B608"}]', '[{"until": "never"}]', "{}x"])

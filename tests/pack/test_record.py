@@ -30,15 +30,15 @@ def order(base: str, head: str) -> str:
 def take(kept: Any, run: str, number: int, now: float = 1000.0, force: bool = False) -> str:
     import record
 
-    return str(record.enter(kept, run, release(number), order, now, 100.0, force))
+    return str(record.acquire_lock(kept, run, release(number), order, now, 100.0, force))
 
 
 def deploy(kept: Any, run: str, number: int, *regions: str, wave: int = 1, state: str = "deployed") -> None:
     import record
 
     for region in regions:
-        record.intend(kept, run, region, wave, release(number), 1000.0, 100.0)
-        record.became(kept, run, region, state, 1001.0)
+        record.begin_region(kept, run, region, wave, release(number), 1000.0, 100.0)
+        record.set_region_state(kept, run, region, state, 1001.0)
 
 
 def test_a_release_becomes_the_one_to_go_back_to() -> None:
@@ -47,10 +47,10 @@ def test_a_release_becomes_the_one_to_go_back_to() -> None:
     kept = record.empty()
     assert take(kept, "1", 1) == "locked"
     deploy(kept, "1", 1, *REGIONS)
-    record.finish(kept, "1", list(REGIONS))
+    record.finish_release(kept, "1", list(REGIONS))
     assert (kept["lock"], kept["current"]["commit"]) == (None, COMMITS[0])
     assert all(kept["regions"][region] == {"good": release(1), "now": None} for region in REGIONS)
-    record.finish(kept, "1", list(REGIONS))  # once more, as after a write whose answer was lost
+    record.finish_release(kept, "1", list(REGIONS))  # once more, as after a write whose answer was lost
 
 
 def test_an_older_commit_stops_and_a_newer_one_waits() -> None:
@@ -65,12 +65,12 @@ def test_an_older_commit_stops_and_a_newer_one_waits() -> None:
     with pytest.raises(runner.Failed, match=r"is newer than .* waits"):
         take(kept, "3", 3)
     deploy(kept, "2", 2, *REGIONS)
-    record.finish(kept, "2", list(REGIONS))
+    record.finish_release(kept, "2", list(REGIONS))
     with pytest.raises(runner.Failed, match=r"waits"):
         take(kept, "3", 3)
     assert take(kept, "4", 4) == "locked"
     deploy(kept, "4", 4, *REGIONS)
-    record.finish(kept, "4", list(REGIONS))
+    record.finish_release(kept, "4", list(REGIONS))
     with pytest.raises(runner.Failed, match=r"was released"):
         take(kept, "3", 3)
 
@@ -81,7 +81,7 @@ def test_what_is_no_descendant_needs_an_override() -> None:
 
     kept = record.empty()
     take(kept, "1", 1)
-    record.leave(kept, "1")
+    record.release_lock(kept, "1")
     kept["current"] = {"digest": "x", "commit": "f" * 40, "run": "0"}
     with pytest.raises(runner.Failed, match=r"no descendant of it \(unknown\)"):
         take(kept, "1", 1)
@@ -96,8 +96,8 @@ def test_without_the_lock_nothing_is_touched() -> None:
     take(kept, "1", 1)
     for change in (
         lambda: deploy(kept, "2", 2, REGIONS[0]),
-        lambda: record.finish(kept, "2", list(REGIONS)),
-        lambda: record.became(kept, "2", REGIONS[0], "deployed", 0.0),
+        lambda: record.finish_release(kept, "2", list(REGIONS)),
+        lambda: record.set_region_state(kept, "2", REGIONS[0], "deployed", 0.0),
     ):
         with pytest.raises(runner.Failed, match=r"does not hold the release lock; 1 does"):
             change()
@@ -112,7 +112,7 @@ def test_a_release_that_did_not_reach_every_region_is_not_finished() -> None:
     take(kept, "1", 1)
     deploy(kept, "1", 1, *REGIONS[:2])
     with pytest.raises(runner.Failed, match=r"us-west-2 does not run the release"):
-        record.finish(kept, "1", list(REGIONS))
+        record.finish_release(kept, "1", list(REGIONS))
 
 
 def test_the_last_wave_goes_back_first() -> None:
@@ -134,12 +134,12 @@ def test_a_run_that_died_is_ended_by_a_rollback_only_if_it_touched_something() -
     take(kept, "1", 1, now=1000.0)
     assert take(kept, "2", 2, now=2000.0) == "locked"  # nothing was touched
     deploy(kept, "2", 2, REGIONS[0])
-    with pytest.raises(runner.Failed, match=r"run 2 died"):
+    with pytest.raises(runner.Failed, match=r"run 2 died .* the rollback workflow first"):
         take(kept, "3", 3, now=9000.0)
-    assert record.died(kept, 9000.0)
-    assert record.take_over(kept, "9", 9000.0, 100.0)
-    record.became(kept, "9", REGIONS[0], "good", 9000.0)
-    record.leave(kept, "9")
+    assert record.lease_expired(kept, 9000.0)
+    assert record.take_lock(kept, "9", 9000.0, 100.0)
+    record.set_region_state(kept, "9", REGIONS[0], "good", 9000.0)
+    record.release_lock(kept, "9")
     assert take(kept, "3", 3, now=9001.0) == "locked"
 
 
@@ -157,7 +157,7 @@ def s3() -> Any:
 class Releases(RuleBasedStateMachine):
     """Runs of the pipeline whose jobs come in any order, on one record in S3; what runs where is the world.
 
-    Each is approved when `enter` first comes, however long that takes."""
+    Each is approved when `acquire` first comes, however long that takes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class Releases(RuleBasedStateMachine):
         self.now += 1000.0  # the lease is 100
 
     @rule(number=NUMBERS)
-    def enter(self, number: int) -> None:
+    def acquire(self, number: int) -> None:
         import runner
 
         if self.phase.get(number, "waits") != "waits":  # approved just now, or it looks again
@@ -206,14 +206,16 @@ class Releases(RuleBasedStateMachine):
         import runner
 
         try:
-            self.change(lambda kept: record.intend(kept, str(number), region, 1, release(number), self.now, 100.0))
+            self.change(
+                lambda kept: record.begin_region(kept, str(number), region, 1, release(number), self.now, 100.0)
+            )
         except runner.Failed:
             assert self.phase.get(number) != "holds"
             return
         assert self.phase.get(number) == "holds"
         self.world[region] = number  # the stack changes between the two writes
         if not dies:
-            self.change(lambda kept: record.became(kept, str(number), region, "deployed", self.now))
+            self.change(lambda kept: record.set_region_state(kept, str(number), region, "deployed", self.now))
 
     @rule(number=NUMBERS, region=st.sampled_from(REGIONS), dies=st.booleans())
     def deploy(self, number: int, region: str, dies: bool) -> None:
@@ -234,7 +236,7 @@ class Releases(RuleBasedStateMachine):
         import runner
 
         try:
-            self.change(lambda kept: record.finish(kept, str(number), list(REGIONS)))
+            self.change(lambda kept: record.finish_release(kept, str(number), list(REGIONS)))
         except runner.Failed:
             return
         if self.phase.get(number) == "holds":
@@ -245,13 +247,13 @@ class Releases(RuleBasedStateMachine):
     def _back(self, by: str, by_hand: bool, to: int = 0) -> None:
         import record
 
-        def take_over(kept: Any) -> bool:
-            taken = record.take_over(kept, by, self.now, 100.0, by_hand)
+        def take_lock(kept: Any) -> bool:
+            taken = record.take_lock(kept, by, self.now, 100.0, by_hand)
             if taken and to:
-                record.aim(kept, by, record.find(kept, COMMITS[to - 1]), list(REGIONS), self.now)
+                record.choose_release(kept, by, record.find_release(kept, COMMITS[to - 1]), list(REGIONS), self.now)
             return bool(taken)
 
-        if not self.change(take_over):
+        if not self.change(take_lock):
             assert not by_hand, "a rollback by hand waited"
             return
         kept = self.change(lambda kept: json.loads(json.dumps(kept)))
@@ -259,8 +261,8 @@ class Releases(RuleBasedStateMachine):
             for region in wave:
                 good = kept["regions"][region]["good"]
                 self.world[region] = COMMITS.index(good["commit"]) + 1 if good else 0
-                self.change(lambda kept, region=region: record.became(kept, by, region, "good", self.now))
-        self.change(lambda kept: record.leave(kept, by))
+                self.change(lambda kept, region=region: record.set_region_state(kept, by, region, "good", self.now))
+        self.change(lambda kept: record.release_lock(kept, by))
         self.good = to or self.good
         if number := self.holder():
             self.phase[number] = "rolled back"
@@ -279,7 +281,7 @@ class Releases(RuleBasedStateMachine):
     def the_scheduled_workflow_looks(self) -> None:
         import record
 
-        if self.change(lambda kept: record.died(kept, self.now)):
+        if self.change(lambda kept: record.lease_expired(kept, self.now)):
             self._back("800", by_hand=False)
 
     @invariant()
@@ -338,22 +340,22 @@ def finished(kept: Any, number: int) -> list[str]:
 
     assert take(kept, str(number), number) == "locked"
     deploy(kept, str(number), number, *REGIONS)
-    return list(record.finish(kept, str(number), list(REGIONS)))
+    return list(record.finish_release(kept, str(number), list(REGIONS)))
 
 
-def test_a_release_that_ran_is_found_by_commit_or_digest_and_aimed_at() -> None:
+def test_a_release_that_ran_is_found_by_commit_or_digest_and_chosen() -> None:
     import record
     import runner
 
     kept = record.empty()
     finished(kept, 1), finished(kept, 2)
     for word in (COMMITS[0], release(1)["digest"]):
-        assert record.find(kept, word) == release(1)
+        assert record.find_release(kept, word) == release(1)
     for word in ("0000", "f" * 40, "", COMMITS[4]):
-        with pytest.raises(runner.Failed, match="is no release that ran in every region"):
-            record.find(kept, word)
-    assert record.take_over(kept, "9", 1000.0, 100.0, by_hand=True)
-    record.aim(kept, "9", release(1), list(REGIONS), 1000.0)
+        with pytest.raises(runner.Failed, match="names no release that ran in every region: choose one of"):
+            record.find_release(kept, word)
+    assert record.take_lock(kept, "9", 1000.0, 100.0, by_hand=True)
+    record.choose_release(kept, "9", release(1), list(REGIONS), 1000.0)
     assert record.touched(kept) == [sorted(REGIONS)]
     assert all(kept["regions"][region]["good"] == release(1) for region in REGIONS)
     assert (kept["current"]["commit"], kept["history"][0]["commit"]) == (COMMITS[0], COMMITS[1])
@@ -364,13 +366,13 @@ def test_the_lock_is_not_broken_while_it_is_needed() -> None:
     import runner
 
     kept = record.empty()
-    assert record.unlock(kept, "why", 1.0) is None
+    assert record.break_lock(kept, "why", 1.0) is None
     take(kept, "1", 1)
     deploy(kept, "1", 1, REGIONS[0], state="deploying")
-    with pytest.raises(runner.Failed, match="the rollback workflow ends it"):
-        record.unlock(kept, "why", 1.0)
-    record.became(kept, "1", REGIONS[0], "good", 2.0)
-    assert record.unlock(kept, "its runner is gone", 3.0)["run"] == "1"
+    with pytest.raises(runner.Failed, match="its rollback needs the lock: run the rollback workflow"):
+        record.break_lock(kept, "why", 1.0)
+    record.set_region_state(kept, "1", REGIONS[0], "good", 2.0)
+    assert record.break_lock(kept, "its runner is gone", 3.0)["run"] == "1"
     assert kept["lock"] is None
     assert kept["unlocked"] == {"run": "1", "reason": "its runner is gone", "at": 3.0}
 

@@ -125,7 +125,7 @@ def test_a_run_that_was_not_held_does_not_go_on(hub: Hub, state: Any) -> None:
     hub.has(70, NEW, state)
     ran = hub.resume()
     assert (ran.code, ran.outputs["run"]) == (0, "")
-    assert "no release goes on now" in ran.out
+    assert "no held release can be resumed now" in ran.out
 
 
 def test_without_an_approval_branch_the_window_is_all(hub: Hub) -> None:
@@ -175,4 +175,4 @@ def test_an_answer_that_is_none_is_told(hub: Hub) -> None:
     hub.job.env["GITHUB_API_URL"] = hub.web.url
     ran = hub.job.use("resume", branch="main", token="t")
     assert ran.code == 1
-    assert "is not understood" in ran.errors[0]
+    assert "cannot be read" in ran.errors[0]

@@ -173,7 +173,7 @@ def test_a_strange_place_in_the_store_is_refused(signed: Any, tmp_path: Path, bu
     import runner
     import store
 
-    with pytest.raises(runner.Failed, match="cannot be a place in the store"):
+    with pytest.raises(runner.Failed, match="is not a bucket, component or digest"):
         store.get("eu-west-1", bucket, component, "0" * 64, tmp_path / "fetched")
 
 

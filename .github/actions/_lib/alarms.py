@@ -1,4 +1,4 @@
-"""CloudWatch alarms: which are looked at, what they say, and what they said meanwhile."""
+"""CloudWatch alarms: which are watched, their states, and their states meanwhile."""
 
 import datetime
 import json
@@ -10,20 +10,20 @@ import runner
 ASKED_AT_ONCE = 100  # names that describe-alarms takes
 MEANING = {
     "ALARM": "in ALARM",
-    "missing": "inconclusive: gone from CloudWatch, though it is to be looked at",
-    "INSUFFICIENT_DATA": "inconclusive: INSUFFICIENT_DATA, nothing was measured",
+    "missing": "inconclusive: gone from CloudWatch; deploy it again, or stop watching it",
+    "INSUFFICIENT_DATA": "inconclusive: INSUFFICIENT_DATA, nothing measured; set TreatMissingData if that is normal",
 }
 
 
-def given() -> list[str]:
+def named() -> list[str]:
     """The names that the input `alarms` lists."""
     try:
         return [str(name) for name in json.loads(runner.given("ALARMS") or "[]")]
     except (ValueError, TypeError) as problem:
-        raise runner.Failed("the input 'alarms' is no JSON list of names", "error") from problem
+        raise runner.Failed("the input 'alarms' is not a JSON list of alarm names", "error") from problem
 
 
-def of(region: str, stack: str) -> list[str]:
+def of_stack(region: str, stack: str) -> list[str]:
     """The names of the stack's own alarms."""
     answer = aws.call(region, "cloudformation", "list-stack-resources", StackName=stack)
     return [
@@ -33,29 +33,32 @@ def of(region: str, stack: str) -> list[str]:
     ]
 
 
-def there(region: str, stacks: list[str]) -> list[str]:
+def of_stacks(region: str, stacks: list[str]) -> list[str]:
     """The names of the alarms of those of the stacks that are there."""
     found = []
     for stack in stacks:
         try:
-            found += of(region, stack)
+            found += of_stack(region, stack)
         except aws.Refused as refused:
             if refused.code != "ValidationError" or "does not exist" not in str(refused):
                 raise
     return found
 
 
-def before(region: str, stacks: str, title: str) -> dict[str, dict[str, Any]]:
+def check_before(region: str, stacks: str, title: str) -> dict[str, dict[str, Any]]:
     """The alarms that are there before anything is changed: those of the input, else of the stacks, blanks between.
 
     One that fires stops a release that is no fix for it."""
-    names = given() or there(region, stacks.split())
+    names = named() or of_stacks(region, stacks.split())
     found = described(region, names) if names else {}
     if firing := [name for name, alarm in found.items() if alarm["StateValue"] == "ALARM"]:
-        said = f"{', '.join(firing)}: in ALARM before the deployment"
+        problem = f"{', '.join(firing)}: in ALARM before the deployment"
         if not runner.given("OVERRIDE"):
-            raise runner.Failed(f"{said}. If this release is the fix, run the pipeline by hand with that as the reason")
-        runner.warning(f"{said}; deployed all the same, as the fix: {runner.given('OVERRIDE')}", title=title)
+            raise runner.Failed(
+                f"{problem}. Wait until it is OK; if this release is the fix, "
+                "run the pipeline by hand with that as the reason"
+            )
+        runner.warning(f"{problem}; override: {runner.given('OVERRIDE')}", title=title)
     return found
 
 
@@ -75,7 +78,7 @@ def states(region: str, names: list[str]) -> dict[str, str]:
     return {name: str(found[name]["StateValue"]) if name in found else "missing" for name in names}
 
 
-def rang(region: str, names: list[str], since: float) -> list[str]:
+def fired(region: str, names: list[str], since: float) -> list[str]:
     """The alarms that went to ALARM since then (seconds since 1970), though they may be OK again."""
     start = datetime.datetime.fromtimestamp(since, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     found = []
@@ -89,7 +92,7 @@ def rang(region: str, names: list[str], since: float) -> list[str]:
 
 
 def _after(stamp: str | float, since: float) -> bool:
-    """CloudWatch is asked by whole seconds; what rang earlier in that one is no news. Without a fraction it counts.
+    """CloudWatch is asked by whole seconds; what fired earlier in that one is no news. Without a fraction it counts.
 
     The AWS CLI prints a stamp as text or as a number."""
     at = datetime.datetime.fromisoformat(stamp).timestamp() if isinstance(stamp, str) else float(stamp)

@@ -6,7 +6,7 @@ import github
 import runner
 
 
-def expect_review(branch: str) -> None:
+def require_review(branch: str) -> None:
     """Make sure that what is merged into the branch has to be reviewed.
 
     A ruleset of any kind makes a branch `protected`, so one has to ask for a review; what a classic protection asks
@@ -24,14 +24,14 @@ def expect_review(branch: str) -> None:
     except github.Refused as refused:
         if refused.code == 404:
             raise runner.Failed(
-                f"there is no branch {branch}: make it from the trunk and protect it, so that a pull request into it "
-                "needs a review; that is the approval for production"
+                f"there is no approval branch {branch}: create it from the trunk and protect it, so that a "
+                "pull request into it needs a review; that is the approval for production"
             ) from refused
         raise
     if not found.get("protected"):
         raise runner.Failed(
-            f"the branch {branch} is not protected: nobody has to review what is merged into it, so it is no approval. "
-            "In private repositories GitHub protects branches from the plans Pro and Team on"
+            f"the approval branch {branch} is not protected: what is merged into it needs no review. "
+            "Protect it; in private repositories GitHub does that from the plans Pro and Team on"
         )
     if (found.get("protection") or {}).get("enabled"):
         return
@@ -39,11 +39,11 @@ def expect_review(branch: str) -> None:
     wanted = [rule.get("parameters") or {} for rule in rules if rule.get("type") == "pull_request"]
     if not any(rule.get("required_approving_review_count") for rule in wanted):
         raise runner.Failed(
-            f"no rule of the branch {branch} asks for an approving review of a pull request, so it is no approval"
+            f"the approval branch {branch} has no rule that requires an approving review of a pull request: add one"
         )
 
 
-def given(branch: str, commit: str) -> bool:
+def approved(branch: str, commit: str) -> bool:
     """Whether the branch contains the commit itself, as after a merge commit or a fast-forward; a squash is another.
 
     Source: https://docs.github.com/rest/commits/commits#compare-two-commits

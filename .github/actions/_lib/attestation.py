@@ -14,11 +14,11 @@ def verify(directory: Path, workflows: str, commit: str) -> None:
 
     Args:
         directory: the release, with the attestation beside it.
-        workflows: the only ones that are believed, in this repository: `PATH@REF`, with blanks between. Without them
+        workflows: the only ones that are accepted, of this repository: `PATH@REF`, with blanks between. Without them
             any workflow of any branch would do (https://cli.github.com/manual/gh_attestation_verify).
     """
     if not (directory / release.ATTESTATION).is_file():
-        raise runner.Failed(f"the release is not signed: there is no {release.ATTESTATION}")
+        raise runner.Failed(f"the release is not signed: it has no {release.ATTESTATION}")
     for workflow in workflows.split():
         said, problem = _asked(directory, workflow, commit)
         if not problem:
@@ -33,7 +33,7 @@ def verify(directory: Path, workflows: str, commit: str) -> None:
         }
         built = certificate["sourceRepositoryIdentifier"]
     except (ValueError, LookupError, TypeError) as wrong:
-        raise runner.Failed("what gh says of the attestation cannot be read", "error") from wrong
+        raise runner.Failed("the output of gh attestation verify cannot be read", "error") from wrong
     if built != os.environ["GITHUB_REPOSITORY_ID"]:  # a name can be given to another repository, an id cannot
         raise runner.Failed(
             f"the attestation is of repository id '{built}', not '{os.environ['GITHUB_REPOSITORY_ID']}'"
@@ -56,5 +56,5 @@ def _asked(directory: Path, workflow: str, commit: str) -> tuple[str, str]:
     except OSError as problem:
         raise runner.Failed(f"the GitHub CLI, gh, cannot be run: {problem.strerror}", "error") from problem
     if ran.returncode:
-        return "", ran.stderr.strip() or "it said nothing"
+        return "", ran.stderr.strip() or "gh gave no reason"
     return ran.stdout, ""

@@ -17,7 +17,7 @@ class Refused(runner.Failed):
     def __init__(self, call: str, stderr: str) -> None:
         said = re.search(r"\((\w+)\) when calling", stderr)
         self.code = said[1] if said else ""
-        super().__init__(f"aws {call}: {stderr.strip() or 'failed without a word'}", "error")
+        super().__init__(f"aws {call}: {stderr.strip() or 'failed without a message'}", "error")
 
 
 def call(region: str, service: str, operation: str, /, *options: str, **parameters: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def percent(report: Path) -> float:
     except (ValueError, TypeError, KeyError, ElementTree.ParseError) as problem:
         raise runner.Failed(f"the coverage report cannot be read ({type(problem).__name__})", "error") from problem
     if not lines:
-        raise runner.Failed("the coverage report knows of no line of code", "error")
+        raise runner.Failed("the coverage report has no line of code: check what the coverage tool measures", "error")
     return 100 * covered / lines
 
 

@@ -21,7 +21,7 @@ import aws
 import runner
 
 STACKS = ("cloudformation", "sam", "cdk")  # the tools whose deployments are stacks
-LONGEST_PAUSE = 10  # seconds between two looks
+LONGEST_PAUSE = 10  # seconds between two polls
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Change:
 
     before: is called right before anything that runs is changed; where it fails, nothing is.
     stored: the release lies in the target's bucket already.
-    triggers: ARNs of alarms; where one fires meanwhile the change is taken back. A rollback has none: the alarm that
+    triggers: ARNs of alarms; where one fires meanwhile the change is rolled back. A rollback has none: the alarm that
         fires would undo it.
     at_once: without the steps of a progressive deployment, as a rollback, and wherever no customer is.
     """
@@ -91,15 +91,15 @@ class Tool(Protocol):
 
 def tool() -> Tool:
     """The tool that the input `tool` names."""
-    name = chosen()
+    name = tool_name()
     there = sorted(path.stem for path in Path(__file__).with_name("deployers").glob("*.py"))
     if name not in there:
-        raise runner.Failed(f"there is no deploy tool '{name}'; there is {', '.join(there)}", "error")
+        raise runner.Failed(f"the deploy tool '{name}' is unknown: choose one of {', '.join(there)}", "error")
     found: Any = importlib.import_module(f"deployers.{name}")
     return found  # type: ignore[no-any-return]
 
 
-def chosen() -> str:
+def tool_name() -> str:
     return runner.given("TOOL") or "cloudformation"
 
 
@@ -108,16 +108,16 @@ def target(region: str, bucket: str) -> Target:
     try:
         settings = json.loads(runner.given("SETTINGS") or "{}")
     except ValueError as problem:
-        raise runner.Failed("the input 'settings' is no JSON", "error") from problem
+        raise runner.Failed("the input 'settings' is not JSON", "error") from problem
     if not isinstance(settings, dict):
-        raise runner.Failed("the input 'settings' is no JSON object", "error")
+        raise runner.Failed("the input 'settings' is not a JSON object", "error")
     return Target(
         component=runner.required("COMPONENT"),
         environment=runner.required("ENVIRONMENT"),
         account=runner.required("ACCOUNT"),
         region=region,
         bucket=bucket,
-        stack=runner.required("STACK").replace("{region}", region) if chosen() in STACKS else "",
+        stack=runner.required("STACK").replace("{region}", region) if tool_name() in STACKS else "",
         settings=settings,
         execution_role=runner.given("EXECUTION_ROLE"),
     )
@@ -126,7 +126,7 @@ def target(region: str, bucket: str) -> Target:
 # ---- What several tools do
 
 
-def stored(target: Target, change: Change) -> str:
+def store_package(target: Target, change: Change) -> str:
     """The key of the release's package in the target's bucket; it is put there unless it lies there."""
     key = f"{target.component}/{change.digest}/package.zip"
     if not change.stored:
@@ -139,7 +139,7 @@ def stored(target: Target, change: Change) -> str:
     return key
 
 
-def unpacked(change: Change) -> Path:
+def unpack(change: Change) -> Path:
     """The folder with the package's files, all of them plain ones: the package action saw to it."""
     folder = Path(tempfile.mkdtemp(dir=runner.temp()))
     with zipfile.ZipFile(change.release / "package.zip") as package:
@@ -150,7 +150,7 @@ def unpacked(change: Change) -> Path:
     return folder
 
 
-def acting(target: Target) -> dict[str, str]:
+def assume_execution_role(target: Target) -> dict[str, str]:
     """The environment of a program that acts with the execution role, for an hour at most; without one, as we do."""
     if not target.execution_role:
         return {}
@@ -169,7 +169,7 @@ def alarm_names(change: Change) -> list[str]:
     return [arn.partition(":alarm:")[2] for arn in change.triggers]
 
 
-def began() -> str:
+def timestamp() -> str:
     """Now, as the release record and the tests of metrics read it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
@@ -184,8 +184,8 @@ def show(what: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         runner.say(f"{what}: no changes")
 
 
-def looks() -> Iterator[None]:
-    """Now, and again after longer and longer pauses. What AWS does ends by itself; not to look would not stop it."""
+def polls() -> Iterator[None]:
+    """Now, and again after longer and longer pauses. What AWS does ends by itself; not to ask would not stop it."""
     pause = 1
     while True:
         yield

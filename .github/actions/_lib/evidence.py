@@ -79,7 +79,8 @@ def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
     advisory = runner.given("ADVISORY")
     say = runner.warning if advisory else runner.error
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", action):
-        runner.error(f"'{action}' is not the id of a DPRA action")  # it becomes part of file names
+        # It becomes part of file names.
+        runner.error(f"'{action}' is not the id of a DPRA action: lower-case words with hyphens")
         sys.exit(1)
     started = time.monotonic()
     result = "error"
@@ -91,7 +92,7 @@ def recorded(action: str, **facts: Any) -> Iterator[dict[str, Any]]:
         runner.warning(str(held), title="held")
     except runner.Failed as failed:
         result = failed.result
-        if str(failed):  # else it has been said
+        if str(failed):  # else it has been printed
             say(str(failed), title=action)
         if not advisory:
             sys.exit(1)

@@ -7,8 +7,8 @@ import github
 import runner
 
 
-def before(job: str) -> str:
-    """The number of the merged pull request in which the job passed; empty where none did, or GitHub does not say.
+def passed_in_pull_request(job: str) -> str:
+    """The number of the merged pull request in which the job passed; empty where none did, or GitHub does not answer.
 
     Source: https://docs.github.com/rest/commits/commits#list-pull-requests-associated-with-a-commit"""
     sha = os.environ["GITHUB_SHA"]
@@ -20,9 +20,11 @@ def before(job: str) -> str:
             found = github.call(f"commits/{pull['head']['sha']}/check-runs?check_name={name}&filter=latest")[
                 "check_runs"
             ]
-            said = [(one["app"]["slug"], one["conclusion"]) for one in found]
-            if said and set(said) == {("github-actions", "success")}:
+            results = [(one["app"]["slug"], one["conclusion"]) for one in found]
+            if results and set(results) == {("github-actions", "success")}:
                 return str(pull["number"])
     except (runner.Failed, LookupError, TypeError) as problem:
-        runner.warning(f"whether this commit was green in its pull request is not known: {problem}")
+        runner.warning(
+            f"GitHub does not say whether this commit passed in its pull request, so what is found fails: {problem}"
+        )
     return ""

@@ -22,7 +22,7 @@ def push(package: Path, region: str, account: str, repository: str, tag: str) ->
             folder = Path(name)
             with zipfile.ZipFile(package) as packed:
                 if ARCHIVE not in packed.namelist():
-                    raise runner.Failed(f"there is no {ARCHIVE} in the package: the package command must save one")
+                    raise runner.Failed(f"the package has no {ARCHIVE}: the package command must save the image there")
                 packed.extract(ARCHIVE, folder)
             _log_in(folder / "auth.json", region, account, registry)
             # The policy would be one for signatures of the source, which is our own file.
@@ -31,9 +31,13 @@ def push(package: Path, region: str, account: str, repository: str, tag: str) ->
             try:
                 ran = subprocess.run([*words, f"docker://{registry}/{repository}:{tag}"], check=False)
             except OSError as problem:
-                raise runner.Failed(f"skopeo cannot be run: {problem.strerror}", "error") from problem
+                raise runner.Failed(
+                    f"skopeo cannot be run: {problem.strerror}; install it, or use a hosted Ubuntu runner", "error"
+                ) from problem
             if ran.returncode:
-                raise runner.Failed(f"the image cannot be pushed to {registry}/{repository}", "error")
+                raise runner.Failed(
+                    f"skopeo cannot push the image to {registry}/{repository}: its output above says why", "error"
+                )
             digest = (folder / "digest").read_text(encoding="ascii").strip()
     return f"{registry}/{repository}@{digest}"
 

@@ -45,7 +45,10 @@ def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
     if "on-path" in data:  # a toolchain: what the job set up will do, if it is not too old
         if _numbers(present) >= _numbers(wanted):
             return None, present
-        raise runner.Failed(f"{tool} {wanted} must be there, found {present or 'none'}: {data['on-path'][0]}", "error")
+        raise runner.Failed(
+            f"{tool}: {wanted} or newer is required on PATH, found {present or 'none'}; it is {data['on-path'][0]}",
+            "error",
+        )
     home = _cache() / "dpra" / tool / f"{wanted}-{_recipe(script, data)}"
     complete = home / ".complete"  # written last: a half-made directory is made again
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +119,9 @@ def _install_archive(bin_directory: Path, tool: str, data: Header) -> None:
     sources = {key.removeprefix("source "): value[0] for key, value in data.items() if key.startswith("source ")}
     here = "any" if "any" in sources else _platform()
     if here not in sources:
-        raise runner.Failed(f"{tool} has no download for {here}, only for {', '.join(sources)}", "error")
+        raise runner.Failed(
+            f"{tool} has no download for {here}, only for {', '.join(sources)}: put it on PATH", "error"
+        )
     url, _, wanted = sources[here].split()
     content = download(url, wanted)
     if "unpack" in data:  # the tool needs all that comes with it
@@ -147,7 +152,7 @@ def download(url: str, wanted: str) -> bytes:
     content = _fetch(url)
     got = hashlib.sha256(content).hexdigest()
     if got != wanted:
-        raise runner.Failed(f"{url}: the SHA-256 should be {wanted} but is {got}; nothing was unpacked", "error")
+        raise runner.Failed(f"{url}: the SHA-256 should be {wanted} but is {got}; nothing was installed", "error")
     kept.parent.mkdir(parents=True, exist_ok=True)
     part = kept.with_suffix(f".{os.getpid()}")
     part.write_bytes(content)
@@ -163,7 +168,7 @@ def _downloads() -> Path:
 def _fetch(url: str) -> bytes:
     for pause in PAUSES:
         try:
-            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - the scheme was looked at
+            with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310 - the scheme was checked
                 body: bytes = answer.read()
                 return body
         except (OSError, http.client.HTTPException) as problem:

@@ -4,8 +4,8 @@ import github
 import runner
 
 
-def of(base: str, head: str) -> str:
-    """Is `head` ahead of `base`, identical, behind or diverged? `unknown` where GitHub does not say.
+def compare(base: str, head: str) -> str:
+    """Is `head` ahead of `base`, identical, behind or diverged? `unknown` where GitHub does not answer.
 
     Source: https://docs.github.com/rest/commits/commits#compare-two-commits
     """

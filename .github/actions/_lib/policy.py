@@ -55,7 +55,7 @@ def waivers(text: str) -> list[Waiver]:
     try:
         return [Waiver(**{**one, "until": datetime.date.fromisoformat(one["until"])}) for one in json.loads(text)]
     except (ValueError, TypeError, KeyError) as problem:
-        raise runner.Failed(f"the input 'waivers' is no list of waivers: {problem}", "error") from problem
+        raise runner.Failed(f"the input 'waivers' is not a list of waivers: {problem}", "error") from problem
 
 
 def baseline(path: Path, action: str) -> Counter[str]:
@@ -64,7 +64,7 @@ def baseline(path: Path, action: str) -> Counter[str]:
         document = json.loads(path.read_bytes())
         return Counter(one["fingerprint"] for one in document["findings"] if one["action"] == action)
     except (OSError, ValueError, TypeError, LookupError) as problem:
-        raise runner.Failed(f"the baseline '{path}' cannot be read: {problem}; dpra baseline makes it") from problem
+        raise runner.Failed(f"the baseline '{path}' cannot be read: {problem}; make it with dpra baseline") from problem
 
 
 def fingerprint(finding: gate.Finding) -> str:

@@ -4,7 +4,7 @@ It is only ever changed conditionally (S3's If-Match), by a job that says first 
 what happened. So whoever comes after a lost runner knows which regions were touched. What a change makes of a record is
 pure.
 
-    lock     the run that is releasing, with its release, since when and until when it is believed to live
+    lock     the run that is releasing, with its release, since when and the end of its lease
     waiting  the newest run that was approved meanwhile, with its release
     current  the release that all regions last ended with; history has those before it
     regions  region -> good, the release to go back to, and now, what a run did since, with its state and its wave
@@ -33,7 +33,7 @@ KEPT = 20  # releases in the history
 LEAST = 7  # characters by which a release is named
 T = TypeVar("T")
 ATTEMPTS = 40  # at a conditional write; every failed one means that another job's succeeded
-GRACE = 2 * 3600  # seconds that a run is believed to live after it was last heard of, besides its bake
+GRACE = 2 * 3600  # seconds of a lease, besides the bake: for so long a run that is silent is taken to live
 
 
 def empty() -> Record:
@@ -43,10 +43,12 @@ def empty() -> Record:
 # ---- What a change makes of a record. Each can be done again: a write may have succeeded that seemed to fail.
 
 
-def enter(record: Record, run: str, release: Release, order: Order, now: float, lease: float, force: bool) -> str:
+def acquire_lock(
+    record: Record, run: str, release: Release, order: Order, now: float, lease: float, force: bool
+) -> str:
     """Take the lock for a run: `locked`, or `wait` while an older release is under way.
 
-    The newest approved commit wins; one that waited is told so when it asks again. `force` lets a commit in that is no
+    The newest approved commit wins; one that waited learns it when it asks again. `force` lets a commit in that is no
     descendant of what is there.
 
     Raises:
@@ -61,7 +63,7 @@ def enter(record: Record, run: str, release: Release, order: Order, now: float, 
     if lock and lock["until"] < now and not touched(record):
         lock = None  # it died before it changed anything
     if lock and lock["until"] < now:
-        raise runner.Failed(f"run {lock['run']} died while it was releasing; the rollback workflow has to end it first")
+        raise runner.Failed(f"run {lock['run']} died while it held the release lock: run the rollback workflow first")
     if lock:
         record["waiting"] = {"run": run, **release}
         return "wait"
@@ -75,21 +77,26 @@ def _in_order(what: str, known: str, commit: str, order: Order, force: bool) -> 
         return
     if found == "behind":
         raise runner.Failed(
-            f"{known[:12]}, which is newer than {commit[:12]}, {what}: it is not replaced by an older one"
+            f"{known[:12]}, which is newer than {commit[:12]}, {what}: it is not replaced by an older one. "
+            "To go back, use the rollback workflow"
         )
-    raise runner.Failed(f"{known[:12]} {what}, and {commit[:12]} is no descendant of it ({found})")
+    raise runner.Failed(
+        f"{known[:12]} {what}, and {commit[:12]} is no descendant of it ({found}): "
+        "rebase it, or run the pipeline by hand with a reason"
+    )
 
 
 def _holding(record: Record, run: str) -> Record:
     lock: Record | None = record["lock"]
     if not lock or lock["run"] != run:
         raise runner.Failed(
-            f"this run does not hold the release lock; {lock['run'] if lock else 'nobody'} does", "error"
+            f"this run does not hold the release lock; {lock['run'] if lock else 'nobody'} does: start a new run",
+            "error",
         )
     return lock
 
 
-def intend(
+def begin_region(
     record: Record,
     run: str,
     region: str,
@@ -100,29 +107,29 @@ def intend(
     firing: Sequence[str] = (),
     irreversible: bool = False,
 ) -> None:
-    """Say that the run is about to change a region; `firing` are the alarms that it is to mend.
+    """Record that the run is about to change a region; `firing` are the alarms that it is to mend.
 
     irreversible: its database is about to be changed so that the release before does not run with it. That stays so,
     whatever is deployed there next, until a release is the good one."""
     _holding(record, run)["until"] = now + lease
-    said = record["regions"].setdefault(region, {"good": None, "now": None})
-    before = said["now"] or {}
-    said["now"] = {**release, "state": "deploying", "wave": wave, "began": now, "at": now, "firing": [*firing]}
+    entry = record["regions"].setdefault(region, {"good": None, "now": None})
+    before = entry["now"] or {}
+    entry["now"] = {**release, "state": "deploying", "wave": wave, "began": now, "at": now, "firing": [*firing]}
     if irreversible or before.get("irreversible"):
-        said["now"] |= {"irreversible": True, "database": release["commit"] if irreversible else before["database"]}
+        entry["now"] |= {"irreversible": True, "database": release["commit"] if irreversible else before["database"]}
 
 
-def became(record: Record, run: str, region: str, state: str, now: float) -> None:
-    """Say what happened to a region: `deployed`, `failed`, `rolling-back`, `rollback-failed`, or `good` as before."""
+def set_region_state(record: Record, run: str, region: str, state: str, now: float) -> None:
+    """Record a region's state: `deployed`, `failed`, `rolling-back`, `rollback-failed`, or `good` as before."""
     _holding(record, run)
-    said = record["regions"][region]
+    entry = record["regions"][region]
     if state == "good":
-        said["now"] = None
-    elif said["now"]:
-        said["now"] |= {"state": state, "at": now}
+        entry["now"] = None
+    elif entry["now"]:
+        entry["now"] |= {"state": state, "at": now}
 
 
-def finish(record: Record, run: str, wanted: list[str]) -> list[str]:
+def finish_release(record: Record, run: str, wanted: list[str]) -> list[str]:
     """All waves are deployed and baked: the release is what every region goes back to from now on.
 
     The digests of releases that nobody can go back to any more."""
@@ -133,7 +140,9 @@ def finish(record: Record, run: str, wanted: list[str]) -> list[str]:
     for region in wanted:
         state = (record["regions"].get(region) or {}).get("now")
         if not state or state["state"] != "deployed" or state["digest"] != release["digest"]:
-            raise runner.Failed(f"{region} does not run the release: the record says {state or 'nothing'}")
+            raise runner.Failed(
+                f"{region} does not run the release, the record says {state or 'nothing'}: deploy it there first"
+            )
     for region in wanted:
         record["regions"][region] = {"good": release, "now": None}
     before = _remembered(record)
@@ -146,7 +155,7 @@ def finish(record: Record, run: str, wanted: list[str]) -> list[str]:
 
 def _remembered(record: Record) -> set[str]:
     """The digests of all releases that the record knows."""
-    regions = [said[key] for said in record["regions"].values() for key in ("good", "now")]
+    regions = [entry[key] for entry in record["regions"].values() for key in ("good", "now")]
     known = [record["lock"], record["waiting"], record["current"], *record["history"], *regions]
     return {one["digest"] for one in known if one}
 
@@ -154,16 +163,16 @@ def _remembered(record: Record) -> set[str]:
 def touched(record: Record) -> list[list[str]]:
     """The regions that have to go back, wave by wave, the last one first."""
     waves: dict[int, list[str]] = {}
-    for region, said in sorted(record["regions"].items()):
-        if said["now"]:
-            waves.setdefault(said["now"]["wave"], []).append(region)
+    for region, entry in sorted(record["regions"].items()):
+        if entry["now"]:
+            waves.setdefault(entry["now"]["wave"], []).append(region)
     return [waves[wave] for wave in sorted(waves, reverse=True)]
 
 
-def take_over(record: Record, run: str, now: float, lease: float, by_hand: bool = False) -> bool:
-    """Become the run that holds the lock, to bring back what is touched; whether it is.
+def take_lock(record: Record, run: str, now: float, lease: float, by_hand: bool = False) -> bool:
+    """Become the run that holds the lock, to roll back what is touched; whether it is.
 
-    By hand it waits for nobody. Else another run that lives keeps the lock: it is the one that brings back."""
+    By hand it waits for nobody. Else another run that lives keeps the lock: it does the rollback."""
     lock = record["lock"] or {"run": run, "digest": "", "commit": "", "until": 0.0}
     if lock["run"] != run and lock["until"] >= now and not by_hand:
         return False
@@ -171,12 +180,12 @@ def take_over(record: Record, run: str, now: float, lease: float, by_hand: bool 
     return True
 
 
-def died(record: Record, now: float) -> bool:
-    """Whether a run holds the lock that is not believed to live any more."""
+def lease_expired(record: Record, now: float) -> bool:
+    """Whether a run holds the lock whose lease has expired."""
     return bool(record["lock"]) and record["lock"]["until"] < now
 
 
-def find(record: Record, word: str) -> Release:
+def find_release(record: Record, word: str) -> Release:
     """The release whose digest or commit begins with the word, of those that once ran everywhere."""
     known = [record["current"], *record["history"]] if record["current"] else []
     releases = [{"digest": one["digest"], "commit": one["commit"]} for one in known]
@@ -184,26 +193,27 @@ def find(record: Record, word: str) -> Release:
         if len(word) >= LEAST and (one["digest"].startswith(word) or one["commit"].startswith(word)):
             return one
     names = ", ".join(dict.fromkeys(one["commit"][:12] for one in releases)) or "none"
-    raise runner.Failed(f"'{word}' is no release that ran in every region; there is {names} (commits)")
+    raise runner.Failed(f"'{word}' names no release that ran in every region: choose one of the commits {names}")
 
 
-def aim(record: Record, run: str, release: Release, wanted: list[str], now: float) -> None:
+def choose_release(record: Record, run: str, release: Release, wanted: list[str], now: float) -> None:
     """Choose by hand what every region is to run from now on; each counts as touched until it does."""
     _holding(record, run)
     record["history"] = [record["current"], *record["history"]][:KEPT]
     record["current"] = {**release, "run": run}
     for region in wanted:
-        said = {**release, "state": "rolling-back", "wave": 1, "began": now, "at": now}
-        record["regions"][region] = {"good": release, "now": said}
+        entry = {**release, "state": "rolling-back", "wave": 1, "began": now, "at": now}
+        record["regions"][region] = {"good": release, "now": entry}
 
 
-def unlock(record: Record, reason: str, now: float) -> Record | None:
+def break_lock(record: Record, reason: str, now: float) -> Record | None:
     """Break the lock; whose it was. The reason stays. Not while it is needed to know what a run touched."""
     lock: Record | None = record["lock"]
     if lock and touched(record):
         regions = ", ".join(region for wave in touched(record) for region in wave)
         raise runner.Failed(
-            f"run {lock['run']} touched {regions}: the rollback workflow ends it, and gives the lock back"
+            f"run {lock['run']} changed {regions}, and its rollback needs the lock: "
+            "run the rollback workflow, which releases it"
         )
     record["lock"] = record["waiting"] = None
     if lock:
@@ -211,8 +221,8 @@ def unlock(record: Record, reason: str, now: float) -> Record | None:
     return lock
 
 
-def leave(record: Record, run: str) -> None:
-    """Give the lock back."""
+def release_lock(record: Record, run: str) -> None:
+    """Release the lock, if the run holds it."""
     if record["lock"] and record["lock"]["run"] == run:
         record["lock"] = None
 
@@ -269,19 +279,25 @@ def change(place: Place, transition: Callable[[Record], T]) -> T:
         if record == before or write(place, record, etag):
             return answer
         time.sleep(random.uniform(0, min(2.0, 0.1 * 2**attempt)))  # noqa: S311 - to meet less often
-    raise runner.Failed(f"s3://{place.bucket}/{place.key} changed {ATTEMPTS} times while it was to be written", "error")
+    raise runner.Failed(
+        f"the release record s3://{place.bucket}/{place.key} changed {ATTEMPTS} times while this job tried "
+        "to write it: run the job again",
+        "error",
+    )
 
 
 def given() -> Place:
     """The record that the input `record` names, s3://BUCKET/KEY, in `record-region`; it belongs to `account`."""
     bucket, separator, key = runner.required("RECORD").removeprefix("s3://").partition("/")
     if not separator:
-        raise runner.Failed(f"'{runner.given('RECORD')}' is no address s3://BUCKET/KEY", "error")
+        raise runner.Failed(
+            f"the input 'record' is '{runner.given('RECORD')}', not an address s3://BUCKET/KEY", "error"
+        )
     return Place(runner.required("RECORD_REGION"), bucket, key, runner.required("ACCOUNT"))
 
 
 def lease() -> float:
-    """Seconds that this run is believed to live from now on, without another word of it."""
+    """Seconds that this run's lease lasts from now on."""
     return GRACE + 60 * float(runner.given("BAKE_MINUTES") or 0)
 
 

@@ -126,7 +126,7 @@ def verify_statement(directory: Path, digest: str, commit: str) -> None:
             ),
         }
     except (OSError, ValueError, LookupError, TypeError) as problem:
-        raise runner.Failed(f"the release's provenance cannot be read ({type(problem).__name__})") from problem
+        raise runner.Failed(f"the release's provenance.json cannot be read ({type(problem).__name__})") from problem
     for what, (got, wanted) in pairs.items():
         if got != wanted:
             raise runner.Failed(f"the release's provenance is of {what} '{got}', not '{wanted}'")

@@ -42,7 +42,9 @@ def get(region: str, bucket: str, component: str, digest: str, directory: Path) 
     """Fetch the release into an empty directory; what is missing is told by its verification."""
     # The CLI takes these as words only; it would fetch one that is `file://...`.
     if strange := [value for value in (bucket, component, digest) if not re.fullmatch(r"[\w.-]+", value)]:
-        raise runner.Failed(f"'{strange[0]}' cannot be a place in the store", "error")
+        raise runner.Failed(
+            f"'{strange[0]}' is not a bucket, component or digest: it may have letters, digits and . _ - only", "error"
+        )
     directory.mkdir(parents=True)
     names = (
         release.MANIFEST,

@@ -1,6 +1,6 @@
 """Watches the alarms of a deployed stack for the bake time: each must be OK at its start, during it and at its end.
 
-Where the environment's wait timer is the bake time, it looks once: at the states, and at what they were meanwhile.
+Where the environment's wait timer is the bake time, it checks once: the states, and what they were meanwhile.
 """
 
 import sys
@@ -16,33 +16,38 @@ import evidence
 import record
 import runner
 
-PAUSE = 30  # seconds between two looks
+PAUSE = 30  # seconds between two checks
 
 
-def asked(region: str, stack: str) -> list[str]:
-    """The alarms to look at: those that were named, else those of the stack or stacks."""
-    names = alarms.given()
+def alarm_names(region: str, stack: str) -> list[str]:
+    """The alarms to watch: those that were named, else those of the stack or stacks."""
+    names = alarms.named()
     if not names:
         if not stack:
             raise runner.Failed("one of the inputs 'stack' and 'alarms' is required", "error")
-        names = [name for one in stack.split() for name in alarms.of(region, one)]
+        names = [name for one in stack.split() for name in alarms.of_stack(region, one)]
     if not names:
-        raise runner.Failed(f"inconclusive: the stack {stack} has no AWS::CloudWatch::Alarm", "error")
+        raise runner.Failed(
+            f"inconclusive: the stack {stack} has no AWS::CloudWatch::Alarm; add one, or name alarms", "error"
+        )
     return names
 
 
 def deployment(region: str) -> dict[str, Any]:
-    """What the record says of the region's deployment: when it ended, the alarms that rang before it."""
+    """The region's deployment in the release record: when it ended, the alarms that fired before it."""
     if not runner.given("RECORD"):
         return {"at": time.time()}
     kept, _ = record.read(record.given())
     now: dict[str, Any] | None = (kept["regions"].get(region) or {}).get("now")
     if not now or now["state"] != "deployed":
-        raise runner.Failed(f"the record does not say that {region} was deployed to", "error")
+        raise runner.Failed(
+            f"the release record has no finished deployment in {region}: run its deployment job again",
+            "error",
+        )
     return now
 
 
-def look(region: str, stack: str, names: list[str], forgiven: Collection[str] = ()) -> dict[str, str]:
+def check(region: str, stack: str, names: list[str], forgiven: Collection[str] = ()) -> dict[str, str]:
     """The states; fails where one is not OK, but for those of `forgiven` in ALARM."""
     seen = alarms.states(region, names)
     bad = {name: state for name, state in seen.items() if state != "OK" and (name not in forgiven or state != "ALARM")}
@@ -66,21 +71,21 @@ def main() -> None:
     stack = runner.given("STACK").replace("{region}", region)
     with evidence.recorded(runner.given("ACTION"), region=region, tool="cloudwatch") as facts:
         aws.expect_account(runner.required("REGION"), runner.required("ACCOUNT"))
-        names = asked(region, stack)
+        names = alarm_names(region, stack)
         deployed = deployment(region)
-        since, before = float(deployed["at"]), deployed.get("firing", [])  # what rang before may mend itself meanwhile
+        since, before = float(deployed["at"]), deployed.get("firing", [])  # what fired before may mend itself meanwhile
         until = since + 60 * float(runner.given("MINUTES") or 0)
         facts["findings"] = {"ok": 0, "not ok": len(names)}
         while (left := until - time.time()) > 0:
-            look(region, stack, names, before)
+            check(region, stack, names, before)
             time.sleep(min(PAUSE, left))
-        seen = look(region, stack, names)
+        seen = check(region, stack, names)
         facts["findings"] = {"ok": len(seen), "not ok": 0}
         show(stack, seen)
-        for name in (ringing := alarms.rang(region, names, since) if runner.given("RECORD") else []):
+        for name in (fired := alarms.fired(region, names, since) if runner.given("RECORD") else []):
             runner.error(f"{name}: was in ALARM since the deployment", title=stack)
-        if ringing:
-            facts["findings"] = {"ok": len(seen) - len(ringing), "not ok": len(ringing)}
+        if fired:
+            facts["findings"] = {"ok": len(seen) - len(fired), "not ok": len(fired)}
             raise runner.Failed
 
 

@@ -24,8 +24,8 @@ REGION = os.environ.get("AWS_REGION", "")
 
 def ended(template: str) -> dict[str, Any]:
     """The experiment's last state. Whatever happens here, no fault goes on after this."""
-    said = {"clientToken": str(uuid.uuid4()), "experimentTemplateId": template, "tags": {"dpra:run": run()}}
-    experiment = aws.call(REGION, "fis", "start-experiment", **said)["experiment"]
+    request = {"clientToken": str(uuid.uuid4()), "experimentTemplateId": template, "tags": {"dpra:run": run()}}
+    experiment = aws.call(REGION, "fis", "start-experiment", **request)["experiment"]
     began, pause = time.monotonic(), 1.0
     try:
         while experiment["state"]["status"] not in ENDED and time.monotonic() - began < LONGEST:
@@ -52,7 +52,7 @@ def main() -> None:
     outputs = json.loads(os.environ["DEPLOYMENT_OUTPUTS"])
     templates = [str(value) for value in outputs.values() if re.fullmatch(r"EXT[0-9A-Za-z]{8,64}", str(value))]
     if not templates:
-        sys.exit("No output of the stack is the id of an AWS::FIS::ExperimentTemplate: there is nothing to run.")
+        sys.exit("No output of the stack is the id of an AWS::FIS::ExperimentTemplate, so nothing runs: output one.")
     for template in templates:
         try:
             experiment = ended(template)
@@ -63,11 +63,15 @@ def main() -> None:
             text = f"the experiment {template} {state['status']}: {state.get('reason', 'no reason given')}"
             print(json.dumps({"rule": state["status"], "severity": "high", "text": text}))
         if not experiment.get("actions"):
-            print(json.dumps({"rule": "no-faults", "severity": "high", "text": f"{template} has no actions"}))
+            print(
+                json.dumps(
+                    {"rule": "no-faults", "severity": "high", "text": f"{template} has no actions: it proves nothing"}
+                )
+            )
         if all(
             condition.get("source") == "none" for condition in experiment.get("stopConditions") or [{"source": "none"}]
         ):
-            text = f"{template} has no alarm as stop condition: nothing would tell that the steady state is lost"
+            text = f"{template} has no alarm as stop condition, so a lost steady state would not stop it: add one"
             print(json.dumps({"rule": "no-stop-condition", "severity": "high", "text": text}))
 
 

@@ -25,11 +25,11 @@ def main() -> None:
             lines = [line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
             unseen += [str(path)] if any(line and not line.startswith("--hash") for line in lines) else []
     if unseen:
-        sys.exit(f"{', '.join(unseen)}: no exact version (name==1.2.3) is named, so nothing was looked at.")
+        sys.exit(f"{', '.join(unseen)}: no exact version (name==1.2.3), so nothing was checked: pin the versions.")
     manifests = [path for path in here if path.name in (*LOCKS, "requirements.txt")]
-    image = "container" in os.environ["DPRA_LANGUAGE"].split()  # its content is looked at where it was built
+    image = "container" in os.environ["DPRA_LANGUAGE"].split()  # its content is checked where it was built
     if not found and not manifests and not image:
-        sys.exit("There is no manifest or lock file that names exact versions.")
+        sys.exit("There is no manifest or lock file that names exact versions: commit one.")
     print(f"{len(manifests)} manifests; dependencies in {len(seen)}")
 
 

@@ -43,7 +43,7 @@ def found(metrics: dict[str, dict[str, object]]) -> list[dict[str, str]]:
             if failed:
                 crossed.append({"rule": name, "severity": "high", "text": f"{name}: {threshold} does not hold"})
     if not known:
-        crossed.append({"rule": "no-thresholds", "severity": "high", "text": "the script has no thresholds"})
+        crossed.append({"rule": "no-thresholds", "severity": "high", "text": "the script has no thresholds: add some"})
     return crossed
 
 
@@ -59,7 +59,9 @@ def main() -> None:
             before = last_good(region, bucket, key)
             if before is not None and p95 > before * (1 + most / 100):
                 text = f"95 % of requests took up to {p95:.1f} ms; in the last good run {before:.1f} ms"
-                findings.append({"rule": "regression", "severity": "high", "text": f"{text}; {most:g} % more may be"})
+                findings.append(
+                    {"rule": "regression", "severity": "high", "text": f"{text}; at most {most:g} % more is allowed"}
+                )
             if not findings:
                 keep(region, bucket, key, p95)
         except runner.Failed as failed:

@@ -34,10 +34,10 @@ def main() -> None:
     libraries = [one for one in cyclonedx.get("components") or [] if one.get("type") not in ("file", "application")]
     there = packages()
     if there and not libraries:
-        text = f"the SBOM lists not one component, but here is {there[0]}"
+        text = f"the SBOM lists no component, but there is {there[0]}"
         found.append({"rule": "no-components", "severity": "high", "text": text})
     if not any(one.get("versionInfo") for one in spdx.get("packages") or []) and libraries:
-        found.append({"rule": "no-packages", "severity": "high", "text": "the SPDX document lists not one package"})
+        found.append({"rule": "no-packages", "severity": "high", "text": "the SPDX document lists no package"})
     for one in libraries:
         if not one.get("version"):
             text = f"{one.get('name')}: no version"

@@ -41,12 +41,12 @@ def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Pa
     if not chosen or len(chosen) != len(names or languages or [""]):
         there = ", ".join(script.stem for script, (served, _) in serving.items() if served) or "none"
         asked = f"tool '{' '.join(names)}'" if names else f"one default tool, language '{' '.join(languages)}'"
-        raise runner.Failed(f"{asked}: not found for {action}; there are: {there}", "error")
+        raise runner.Failed(f"{asked}: not found for {action}; choose one of: {there}", "error")
     return [(script, headers[script]) for script in dict.fromkeys(chosen)]
 
 
 def run(script: Path, private: Path, path: Path | None, **variables: str) -> int:
-    """The tool's exit code. What it prints quotes the repository, so the runner is told to obey none of it."""
+    """The tool's exit code. What it prints quotes the repository, so the runner must obey none of it."""
     given = {**os.environ, **variables, "SARIF": str(private / "report.sarif"), "CHECK": str(TOOLS.parent)}
     given |= {"TMPDIR": str(private)}
     if path:
@@ -59,9 +59,9 @@ def run(script: Path, private: Path, path: Path | None, **variables: str) -> int
         print(f"\n::{token}::", flush=True)
 
 
-def suppressed(words: str, target: Path, fail_on: str) -> list[gate.Finding]:
-    """Comments that would let findings through, where the tool cannot be told to pass over them."""
-    text = f"'{words}' in the code lets nothing through: waive the finding in dpra.yml, with a reason and an end"
+def inline_suppressions(words: str, target: Path, fail_on: str) -> list[gate.Finding]:
+    """Comments that would let findings through, where the tool cannot be set to ignore them."""
+    text = f"the inline suppression '{words}' has no effect: waive the finding in dpra.yml, with reason and expiry date"
     command = ["grep", "-rnIF", "--exclude-dir=.git", "--exclude-dir=node_modules", "--exclude-dir=.github", words, "."]
     ran = subprocess.run(command, cwd=target, capture_output=True, text=True, errors="replace", check=False)
     places = [line.split(":", 2)[:2] for line in ran.stdout.splitlines()]
@@ -71,8 +71,8 @@ def suppressed(words: str, target: Path, fail_on: str) -> list[gate.Finding]:
     ]
 
 
-def unpacked(target: str, private: Path) -> str:
-    """Where to look: the content of a release that dpra package made, or else the place itself."""
+def unpack(target: str, private: Path) -> str:
+    """What to check: the content of a release that dpra package made, or else the place itself."""
     archive = Path(target) / "package.zip"
     if not archive.is_file():
         if not Path(target).exists():
@@ -84,13 +84,13 @@ def unpacked(target: str, private: Path) -> str:
     return str(content)
 
 
-def deployed() -> dict[str, str]:
+def deployment_variables() -> dict[str, str]:
     """What a tool needs that tests what is deployed."""
     text = runner.given("DEPLOYMENT_OUTPUTS") or "{}"
     try:
         urls = [value for value in json.loads(text).values() if str(value).startswith(("https://", "http://"))]
     except (ValueError, AttributeError) as problem:
-        raise runner.Failed("the input 'deployment-outputs' is no JSON object", "error") from problem
+        raise runner.Failed("the input 'deployment-outputs' is not a JSON object", "error") from problem
     found = {"DEPLOYMENT_OUTPUTS": text, "URL": urls[0] if len(urls) == 1 else ""}
     found |= {"HISTORY": runner.given("HISTORY"), "REGRESSION": runner.given("REGRESSION")}
     if region := runner.given("REGION"):
@@ -104,28 +104,34 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
     with evidence.recorded(action, tool=script.stem, region=runner.given("REGION")) as facts:
         fail_on = runner.given("FAIL_ON") or "medium"
         if fail_on not in gate.THRESHOLDS:
-            raise runner.Failed(f"fail-on is one of {', '.join(gate.THRESHOLDS)}, not '{fail_on}'", "error")
+            raise runner.Failed(
+                f"the input 'fail-on' is '{fail_on}': choose one of {', '.join(gate.THRESHOLDS)}", "error"
+            )
         path, facts["version"] = install.ensure(script, data)
         known = policy.baseline(Path(file), action) if (file := runner.given("BASELINE")) else Counter[str]()
         private = Path(tempfile.mkdtemp(dir=runner.temp()))  # the report as the tool wrote it may quote a secret
-        target = unpacked(runner.given("TARGET") or ".", private)
+        target = unpack(runner.given("TARGET") or ".", private)
         outputs = {"TARGET": target, "ACTION": action, "EVIDENCE": str(evidence.directory())}
         outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
-        code = run(script, private, path, **outputs, **deployed())
+        code = run(script, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
         verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets)
         if words := data.get(f"suppressed in {action}"):
-            verdict = gate.with_more(verdict, suppressed(words[0], Path(target), fail_on))
+            verdict = gate.with_more(verdict, inline_suppressions(words[0], Path(target), fail_on))
         shutil.rmtree(private, ignore_errors=True)
         judged = policy.judge(verdict, given, known)
         used = set(judged.used)
-        if judged.verdict.result == "fail" and (job := runner.given("GREEN_BEFORE")) and (pull := green.before(job)):
+        if (
+            judged.verdict.result == "fail"
+            and (job := runner.given("GREEN_BEFORE"))
+            and (pull := green.passed_in_pull_request(job))
+        ):
             judged = policy.excused(judged, f"new since pull request {pull}")
             for one in judged.verdict.findings[: gate.SHOWN]:
                 runner.warning(f"{one.rule}: {one.text}", one.file, one.line, title=f"{action}: {one.excuse}")
-            facts["override"] = f"green in pull request {pull}: what is found now was not known then"
+            facts["override"] = f"passed in pull request {pull}: what is found now was not known then"
         if action == "sbom" and outputs["PACKED"] == "yes" and judged.verdict.result == "pass":
             for name in release.SBOMS:  # they go with what they describe
                 shutil.copyfile(evidence.directory() / name, Path(runner.given("TARGET")) / name)
@@ -139,7 +145,7 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         gate.publish(action, f"{script.stem} {facts['version']}", judged.verdict, bool(runner.given("ADVISORY")))
         if judged.verdict.result != "pass":
             raise runner.Failed(result=judged.verdict.result)
-        runner.say(f"{action}: {script.stem} {facts['version']} found nothing new at or above {fail_on}")
+        runner.say(f"{action}: {script.stem} {facts['version']} has no new findings at or above {fail_on}")
     return used
 
 
@@ -160,10 +166,10 @@ def main() -> None:
         try:
             used |= scan(action, script, data, kept, given)
         except SystemExit:
-            stopped = True  # the other tools are heard, too
+            stopped = True  # the other tools run, too
     for waiver in given:
         if not waiver.expired and waiver not in used and not stopped:
-            runner.warning(f"{waiver} covers nothing: take it away", title=action)
+            runner.warning(f"{waiver} matches no finding: remove it", title=action)
     sys.exit(1 if stopped else 0)
 
 

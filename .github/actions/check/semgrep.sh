@@ -20,7 +20,7 @@ for pattern in "${patterns[@]}"; do names+=(-o -name "$pattern"); done
 mapfile -d '' -t files < <(find . -type f \( "${names[@]:1}" \) -not -path './.github/*' -not -path './.git/*' \
   -not -path '*/node_modules/*' -not -path '*/.venv/*' -not -path '*/cdk.out/*' -print0)
 if ((${#files[@]} == 0)); then
-  echo "There is no file of ${DPRA_LANGUAGE:-any language} to look at." >&2
+  echo "There is no file of ${DPRA_LANGUAGE:-any language} to check." >&2
   exit 65
 fi
 rules=(--config "$CHECK/rules/semgrep")
@@ -77,7 +77,7 @@ for one in said["results"]:
                       "text": extra["message"], "file": one["path"].removeprefix("./"), "line": one["start"]["line"]}))
 unseen = {str(one.get("path") or ""): str(one.get("message"))[:300] for one in said["errors"]}
 for file in open(sys.argv[2], encoding="utf-8", errors="surrogateescape").read().splitlines():
-    unseen[file] = "it cannot be parsed, so it was not looked at"
+    unseen[file] = "it cannot be parsed, so it was not checked"
 for file, text in unseen.items():
     print(json.dumps({"rule": "not-parsed", "severity": "high", "text": text, "file": file.removeprefix("./")}))
 if not said["paths"]["scanned"]:

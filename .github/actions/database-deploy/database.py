@@ -1,4 +1,4 @@
-"""Changes a database before the software is deployed, from the verified package. In production the record says so."""
+"""Changes a database before the software is deployed, from the verified package. In production it is recorded."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def main() -> None:
     region, tool = runner.given("REGION"), runner.given("TOOL")
     with evidence.recorded(runner.given("ACTION"), region=region, tool=tool) as facts:
         if tool not in TOOLS:
-            raise runner.Failed(f"there is no tool '{tool}'; there is {', '.join(TOOLS)}", "error")
+            raise runner.Failed(f"the tool '{tool}' is unknown: choose one of {', '.join(TOOLS)}", "error")
         target = deployment.target(runner.required("REGION"), runner.given("STORE"))
         if not isinstance(target.settings.get("reversible"), bool):
             raise runner.Failed("the setting 'reversible' is required, true or false", "error")
@@ -35,9 +35,9 @@ def main() -> None:
         directory = verified(target, digest, commit)
         aws.expect_account(region, target.account)
         if runner.given("WAVE"):  # what holds the software back holds this back, too
-            alarms.before(region, runner.given("STACK").replace("{region}", region), target.component)
+            alarms.check_before(region, runner.given("STACK").replace("{region}", region), target.component)
         change = deployment.Change(directory, digest, commit, lambda: None, stored=True)
-        folder = deployment.unpacked(change) / str(target.settings.get("folder") or ".")
+        folder = deployment.unpack(change) / str(target.settings.get("folder") or ".")
         variables = {
             "DPRA_COMPONENT": target.component,
             "DPRA_ENVIRONMENT": target.environment,
@@ -46,13 +46,13 @@ def main() -> None:
             "DPRA_DIGEST": digest,
             "DPRA_COMMIT": commit,
             "LIQUIBASE_SHOW_BANNER": "false",
-            **logged_in(target),
+            **login_variables(target),
         }
         found = pending(target, tool, folder, variables)
         deployment.show(f"the database of {target.component}", ("pending",), [[line] for line in found])
         facts["findings"] = {"pending": len(found)}
         if found:
-            intend(target, digest, commit)
+            begin_region(target, digest, commit)
             run([*words(target, tool, "command")], folder, variables, shown=True)
         runner.output("changed", str(bool(found)).lower())
 
@@ -65,7 +65,7 @@ def verified(target: deployment.Target, digest: str, commit: str) -> Path:
     return directory
 
 
-def logged_in(target: deployment.Target) -> dict[str, str]:
+def login_variables(target: deployment.Target) -> dict[str, str]:
     """Address, user and password as each tool reads them. The password lives for minutes, or is read now."""
     url, user, password = target.text("url"), target.text("user"), ""
     if secret := target.text("secret"):
@@ -74,7 +74,7 @@ def logged_in(target: deployment.Target) -> dict[str, str]:
             said = json.loads(answer["SecretString"])
             user, password = str(said["username"]), str(said["password"])
         except (ValueError, LookupError, TypeError) as problem:
-            raise runner.Failed(f"the secret {secret} is no JSON with username and password", "error") from problem
+            raise runner.Failed(f"the secret {secret} is not JSON with username and password", "error") from problem
     elif user:
         password = token(target.region, url, user)
     if password:
@@ -92,10 +92,11 @@ def token(region: str, url: str, user: str) -> str:
     address = re.match(r"jdbc:(\w+)://([A-Za-z0-9][\w.-]*)(?::([0-9]+))?(?:/|$)", url)
     if not address or address[1] not in PORTS:
         raise runner.Failed(
-            f"for a token url must be one of {', '.join(PORTS)}, not '{url}'; else take a secret", "error"
+            f"the setting 'url' is '{url}': a token of RDS needs jdbc: and {' or '.join(PORTS)}; else set secret",
+            "error",
         )
     if not re.fullmatch(r"[\w.@-]+", user) or user.startswith("-"):
-        raise runner.Failed(f"'{user}' cannot be a database user", "error")
+        raise runner.Failed(f"the setting 'user' is '{user}', which cannot be a database user", "error")
     where = ("--hostname", address[2], "--port", address[3] or PORTS[address[1]], "--username", user)
     return aws.text(region, "rds", "generate-db-auth-token", *where).strip()
 
@@ -125,7 +126,7 @@ def pending(target: deployment.Target, tool: str, folder: Path, variables: dict[
                 if str(one["state"]).lower() in ("pending", "outdated")
             ]
         except (ValueError, LookupError, TypeError) as problem:
-            raise runner.Failed("what flyway info says cannot be read", "error") from problem
+            raise runner.Failed("the output of flyway info cannot be read", "error") from problem
     if tool == "liquibase" and "is up to date" in said:
         return []
     return [line for line in said.splitlines() if line.strip()]
@@ -134,14 +135,16 @@ def pending(target: deployment.Target, tool: str, folder: Path, variables: dict[
 def run(command: list[str], folder: Path, variables: dict[str, str], shown: bool = False) -> str:
     """What the command printed; it is shown at once, or where it fails."""
     if not folder.is_dir():
-        raise runner.Failed(f"there is no folder '{folder.name}' in the package", "error")
+        raise runner.Failed(
+            f"the package has no folder '{folder.name}': pack it, or correct the setting 'folder'", "error"
+        )
     try:
         ran = subprocess.run(
             command, cwd=folder, env={**os.environ, **variables}, stdout=None if shown else subprocess.PIPE, check=False
         )
     except OSError as problem:
         raise runner.Failed(
-            f"{command[0]} cannot be run: {problem.strerror}; a step before this one must bring it", "error"
+            f"{command[0]} cannot be run: {problem.strerror}; install it in a step before this one", "error"
         ) from problem
     said = (ran.stdout or b"").decode(errors="replace")
     if ran.returncode:
@@ -152,15 +155,15 @@ def run(command: list[str], folder: Path, variables: dict[str, str], shown: bool
     return said
 
 
-def intend(target: deployment.Target, digest: str, commit: str) -> None:
-    """In production, say in the record that the region is touched, and whether that can be undone."""
+def begin_region(target: deployment.Target, digest: str, commit: str) -> None:
+    """In production, record that the region is touched, and whether that can be undone."""
     if wave := runner.given("WAVE"):
         about = {"digest": digest, "commit": commit}
         irreversible = not target.settings["reversible"]
         now, lease = time.time(), record.lease()
         record.change(
             record.given(),
-            lambda kept: record.intend(
+            lambda kept: record.begin_region(
                 kept, record.run(), target.region, int(wave), about, now, lease, irreversible=irreversible
             ),
         )

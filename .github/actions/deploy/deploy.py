@@ -1,4 +1,4 @@
-"""Deploys a verified release. In production the record says before and after it what is done to the region."""
+"""Deploys a verified release. In production the release record has the region's state before and after."""
 
 import json
 import os
@@ -17,43 +17,45 @@ import runner
 
 def main() -> None:
     region = runner.given("REGION")
-    with evidence.recorded(runner.given("ACTION"), region=region, tool=deployment.chosen()) as facts:
+    with evidence.recorded(runner.given("ACTION"), region=region, tool=deployment.tool_name()) as facts:
         tool = deployment.tool()
         target = deployment.target(runner.required("REGION"), runner.required("BUCKET"))
         digest, commit, wave = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.given("WAVE")
         aws.expect_account(region, target.account)
-        watched = alarms.before(region, target.stack, target.component) if wave else {}
+        watched = alarms.check_before(region, target.stack, target.component) if wave else {}
         firing = [name for name, alarm in watched.items() if alarm["StateValue"] == "ALARM"]
         if reason := runner.given("OVERRIDE"):
             facts["override"] = reason
 
-        def intend() -> None:
+        def begin_region() -> None:
             if wave:
                 release = {"digest": digest, "commit": commit}
                 record.change(
                     record.given(),
-                    lambda kept: record.intend(
+                    lambda kept: record.begin_region(
                         kept, record.run(), region, int(wave), release, time.time(), record.lease(), firing
                     ),
                 )
                 begun.append(region)
 
-        def became(state: str) -> None:
+        def set_region_state(state: str) -> None:
             if begun:
                 record.change(
-                    record.given(), lambda kept: record.became(kept, record.run(), region, state, time.time())
+                    record.given(), lambda kept: record.set_region_state(kept, record.run(), region, state, time.time())
                 )
 
         begun: list[str] = []
         stored = runner.given("STORE") == target.bucket
         triggers = [str(alarm["AlarmArn"]) for name, alarm in watched.items() if name not in firing]
-        change = deployment.Change(Path(runner.required("RELEASE")), digest, commit, intend, stored, triggers, not wave)
+        change = deployment.Change(
+            Path(runner.required("RELEASE")), digest, commit, begin_region, stored, triggers, not wave
+        )
         try:
             done = tool.deploy(target, change)
         except BaseException:
-            became("failed")
+            set_region_state("failed")
             raise
-        became("deployed")
+        set_region_state("deployed")
         facts["where"] = done.change
         runner.output("started", done.started)
         runner.output("deployment-outputs", json.dumps(dict(done.outputs)))

@@ -22,10 +22,10 @@ def main() -> None:
             directory = Path(runner.required("RELEASE"))
             release.verify(directory, digest, component, commit)
     except (runner.Failed, OSError) as failed:  # deploy.py records what comes after
-        with evidence.recorded(action, region=region, tool=deployment.chosen()):
+        with evidence.recorded(action, region=region, tool=deployment.tool_name()):
             raise failed
     runner.output("release", str(directory))
-    runner.say(f"release {digest} is what was built")
+    runner.say(f"release {digest} is verified")
 
 
 main()

@@ -1,4 +1,4 @@
-"""Decides the pipeline's state from the results of its jobs and tells a webhook. A chat that is down breaks nothing."""
+"""Decides the pipeline's state from the results of its jobs and tells a webhook. A chat that is down fails nothing."""
 
 import json
 import os
@@ -20,9 +20,9 @@ LONGEST_PAUSE = 30  # seconds
 
 
 def describe(jobs: dict[str, str], held: str = "") -> tuple[str, str]:
-    """The state, and what made it so. Of nothing, nothing is known."""
+    """The state, and what made it so. Without jobs it is unknown."""
     if not jobs:
-        return "unknown", "no job was looked at"
+        return "unknown", "no job result is known"
     wrong = [f"{job} {result}" for job, result in jobs.items() if result != "success"]
     if wrong:
         return "broken", ", ".join(wrong)
@@ -70,7 +70,7 @@ def post(webhook: str, body: dict[str, Any]) -> str:
             place = urllib.parse.urlsplit(webhook)
             if place.scheme != "https" and (place.scheme, place.hostname) != ("http", "127.0.0.1"):
                 return "its URL is not https"
-            request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
+            request = urllib.request.Request(  # noqa: S310 - the scheme was checked
                 webhook, json.dumps(body).encode(), {"Content-Type": "application/json"}
             )
             opener.open(request, timeout=10).close()
@@ -93,7 +93,7 @@ def main() -> None:
         subject, webhook = runner.required("SUBJECT"), runner.given("WEBHOOK")
         when = runner.given("WHEN") or "failure"
         if when not in ("failure", "always"):
-            raise runner.Failed(f"when is failure or always, not '{when}'", "error")
+            raise runner.Failed(f"the input 'when' is '{when}': choose failure or always", "error")
         jobs = runner.job_results()
         state, why = describe(jobs, runner.given("HELD"))
         runner.output("state", state)
@@ -104,11 +104,11 @@ def main() -> None:
             [list(map(runner.code, job)) for job in jobs.items()],
         )
         if state in ("healthy", "held") and when == "failure":
-            runner.say("nobody needs to be told")
+            runner.say("no notification is needed")
         elif not webhook:
-            runner.say("no webhook is given, so nobody is told")
+            runner.say("no webhook is set, so no notification is sent")
         elif problem := post(webhook, message(subject, state, why, jobs)):
-            runner.warning(f"the webhook did not take the message: {problem}")
+            runner.warning(f"the webhook did not accept the notification: {problem}; check its URL")
 
 
 main()

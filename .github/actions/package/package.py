@@ -24,7 +24,7 @@ def pack(source: Path, target: Path) -> None:
         for path in paths:
             name = path.relative_to(source).as_posix()
             if path.is_symlink() or not path.is_file():
-                raise runner.Failed(f"'{name}' is no plain file; copy links with cp -rL", "error")
+                raise runner.Failed(f"'{name}' is not a regular file: copy links with cp -rL", "error")
             if not name.isprintable():
                 raise runner.Failed(f"'{name}': the name of a packaged file must be printable", "error")
             entry = zipfile.ZipInfo(name, EPOCH)
@@ -40,9 +40,13 @@ def main() -> None:
         component, name = runner.required("COMPONENT"), runner.given("TEMPLATE")
         template = Path(name)
         if name and not template.is_file():
-            raise runner.Failed(f"the template '{template}' does not exist", "error")
+            raise runner.Failed(
+                f"the template '{template}' does not exist: create it, or set the input 'template'", "error"
+            )
         if name and template.stat().st_size > LARGEST_TEMPLATE:
-            raise runner.Failed(f"the template '{template}' is larger than {LARGEST_TEMPLATE} bytes", "error")
+            raise runner.Failed(
+                f"the template '{template}' is larger than {LARGEST_TEMPLATE} bytes: split it into stacks", "error"
+            )
         package = Path(tempfile.mkdtemp(dir=runner.temp()))
         directory = runner.given("WORKING_DIRECTORY") or "."
         code = runner.bash(runner.required("COMMAND"), directory, PACKAGE_DIR=str(package))

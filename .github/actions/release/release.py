@@ -20,7 +20,7 @@ import store
 import trusted
 import windows
 
-PAUSE = 15  # seconds between two looks at another run's lock
+PAUSE = 15  # seconds between two checks of another run's lock
 
 
 def regions() -> list[str]:
@@ -38,7 +38,7 @@ def promote() -> None:
     with evidence.recorded("manual-approval", tool=tool) as facts:
         if reason := runner.given("REASON"):
             facts["override"] = reason
-        if waits_for := [*filter(None, (window(reason), unapproved(branch)))]:
+        if waits_for := [*filter(None, (window(reason), missing_approval(branch)))]:
             hold(waits_for)
         digest, commit, account = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.required("ACCOUNT")
         aws.expect_account(runner.required("RECORD_REGION"), account)
@@ -58,17 +58,17 @@ def window(reason: str) -> str:
     """Why no window lets the release out now; nothing where one is open, or there is a reason to go outside."""
     why = windows.closed(json.loads(runner.given("WINDOWS") or "{}"), datetime.datetime.now(datetime.UTC))
     if why and reason:
-        runner.warning(f"{why}; released all the same: {reason}", title="deployment window")
+        runner.warning(f"{why}; override: {reason}", title="deployment window")
     return "" if reason else why
 
 
-def unapproved(branch: str) -> str:
-    """What is to be done for the approval, where a pull request into the branch is one; no reason stands in for it."""
+def missing_approval(branch: str) -> str:
+    """What is missing for the approval, where a pull request into the branch is one; no reason stands in for it."""
     if not branch:
         return ""
     commit = os.environ["GITHUB_SHA"]
-    approval.expect_review(branch)
-    if approval.given(branch, commit):
+    approval.require_review(branch)
+    if approval.approved(branch, commit):
         return ""
     return f"merge {commit} into {branch} by a reviewed pull request, with a merge commit: a squash is another commit"
 
@@ -78,7 +78,7 @@ def hold(waits_for: list[str]) -> None:
     why = runner.inert("; ".join(waits_for))
     runner.output("locked", "false")
     runner.output("held", why)
-    runner.summary("held: not released yet", ("what it waits for",), [[runner.code(one)] for one in waits_for])
+    runner.summary("held: not released yet", ("what is missing",), [[runner.code(one)] for one in waits_for])
     raise runner.Held(why)
 
 
@@ -89,93 +89,95 @@ def lock(release: record.Release, force: bool) -> None:
         now = time.time()
         answer = record.change(
             record.given(),
-            lambda kept: record.enter(kept, record.run(), release, order.of, now, record.lease(), force),  # noqa: B023
+            lambda kept: record.acquire_lock(kept, record.run(), release, order.compare, now, record.lease(), force),  # noqa: B023
         )
         if answer == "locked":
-            runner.say(f"run {record.run()} releases {release['commit'][:12]}")
+            runner.say(f"run {record.run()} holds the release lock and releases {release['commit'][:12]}")
             return
         if time.monotonic() > until:
-            raise runner.Failed("another release is still under way: run this job again when it has ended")
-        runner.say("another release is under way; this one waits for its end")
+            raise runner.Failed("another release still holds the release lock: run this job again when it has ended")
+        runner.say("another release holds the release lock; waiting for it")
         time.sleep(PAUSE)
 
 
 def finish() -> None:
     """Every wave is deployed and baked: from now on this is the release to go back to."""
-    dropped = record.change(record.given(), lambda kept: record.finish(kept, record.run(), regions()))
-    runner.say("the release is the last good one now")
+    dropped = record.change(record.given(), lambda kept: record.finish_release(kept, record.run(), regions()))
+    runner.say("the release is finished: from now on it is the last good one")
     for region in regions() if dropped else ():
         for digest in dropped:
             store.retire(region, bucket(region), runner.required("COMPONENT"), digest)
 
 
 def recover() -> None:
-    """What a run that died left half done goes back; where none died nothing is done."""
+    """Roll back what a run that died left half done: one whose lease has expired."""
     kept, _ = record.read(record.given())
-    if record.died(kept, time.time()):
-        runner.warning(f"run {kept['lock']['run']} died while it was releasing")
+    if record.lease_expired(kept, time.time()):
+        runner.warning(
+            f"run {kept['lock']['run']} died while it held the release lock, and its lease has expired: rollback"
+        )
         rollback()
     else:
-        runner.say("no run died while it was releasing")
+        runner.say("no lease has expired: nothing to recover")
 
 
 def rollback() -> None:
-    """Bring back every region that was touched, the last wave first. What one region does stops no other.
+    """Roll back every region that was touched, the last wave first. What one region does stops no other.
 
     With a reason it is by hand: it waits for nobody, and `to` may name the release."""
-    with evidence.recorded("rollback", tool=deployment.chosen()) as facts:
+    with evidence.recorded("rollback", tool=deployment.tool_name()) as facts:
         reason, to = runner.given("REASON"), runner.given("TO")
         if reason:
             facts["override"] = reason
         aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
         now = time.time()
 
-        def take_over(kept: record.Record) -> bool:
-            taken = record.take_over(kept, record.run(), now, record.lease(), bool(reason))
+        def take_lock(kept: record.Record) -> bool:
+            taken = record.take_lock(kept, record.run(), now, record.lease(), bool(reason))
             if taken and to:
-                record.aim(kept, record.run(), record.find(kept, to), regions(), now)
+                record.choose_release(kept, record.run(), record.find_release(kept, to), regions(), now)
             return taken
 
-        if not record.change(record.given(), take_over):
-            runner.say("another run holds the lock and brings back what was touched")
+        if not record.change(record.given(), take_lock):
+            runner.say("another run holds the release lock and does the rollback")
             return
         kept, _ = record.read(record.given())
         waves = record.touched(kept)
         if not waves:
-            runner.say("no region was touched: there is nothing to bring back")
+            runner.say("no region was touched: nothing to roll back")
         results: dict[str, str] = {}
         for wave in waves:
             with ThreadPoolExecutor(len(wave)) as pool:
-                results |= dict(zip(wave, pool.map(lambda region: back(kept, region), wave), strict=True))
-        record.change(record.given(), lambda kept: record.leave(kept, record.run()))
+                results |= dict(zip(wave, pool.map(lambda region: roll_back(kept, region), wave), strict=True))
+        record.change(record.given(), lambda kept: record.release_lock(kept, record.run()))
         facts["findings"] = {
-            "back": list(results.values()).count(""),
-            "not back": len(list(filter(None, results.values()))),
+            "rolled back": list(results.values()).count(""),
+            "failed": len(list(filter(None, results.values()))),
         }
-        rows = [(runner.code(region), runner.code(said or "back")) for region, said in results.items()]
+        rows = [(runner.code(region), runner.code(problem or "rolled back")) for region, problem in results.items()]
         if rows:
             runner.summary("rollback", ("region", "result"), rows)
-        for region, said in results.items():
-            if said:
-                runner.error(f"{region}: {said}", title="rollback")
+        for region, problem in results.items():
+            if problem:
+                runner.error(f"{region}: {problem}", title="rollback")
         if any(results.values()):
             raise runner.Failed("not every region is back")
 
 
-def back(kept: record.Record, region: str) -> str:
-    """Bring one region back to its last good release; why it is not, or nothing."""
+def roll_back(kept: record.Record, region: str) -> str:
+    """Roll one region back to its last good release; why it is not, or nothing."""
     good = kept["regions"][region]["good"]
     if not good:
-        return "nothing to go back to: this was its first release"
+        return "nothing to go back to: this was its first release; release a fix"
     now = kept["regions"][region]["now"]
     if now.get("irreversible") and not runner.given("REASON"):
-        told(region, "rollback-failed")
+        set_region_state(region, "rollback-failed")
         return (
-            f"the database change of {now['database'][:12]} cannot be undone: automatic rollback of the software stops"
-            " here; release a fix, or roll back by hand with a reason if the release before runs with that database"
+            f"the database change of {now['database'][:12]} is irreversible, so there is no automatic rollback: "
+            "release a fix, or roll back by hand with a reason if the release before runs with that database"
         )
     try:
-        told(region, "rolling-back")
+        set_region_state(region, "rolling-back")
         tool, target = deployment.tool(), deployment.target(region, bucket(region))
         tool.settled(target)
         release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
@@ -183,17 +185,17 @@ def back(kept: record.Record, region: str) -> str:
             target, deployment.Change(release, good["digest"], good["commit"], lambda: None, True, at_once=True)
         )
         if (running := tool.running(target)) != good["digest"]:
-            raise runner.Failed(f"{running or 'an unknown release'} runs there, not {good['digest']}")
-        told(region, "good")
-        runner.say(f"{region} is back at {good['digest'][:12]}, commit {good['commit'][:12]}")
+            raise runner.Failed(f"after the rollback it runs {running or 'an unknown release'}, not {good['digest']}")
+        set_region_state(region, "good")
+        runner.say(f"{region} is rolled back to {good['digest'][:12]}, commit {good['commit'][:12]}")
     except (runner.Failed, OSError) as failed:
-        told(region, "rollback-failed")
+        set_region_state(region, "rollback-failed")
         return str(failed) or type(failed).__name__
     return ""
 
 
-def told(region: str, state: str) -> None:
-    record.change(record.given(), lambda kept: record.became(kept, record.run(), region, state, time.time()))
+def set_region_state(region: str, state: str) -> None:
+    record.change(record.given(), lambda kept: record.set_region_state(kept, record.run(), region, state, time.time()))
 
 
 DUTIES = {"promote": promote, "finish": finish, "rollback": rollback, "recover": recover}
@@ -202,7 +204,7 @@ DUTIES = {"promote": promote, "finish": finish, "rollback": rollback, "recover":
 def main() -> None:
     duty = DUTIES.get(runner.given("DO"))
     if duty is None:
-        runner.error(f"the input 'do' is one of {', '.join(DUTIES)}")
+        runner.error(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
         sys.exit(1)
     try:
         duty()

@@ -38,7 +38,7 @@ def main() -> None:
         unsuccessful = {job: result for job, result in runner.job_results().items() if result != "success"}
         runner.output("result", "fail" if lacking or unsuccessful else "held" if held else "pass")
         if held:
-            runner.summary("the release waits", ("what for",), [[runner.code(held)]])
+            runner.summary("the release is held", ("what is missing",), [[runner.code(held)]])
         publish(actions, merged["figures"])
         for record in lacking:
             where = f"{record['job']} {record['region']}".strip()

@@ -1,4 +1,4 @@
-"""Goes on with a release that was held: runs its approval again, and by that all that waits for it."""
+"""Resumes a release that was held: runs its approval again, and by that all that waits for it."""
 
 import datetime
 import json
@@ -14,9 +14,9 @@ import github
 import runner
 import windows
 
-PAUSE = 15  # seconds between two looks at a run that has not ended
+PAUSE = 15  # seconds between two checks of a run that has not ended
 DAYS = 29  # GitHub runs nothing again that is 30 days old
-MOST = 30  # runs of a workflow that are looked at
+MOST = 30  # runs of a workflow that are considered
 # Source: https://docs.github.com/rest/actions/workflow-runs#re-run-a-job-from-a-workflow-run
 
 
@@ -29,30 +29,30 @@ def resume() -> None:
         wanted += runner.required("WORKFLOWS").split()
     until = time.monotonic() + 60 * float(runner.required("WAIT_MINUTES"))
     for run in newest(wanted, now - datetime.timedelta(days=DAYS)):
-        state, job = look(run["id"])
+        state, job = release_state(run["id"])
         while state == "ending" and time.monotonic() < until:
             time.sleep(PAUSE)
-            state, job = look(run["id"])
+            state, job = release_state(run["id"])
         name = f"run {run['id']} of {run['head_sha'][:12]}"
         if state == "released":
-            runner.say(f"{name} was released: no older one goes on")
+            runner.say(f"{name} was released: no older one is resumed")
             return
         if state == "ending":
             runner.warning(
-                f"{name} has not ended; if it is held, start this workflow again when it has", title="resume"
+                f"{name} has not ended yet: if it is held, run this workflow again when it has", title="resume"
             )
             return
-        if state == "held" and branch and not approval.given(branch, run["head_sha"]):
-            runner.say(f"{name} is held, and not in {branch}")
+        if state == "held" and branch and not approval.approved(branch, run["head_sha"]):
+            runner.say(f"{name} is held: its commit is not in {branch} yet")
         elif state == "held":
             github.call(f"actions/jobs/{job}/rerun", {})
             runner.output("run", str(run["id"]))
-            runner.say(f"{name} goes on")
+            runner.say(f"{name} is resumed")
             runner.summary(
-                "a held release goes on", ("run", "commit"), [(str(run["id"]), runner.code(run["head_sha"]))]
+                "a held release is resumed", ("run", "commit"), [(str(run["id"]), runner.code(run["head_sha"]))]
             )
             return
-    runner.say("no release goes on now")
+    runner.say("no held release can be resumed now")
 
 
 def newest(workflows: list[str], since: datetime.datetime) -> list[dict[str, Any]]:
@@ -64,10 +64,10 @@ def newest(workflows: list[str], since: datetime.datetime) -> list[dict[str, Any
     return sorted(found, key=lambda run: int(run["id"]), reverse=True)
 
 
-def look(run: int) -> tuple[str, int]:
-    """What became of a run's release, and the id of the job that approves it.
+def release_state(run: int) -> tuple[str, int]:
+    """The state of a run's release, and the id of the job that approves it.
 
-    `held`; `released`, or on its way; `ending` where it may be held and has not ended; empty: it has not come so far.
+    `held`; `released`, or being released; `ending` where it may be held and has not ended; else empty.
     """
     status = github.call(f"actions/runs/{run}")["status"]  # before the jobs, which are of no older moment then
     jobs = github.call(f"actions/runs/{run}/jobs?per_page=100")["jobs"]
@@ -91,7 +91,7 @@ def main() -> None:
         runner.error(str(failed))
         sys.exit(1)
     except (LookupError, TypeError, ValueError) as problem:
-        runner.error(f"GitHub's answer is not understood: {type(problem).__name__} {problem}")
+        runner.error(f"GitHub's answer cannot be read: {type(problem).__name__} {problem}; run the workflow again")
         sys.exit(1)
 
 

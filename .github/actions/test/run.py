@@ -19,7 +19,7 @@ def found(directory: str, pattern: str) -> list[Path]:
 
 
 def merge(reports: list[Path], report: Path) -> None:
-    """One report of several. One that cannot be read makes the whole one unreadable: what it said is not known."""
+    """One report of several. One that cannot be read makes the whole one unreadable: its results are unknown."""
     if not reports or report.exists():
         return
     suites = []
@@ -46,11 +46,11 @@ def covered(verdict: gate.Verdict, wanted: float, report: Path) -> tuple[gate.Ve
         return gate.Verdict(
             "error", verdict.counts, (*verdict.findings, gate.Finding("error", "coverage", str(failed)))
         ), 0
-    runner.summary("line coverage", ("covered", "asked for"), [(f"{found:.1f} %", f"{wanted:g} %")])
+    runner.summary("line coverage", ("covered", "required"), [(f"{found:.1f} %", f"{wanted:g} %")])
     runner.say(f"line coverage: {found:.1f} %")
     if found >= wanted:
         return verdict, round(found, 1)
-    low = gate.Finding("failed", "coverage", f"{found:.1f} % of lines are covered, {wanted:g} % are asked for")
+    low = gate.Finding("failed", "coverage", f"{found:.1f} % of lines are covered, {wanted:g} % are required")
     result = "fail" if verdict.result == "pass" else verdict.result
     return gate.Verdict(result, verdict.counts, (*verdict.findings, low)), round(found, 1)
 

@@ -42,12 +42,12 @@ def deploy(target: Target, change: Change) -> Done:
     """Upload what the stacks refer to, then make them one by one in the assembly's order.
 
     The change set of a stack may depend on the stack before it: that one is shown and made first."""
-    folder = deployment.unpacked(change) / str(target.settings.get("assembly") or "cdk.out")
+    folder = deployment.unpack(change) / str(target.settings.get("assembly") or "cdk.out")
     stacks, assets = read(target, folder)
     kinds = {stack.name: cloudformation.change_set_type(target.region, stack.name) for stack in stacks}
     runner.say(f"stacks: {', '.join(kinds)}; files: {len(assets)}")
     places = {asset.path: upload(target, asset) for asset in assets}
-    started, done, begun = deployment.began(), [], False
+    started, done, begun = deployment.timestamp(), [], False
     found: dict[str, str] = {}
     for stack in stacks:
         planned = cloudformation.plan(
@@ -88,7 +88,7 @@ def read(target: Target, folder: Path) -> tuple[list[Stack], list[Asset]]:
         artifacts: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())["artifacts"]
     except (OSError, ValueError, LookupError, TypeError) as problem:
         raise runner.Failed(
-            f"there is no cloud assembly in {folder.name} of the package: pack what cdk synth made"
+            f"the package has no cloud assembly in {folder.name}: pack what cdk synth made"
         ) from problem
     there = {
         artifact.get("properties", {}).get("stackName", name): name
@@ -96,7 +96,9 @@ def read(target: Target, folder: Path) -> tuple[list[Stack], list[Asset]]:
         if artifact["type"] == "aws:cloudformation:stack"
     }
     if missing := [name for name in target.stack.split() if name not in there]:
-        raise runner.Failed(f"there is no stack {missing[0]} in the assembly; there is {', '.join(sorted(there))}")
+        raise runner.Failed(
+            f"the assembly has no stack {missing[0]}: set deploy.cdk.stacks to some of {', '.join(sorted(there))}"
+        )
     order: dict[str, None] = {}
 
     def take(name: str) -> None:
@@ -122,7 +124,7 @@ def read(target: Target, folder: Path) -> tuple[list[Stack], list[Asset]]:
             account, region = str(artifact["environment"]).removeprefix("aws://").split("/")
             if account not in (target.account, ANY[0]) or region not in (target.region, ANY[1]):
                 raise runner.Failed(
-                    f"the stack {stack} is for {account} {region}, not {target.account} {target.region}"
+                    f"the stack {stack} is for {account} {region}, not {target.account} {target.region}: synthesise it"
                 )
             stacks.append(Stack(stack, folder / properties["templateFile"], properties))
     return stacks, list(assets.values())
@@ -132,19 +134,17 @@ def found(target: Target, folder: Path, manifest: Mapping[str, Any]) -> list[Ass
     """The files of an asset manifest."""
     if manifest.get("dockerImages"):
         raise runner.Failed(
-            "the assembly has a container image to build, and a deployment builds nothing: say language: container, and"
+            "the assembly has a container image to build, and a deployment builds nothing: set language: container, and"
             " give the stack its image by a parameter ImageUri"
         )
     assets = []
     for one in manifest.get("files", {}).values():
         source = one["source"]
         if "executable" in source:
-            raise runner.Failed(
-                "the assembly has an asset that a program makes; only files and folders can be deployed"
-            )
+            raise runner.Failed("the assembly has an asset that a program makes: only files and folders are deployed")
         path = folder / source["path"]
         if not path.resolve().is_relative_to(folder.resolve()) or not path.exists():
-            raise runner.Failed(f"the asset {source['path']} is not in the assembly")
+            raise runner.Failed(f"the asset {source['path']} is not in the assembly: pack all of it")
         for destination in one["destinations"].values():
             if destination.get("region") not in (None, target.region, "${AWS::Region}"):
                 continue  # of another region's copy of the stack
@@ -201,5 +201,8 @@ def template(target: Target, stack: Stack, places: Mapping[Path, str]) -> dict[s
     if stack.template.stat().st_size <= LARGEST:
         return {"TemplateBody": stack.template.read_text(encoding="utf-8")}
     if stack.template not in places:
-        raise runner.Failed(f"the template of {stack.name} has more than {LARGEST} bytes, and is no asset")
+        raise runner.Failed(
+            f"the template of {stack.name} has more than {LARGEST} bytes and is no asset: "
+            "use the CDK's DefaultStackSynthesizer"
+        )
     return {"TemplateURL": places[stack.template]}

@@ -9,7 +9,7 @@ from typing import Any
 import aws
 import deployment
 import runner
-from deployment import Change, Done, Target, looks
+from deployment import Change, Done, Target, polls
 
 READY = {
     "CREATE_COMPLETE",
@@ -18,7 +18,7 @@ READY = {
     "IMPORT_COMPLETE",
     "IMPORT_ROLLBACK_COMPLETE",
 }
-WAY_OUT = {
+REMEDIES = {
     "ROLLBACK_COMPLETE": "its creation failed; delete it (aws cloudformation delete-stack) and run again",
     "UPDATE_ROLLBACK_FAILED": "repair what its events name, then aws cloudformation continue-update-rollback",
     "IN_PROGRESS": "something else is changing it; wait for its end and run again",
@@ -34,7 +34,7 @@ def deploy(target: Target, change: Change, capabilities: Sequence[str] = PLAIN) 
     offered = package_parameters(target, change)
     body = {"TemplateBody": (change.release / "template.yml").read_text(encoding="utf-8")}
     planned = plan(target, change, target.stack, kind, body, offered, capabilities=capabilities)
-    started = deployment.began()
+    started = deployment.timestamp()
     change.before()
     return Done(planned.change_set, started, outputs(execute(target.region, target.stack, planned)))
 
@@ -49,7 +49,7 @@ def running(target: Target) -> str:
 
 def package_parameters(target: Target, change: Change) -> dict[str, str]:
     """What a template may declare as parameters; the package lies in the bucket then."""
-    key = deployment.stored(target, change)
+    key = deployment.store_package(target, change)
     offered = {"ArtifactBucket": target.bucket, "ArtifactKey": key, "Environment": target.environment}
     return offered | ({"ImageUri": change.image} if change.image else {})
 
@@ -129,29 +129,29 @@ def describe(region: str, stack: str) -> dict[str, Any]:
 
 
 def change_set_type(region: str, stack: str) -> str:
-    """CREATE or UPDATE; fails, with the way out, where CloudFormation would refuse the stack as it is."""
+    """CREATE or UPDATE; fails, with the remedy, where CloudFormation would refuse the stack as it is."""
     status = describe(region, stack).get("StackStatus", "REVIEW_IN_PROGRESS")
     if status == "REVIEW_IN_PROGRESS":  # a change set made it, and none was executed
         return "CREATE"
     if status in READY:
         return "UPDATE"
-    way_out = next((way for ending, way in WAY_OUT.items() if status.endswith(ending)), "look at its events")
-    raise runner.Failed(f"the stack {stack} is {status}: {way_out}", "error")
+    remedy = next((one for ending, one in REMEDIES.items() if status.endswith(ending)), "read its events")
+    raise runner.Failed(f"the stack {stack} is {status}: {remedy}", "error")
 
 
 def settle(region: str, stack: str) -> dict[str, Any]:
     """The stack, once nothing changes it any more; a lost runner may have left CloudFormation at work."""
-    for _ in looks():
+    for _ in polls():
         found = describe(region, stack)
         if not found.get("StackStatus", "").endswith("_IN_PROGRESS") or found["StackStatus"] == "REVIEW_IN_PROGRESS":
             return found
-    raise AssertionError("looks has no end")
+    raise AssertionError("polls has no end")
 
 
 def created(region: str, stack: str, request: Mapping[str, Any]) -> Planned:
     """The change set, once it is made. One without changes is deleted."""
     change_set = aws.call(region, "cloudformation", "create-change-set", **request)["Id"]
-    for _ in looks():
+    for _ in polls():
         made = aws.call(region, "cloudformation", "describe-change-set", ChangeSetName=change_set)
         if made["Status"] == "CREATE_COMPLETE":
             return Planned(change_set, made.get("Changes", []))
@@ -161,7 +161,7 @@ def created(region: str, stack: str, request: Mapping[str, Any]) -> Planned:
             if "didn't contain changes" in reason or "No updates are to be performed" in reason:
                 return Planned(change_set, [])
             raise runner.Failed(f"the change set for {stack} failed: {reason}", "error")
-    raise AssertionError("looks has no end")
+    raise AssertionError("polls has no end")
 
 
 def show(stack: str, changes: Sequence[Mapping[str, Any]]) -> None:
@@ -177,7 +177,7 @@ def execute(region: str, stack: str, planned: Planned) -> dict[str, Any]:
     before = {event["EventId"] for event in latest_events(region, stack)}
     aws.call(region, "cloudformation", "execute-change-set", ChangeSetName=planned.change_set)
     failures: list[str] = []
-    for _ in looks():
+    for _ in polls():
         now = describe(region, stack)  # before the events, so that the last of them are seen
         status = now["StackStatus"]
         for event in reversed(latest_events(region, stack)):
@@ -193,8 +193,8 @@ def execute(region: str, stack: str, planned: Planned) -> dict[str, Any]:
         if not status.endswith("_IN_PROGRESS"):
             for line in failures:
                 runner.error(line, title=stack)
-            raise runner.Failed(f"the deployment of {stack} failed: the stack is {status}")
-    raise AssertionError("looks has no end")
+            raise runner.Failed(f"the deployment of {stack} failed: the stack is {status}; repair what its events name")
+    raise AssertionError("polls has no end")
 
 
 def latest_events(region: str, stack: str) -> list[dict[str, Any]]:

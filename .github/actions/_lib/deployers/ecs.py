@@ -1,4 +1,4 @@
-"""Amazon ECS: a new revision of the task definition, which the service's own deployment brings up and takes back."""
+"""Amazon ECS: a new revision of the task definition, which the service's own deployment brings up and rolls back."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,12 +7,12 @@ from typing import Any
 import aws
 import deployment
 import runner
-from deployment import Change, Done, Target, looks
+from deployment import Change, Done, Target, polls
 
 UNDER_WAY = ["PENDING", "IN_PROGRESS", "STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS"]
 STRATEGIES = {"rolling": "ROLLING", "blue-green": "BLUE_GREEN", "canary": "CANARY", "linear": "LINEAR"}
 # What a described task definition has that cannot be registered.
-NOT_SAID = (
+READ_ONLY = (
     "taskDefinitionArn revision status requiresAttributes compatibilities registeredAt registeredBy deregisteredAt"
 ).split()
 
@@ -28,7 +28,7 @@ def deploy(target: Target, change: Change) -> Done:
         )
     wanted = definition(target, change)
     now = aws.call(target.region, "ecs", "describe-task-definition", taskDefinition=service["taskDefinition"])
-    configuration = configured(target, change, service.get("deploymentConfiguration", {}))
+    configuration = deployment_configuration(target, change, service.get("deploymentConfiguration", {}))
     rows = list(differences(now["taskDefinition"], wanted))
     rows.append(
         (
@@ -38,7 +38,7 @@ def deploy(target: Target, change: Change) -> Done:
         )
     )
     deployment.show(service["serviceName"], ("what", "now", "then"), rows)
-    started, known = deployment.began(), set(deployments(target))
+    started, known = deployment.timestamp(), set(deployments(target))
     change.before()
     tags = {"dpra:component": target.component, "dpra:commit": change.commit, "dpra:digest": change.digest}
     tagged = [{"key": name, "value": value} for name, value in tags.items()]
@@ -56,7 +56,7 @@ def deploy(target: Target, change: Change) -> Done:
 
 def settled(target: Target) -> None:
     """ECS ends a deployment by itself, also that of a lost runner."""
-    for _ in looks():
+    for _ in polls():
         if not under_way(target):
             return
 
@@ -78,8 +78,8 @@ def describe(target: Target) -> dict[str, Any]:
         if service["status"] == "ACTIVE":
             return dict(service)
     raise runner.Failed(
-        f"there is no service {where['service']} in the cluster {where['cluster']}: this tool deploys to one that your"
-        " infrastructure made",
+        f"the cluster {where['cluster']} has no service {where['service']}: create it first, by infrastructure code; "
+        "this tool deploys to an existing one",
         "error",
     )
 
@@ -102,31 +102,35 @@ def definition(target: Target, change: Change) -> dict[str, Any]:
         containers = wanted["containerDefinitions"]
         names = [container["name"] for container in containers]
     except (ValueError, LookupError, TypeError) as problem:
-        raise runner.Failed("the release's task definition is no JSON with containerDefinitions") from problem
+        raise runner.Failed("the release's task definition is not JSON with containerDefinitions") from problem
     name = target.text("container")
     if not name and len(names) > 1:
-        raise runner.Failed(f"which container gets the image? Say deploy.ecs.container: one of {', '.join(names)}")
+        raise runner.Failed(
+            f"the task definition has several containers: set deploy.ecs.container to one of {', '.join(names)}"
+        )
     if name and name not in names:
-        raise runner.Failed(f"the task definition has no container {name}; it has {', '.join(names)}")
+        raise runner.Failed(
+            f"the task definition has no container {name}: set deploy.ecs.container to one of {', '.join(names)}"
+        )
     if not change.image:
-        raise runner.Failed("the release has no container image")
+        raise runner.Failed("the release has no container image: set language: container")
     for container in containers:
         if container["name"] == (name or names[0]):
             container["image"] = change.image
-    found: dict[str, Any] = everywhere(target, {key: value for key, value in wanted.items() if key not in NOT_SAID})
+    found: dict[str, Any] = fill(target, {key: value for key, value in wanted.items() if key not in READ_ONLY})
     return found
 
 
-def everywhere(target: Target, value: Any) -> Any:
+def fill(target: Target, value: Any) -> Any:
     """The value with {environment}, {account} and {region} filled in."""
     if isinstance(value, str):
         return target.filled(value)
     if isinstance(value, dict):
-        return {name: everywhere(target, inner) for name, inner in value.items()}
-    return [everywhere(target, inner) for inner in value] if isinstance(value, list) else value
+        return {name: fill(target, inner) for name, inner in value.items()}
+    return [fill(target, inner) for inner in value] if isinstance(value, list) else value
 
 
-def configured(target: Target, change: Change, now: Mapping[str, Any]) -> dict[str, Any]:
+def deployment_configuration(target: Target, change: Change, now: Mapping[str, Any]) -> dict[str, Any]:
     """How ECS deploys: what the service has already, with the strategy, the alarms and the circuit breaker of ours."""
     settings: Mapping[str, Any] = target.settings
     alarms = deployment.alarm_names(change)
@@ -167,7 +171,7 @@ def wait(target: Target, known: set[str]) -> str:
         runner.Failed: ECS took it back, or somebody stopped it.
     """
     arn, shown = "", ""
-    for _ in looks():
+    for _ in polls():
         arn = arn or next((one for one in deployments(target) if one not in known), "")
         if not arn:
             continue
@@ -181,21 +185,21 @@ def wait(target: Target, known: set[str]) -> str:
         if now["status"] == "SUCCESSFUL":
             return arn
         if now["status"] not in UNDER_WAY:
-            raise runner.Failed(why(target, now))
-    raise AssertionError("looks has no end")
+            raise runner.Failed(failure(target, now))
+    raise AssertionError("polls has no end")
 
 
-def why(target: Target, ended: Mapping[str, Any]) -> str:
+def failure(target: Target, ended: Mapping[str, Any]) -> str:
     """Why a deployment did not succeed, and what is left to do."""
-    said = f"the deployment of {target.text('service')} is {ended['status']}"
+    problem = f"the deployment of {target.text('service')} is {ended['status']}"
     if alarms := ended.get("alarms", {}).get("triggeredAlarmNames"):
-        said += f": in ALARM meanwhile: {', '.join(alarms)}"
+        problem += f": in ALARM during it: {', '.join(alarms)}"
     elif ended.get("deploymentCircuitBreaker", {}).get("status") == "TRIGGERED":
-        said += ": the circuit breaker saw that its tasks do not start or are not healthy"
+        problem += ": the circuit breaker found tasks that do not start or are not healthy"
     if reason := ended.get("statusReason"):
-        said += f" ({reason})"
+        problem += f" ({reason})"
     if ended["status"] == "ROLLBACK_FAILED":
-        said += ". Repair what the service's events name, then roll back by hand"
+        problem += ". Repair what the service's events name, then roll back by hand"
     if ended["status"] == "STOPPED":
-        said += ". Somebody stopped it: run again, or roll back by hand"
-    return said
+        problem += ". Somebody stopped it: run again, or roll back by hand"
+    return problem

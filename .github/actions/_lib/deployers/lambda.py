@@ -7,7 +7,7 @@ import alarms
 import aws
 import deployment
 import runner
-from deployment import Change, Done, Target, looks
+from deployment import Change, Done, Target, polls
 
 MARK = "dpra:"  # begins the alias' description, which says what runs
 
@@ -21,25 +21,25 @@ def deploy(target: Target, change: Change) -> Done:
     if shifting := weights(alias):
         version, weight = next(iter(shifting.items()))
         raise runner.Failed(
-            f"the alias {name} of {function} is in mid-shift: {weight:.0%} go to version {version}. Wait for the"
-            f" end of that deployment; if it died: aws lambda update-alias --function-name {function} --name {name}"
-            " --routing-config AdditionalVersionWeights={}",
+            f"the alias {name} of {function} is in a traffic shift: {weight:.0%} go to version {version}."
+            " Wait for the end of that deployment; if it died: aws lambda update-alias"
+            f" --function-name {function} --name {name} --routing-config AdditionalVersionWeights={{}}",
             "error",
         )
     code = (
         {"ImageUri": change.image}
         if change.image
-        else {"S3Bucket": target.bucket, "S3Key": deployment.stored(target, change)}
+        else {"S3Bucket": target.bucket, "S3Key": deployment.store_package(target, change)}
     )
     tried = aws.call(target.region, "lambda", "update-function-code", FunctionName=function, **code, DryRun=True)
     planned = steps(target) if alias and not change.at_once else []
-    way = " then ".join(f"{step}%" for step in [*planned, 100])
+    path = " then ".join(f"{step}%" for step in [*planned, 100])
     rows = [
         ("code", str(now.get("CodeSha256", "-")), str(tried.get("CodeSha256", "-"))),
-        (f"alias {name}", said(alias) or "-", f"{change.digest[:12]}, {way}"),
+        (f"alias {name}", deployed_digest(alias) or "-", f"{change.digest[:12]}, {path}"),
     ]
     deployment.show(function, ("what", "now", "then"), rows)
-    started = deployment.began()
+    started = deployment.timestamp()
     change.before()
     aws.call(target.region, "lambda", "update-function-code", FunctionName=function, **code)
     updated = ready(target)
@@ -63,14 +63,14 @@ def settled(target: Target) -> None:
     ready(target)
     alias = describe(target)
     if weights(alias):
-        point(target, alias["FunctionVersion"])
+        update_alias(target, alias["FunctionVersion"])
         version = alias["FunctionVersion"]
-        runner.warning(f"the alias was in mid-shift, as a run left it that died; all calls go to version {version}")
+        runner.warning(f"a run that died left the alias in a traffic shift; all calls go to version {version} now")
 
 
 def running(target: Target) -> str:
     alias = describe(target)
-    return "" if weights(alias) else said(alias)
+    return "" if weights(alias) else deployed_digest(alias)
 
 
 def configuration(target: Target, **of: str) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def configuration(target: Target, **of: str) -> dict[str, Any]:
     except aws.Refused as refused:
         if refused.code == "ResourceNotFoundException":
             raise runner.Failed(
-                f"there is no function {target.text('function')}: this tool deploys to one that is there",
+                f"there is no function {target.text('function')}: create it first, this tool only deploys to it",
                 "error",
             ) from refused
         raise
@@ -103,7 +103,7 @@ def weights(alias: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def said(alias: dict[str, Any]) -> str:
+def deployed_digest(alias: dict[str, Any]) -> str:
     """The digest of what the alias' main version is."""
     description = str(alias.get("Description", ""))
     return description.removeprefix(MARK).partition(" ")[0] if description.startswith(MARK) else ""
@@ -119,14 +119,14 @@ def steps(target: Target) -> list[int]:
 
 def ready(target: Target, version: str = "") -> dict[str, Any]:
     """The function, or one of its versions, once it can be called."""
-    for _ in looks():
+    for _ in polls():
         now = configuration(target, **({"Qualifier": version} if version else {}))
         if now.get("State") != "Pending" and now.get("LastUpdateStatus") != "InProgress":
             if "Failed" in (now.get("State"), now.get("LastUpdateStatus")):
                 reason = now.get("LastUpdateStatusReason") or now.get("StateReason", "")
                 raise runner.Failed(f"the function {target.text('function')} cannot run the release: {reason}")
             return now
-    raise AssertionError("looks has no end")
+    raise AssertionError("polls has no end")
 
 
 def shift(
@@ -136,20 +136,20 @@ def shift(
     before = alias["FunctionVersion"]
     try:
         for percent in planned if version != before else ():
-            point(target, before, {version: percent / 100})
+            update_alias(target, before, {version: percent / 100})
             runner.say(f"{percent}% of the calls go to version {version}")
             time.sleep(60 * int(target.settings.get("pause", 5)))
-            quiet(target, change)
-        made = point(target, version, {}, mark)
+            check_alarms(target, change)
+        made = update_alias(target, version, {}, mark)
         runner.say(f"all calls go to version {version}")
     except BaseException:
-        point(target, before)
+        update_alias(target, before)
         runner.say(f"all calls go to version {before} again")
         raise
     return made
 
 
-def point(
+def update_alias(
     target: Target, version: str, others: dict[str, float] | None = None, description: str | None = None
 ) -> dict[str, Any]:
     about: dict[str, Any] = {"FunctionName": target.text("function"), "Name": target.text("alias", "live")}
@@ -159,9 +159,9 @@ def point(
     return aws.call(target.region, "lambda", "update-alias", **about)
 
 
-def quiet(target: Target, change: Change) -> None:
+def check_alarms(target: Target, change: Change) -> None:
     """Fail where an alarm fires, or is gone."""
     states = alarms.states(target.region, deployment.alarm_names(change)) if change.triggers else {}
     if bad := {name: state for name, state in states.items() if state in ("ALARM", "missing")}:
-        told = ", ".join(f"{name}: {alarms.MEANING[state]}" for name, state in bad.items())
-        raise runner.Failed(f"the shift is taken back: {told}")
+        problem = ", ".join(f"{name}: {alarms.MEANING[state]}" for name, state in bad.items())
+        raise runner.Failed(f"the traffic shift is rolled back: {problem}")

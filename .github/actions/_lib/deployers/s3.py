@@ -12,7 +12,7 @@ from typing import Any
 import aws
 import deployment
 import runner
-from deployment import Change, Done, Target, looks
+from deployment import Change, Done, Target, polls
 
 MARKER = ".dpra.json"
 FOR_A_YEAR = "public, max-age=31536000, immutable"
@@ -22,8 +22,8 @@ AT_ONCE = 1_000  # objects that one call deletes
 
 def deploy(target: Target, change: Change) -> Done:
     """Upload what differs: first what pages refer to, then pages, at last what is gone is deleted."""
-    bucket, folder = target.text("bucket"), deployment.unpacked(change)
-    distribution = found(target)
+    bucket, folder = target.text("bucket"), deployment.unpack(change)
+    distribution = distribution_id(target)
     marker = read(target)
     if marker.get("state") == "deploying":
         runner.warning(f"a deployment of {str(marker.get('digest'))[:12]} did not end; this one replaces it")
@@ -34,12 +34,12 @@ def deploy(target: Target, change: Change) -> Done:
         if path.is_file()
     }
     if MARKER in new:
-        raise runner.Failed(f"the package has a file {MARKER}, which is dpra's")
+        raise runner.Failed(f"the package has a file {MARKER}, a name that dpra uses itself: rename it")
     changed = [name for name, digest in new.items() if old.get(name) != digest]
     gone = [name for name in old if name not in new]
     rows = [("change" if name in old else "add", name) for name in changed] + [("delete", name) for name in gone]
     deployment.show(bucket, ("change", "file"), rows)
-    started = deployment.began()
+    started = deployment.timestamp()
     change.before()
     # What a run leaves that dies here: every file that may be there is known to the next one.
     write(target, "deploying", change, {**old, **{name: "" for name in changed}, **{name: "" for name in gone}})
@@ -87,7 +87,7 @@ def read(target: Target) -> dict[str, Any]:
                 return {}
             if refused.code == "NoSuchBucket":
                 raise runner.Failed(
-                    f"there is no bucket {target.text('bucket')}: this tool deploys to one that is there",
+                    f"there is no bucket {target.text('bucket')}: create it first, this tool only deploys to it",
                     "error",
                 ) from refused
             raise
@@ -101,7 +101,7 @@ def read(target: Target) -> dict[str, Any]:
 def word(text: str) -> str:
     """A value that the CLI takes as a word only; it would fetch one that is `file://...`."""
     if not re.fullmatch(r"[\w./-]+", text) or text.startswith("-"):
-        raise runner.Failed(f"'{text}' cannot be a place in S3", "error")
+        raise runner.Failed(f"'{text}' is not a bucket, key or prefix of letters, digits and _ . / -", "error")
     return text
 
 
@@ -142,7 +142,7 @@ def upload(target: Target, folder: Path, names: list[str]) -> None:
                 )
 
 
-def found(target: Target) -> str:
+def distribution_id(target: Target) -> str:
     """The id of the distribution, which is named by it or by one of its domain names; empty where none is."""
     name = target.text("distribution")
     if not name or re.fullmatch(r"E[0-9A-Z]{8,}", name):
@@ -151,7 +151,9 @@ def found(target: Target) -> str:
     for one in listed:
         if name in (one["DomainName"], *one.get("Aliases", {}).get("Items", [])):
             return str(one["Id"])
-    raise runner.Failed(f"there is no CloudFront distribution with the domain name {name}", "error")
+    raise runner.Failed(
+        f"no CloudFront distribution has the domain name {name}: correct deploy.s3.distribution", "error"
+    )
 
 
 def invalidate(target: Target, distribution: str, change: Change) -> str:
@@ -165,8 +167,8 @@ def invalidate(target: Target, distribution: str, change: Change) -> str:
     }
     about = {"DistributionId": distribution, "InvalidationBatch": batch}
     made = aws.call(target.region, "cloudfront", "create-invalidation", **about)["Invalidation"]
-    for _ in looks():
+    for _ in polls():
         now = aws.call(target.region, "cloudfront", "get-invalidation", DistributionId=distribution, Id=made["Id"])
         if str(now["Invalidation"]["Status"]).lower() == "completed":
             return str(made["Id"])
-    raise AssertionError("looks has no end")
+    raise AssertionError("polls has no end")

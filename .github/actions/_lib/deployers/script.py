@@ -16,7 +16,7 @@ from deployment import Change, Done, Target
 
 def deploy(target: Target, change: Change) -> Done:
     """Show the change by the preview, and make it by the command."""
-    folder, acting = deployment.unpacked(change), deployment.acting(target)
+    folder, acting = deployment.unpack(change), deployment.assume_execution_role(target)
     results = Path(tempfile.mkdtemp(dir=runner.temp())) / "outputs.json"
     variables = {
         **acting,
@@ -27,9 +27,9 @@ def deploy(target: Target, change: Change) -> Done:
         "DPRA_IMAGE": change.image,
         "DPRA_OUTPUTS": str(results),
     }
-    runner.say("the preview says:")
+    runner.say("preview:")
     run("preview", command(target, "preview"), folder, variables)
-    started = deployment.began()
+    started = deployment.timestamp()
     change.before()
     run("command", command(target, "command"), folder, variables)
     return Done("script", started, read(results))
@@ -42,7 +42,7 @@ def settled(target: Target) -> None:
 def running(target: Target) -> str:
     """What the command `running` prints."""
     words = ["bash", "-euo", "pipefail", "-c", command(target, "running")]
-    env = {**os.environ, **deployment.acting(target), **about(target)}
+    env = {**os.environ, **deployment.assume_execution_role(target), **about(target)}
     ran = subprocess.run(words, env=env, stdout=subprocess.PIPE, check=False)
     if ran.returncode:
         raise runner.Failed(f"deploy.script.running failed with {runner.ended(ran.returncode)}", "error")
@@ -51,7 +51,7 @@ def running(target: Target) -> str:
 
 def command(target: Target, name: str) -> str:
     if not (text := str(target.settings.get(name) or "")):
-        raise runner.Failed(f"the setting '{name}' of the script is missing", "error")
+        raise runner.Failed(f"the setting '{name}' is missing: set deploy.script.{name}", "error")
     return text
 
 
@@ -78,4 +78,4 @@ def read(path: Path) -> dict[str, str]:
         found = json.loads(path.read_bytes())
         return {str(name): str(value) for name, value in found.items()}
     except (ValueError, AttributeError) as problem:
-        raise runner.Failed("what the command left at $DPRA_OUTPUTS is no JSON object") from problem
+        raise runner.Failed("the command's file $DPRA_OUTPUTS is not a JSON object of texts") from problem

@@ -12,18 +12,19 @@ from typing import Any
 import aws
 import deployment
 import runner
-from deployment import Change, Done, Target, looks
+from deployment import Change, Done, Target, polls
 
 MARK = "dpra_digest"  # the output by which the state says what runs
-PATIENCE = 30  # looks at a lock, some five minutes
+MOST_POLLS = 30  # of a lock, some five minutes
 BACKEND: dict[str, Any] = {"terraform": {"backend": {"s3": {}}}}
 
 
 def deploy(target: Target, change: Change) -> Done:
     """Plan, show the plan, apply it."""
-    folder = deployment.unpacked(change) / str(target.settings.get("folder") or ".")
+    folder = deployment.unpack(change) / str(target.settings.get("folder") or ".")
     if not any(folder.glob("*.tf")):
-        raise runner.Failed(f"there is no Terraform module in '{target.settings.get('folder') or '.'}' of the package")
+        where = target.settings.get("folder") or "."
+        raise runner.Failed(f"the package has no Terraform module in '{where}': pack one, or set terraform.folder")
     env = environment(target, change)
     init(target, folder, env, "-lockfile=readonly")
     planned = terraform(folder, env, "plan", "-input=false", "-out=dpra.plan", "-detailed-exitcode", ok=(0, 2))
@@ -31,10 +32,10 @@ def deploy(target: Target, change: Change) -> Done:
     show(target, said)
     if said.get("planned_values", {}).get("outputs", {}).get(MARK, {}).get("value") != change.digest:
         raise runner.Failed(
-            f'the module must say what runs: variable "{MARK}" {{}} and output "{MARK}" {{ value = var.{MARK} }}',
+            f'the module must output the digest: variable "{MARK}" {{}} and output "{MARK}" {{ value = var.{MARK} }}',
             "error",
         )
-    started = deployment.began()
+    started = deployment.timestamp()
     change.before()
     if planned.returncode:  # 2: there are changes
         terraform(folder, env, "apply", "-input=false", "dpra.plan")
@@ -43,12 +44,12 @@ def deploy(target: Target, change: Change) -> Done:
 
 def settled(target: Target) -> None:
     """Wait for a lock of the state, which another run holds; one that a lost runner left needs a person."""
-    env = deployment.acting(target)
-    for count, _ in enumerate(looks()):
-        if not (lock := locked(target, env)):
+    env = deployment.assume_execution_role(target)
+    for count, _ in enumerate(polls()):
+        if not (lock := lock_holder(target, env)):
             return
-        if count == PATIENCE:
-            raise runner.Failed(held(lock), "error")
+        if count == MOST_POLLS:
+            raise runner.Failed(lock_message(lock), "error")
 
 
 def running(target: Target) -> str:
@@ -70,7 +71,7 @@ def environment(target: Target, change: Change | None = None) -> dict[str, str]:
         variables |= {"digest": change.digest, "commit": change.commit, "image": change.image}
     given = {f"TF_VAR_dpra_{name}": value for name, value in variables.items()}
     own = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "AWS_REGION": target.region}
-    return {**os.environ, **deployment.acting(target), **given, **own}
+    return {**os.environ, **deployment.assume_execution_role(target), **given, **own}
 
 
 def init(target: Target, folder: Path, env: Mapping[str, str], *options: str) -> None:
@@ -104,24 +105,24 @@ def terraform(
         for line in (ran.stdout + ran.stderr).splitlines():
             runner.say(line)
         if "Error acquiring the state lock" in ran.stderr:
-            raise runner.Failed(held(dict(re.findall(r"(ID|Who|Created): +(\S.*)", ran.stderr))), "error")
+            raise runner.Failed(lock_message(dict(re.findall(r"(ID|Who|Created): +(\S.*)", ran.stderr))), "error")
         if "Saved plan is stale" in ran.stderr:
-            raise runner.Failed("something else changed the state since the plan was made: run again")
+            raise runner.Failed("something else changed the state since the plan was made: run the job again")
         if "Backend configuration" in ran.stderr or "Missing backend configuration" in ran.stdout:
-            raise runner.Failed('the module must say where its state is: terraform { backend "s3" {} }', "error")
+            raise runner.Failed('the module must have an S3 backend: terraform { backend "s3" {} }', "error")
         first = re.search(r"Error: (.+)", ran.stderr)
         raise runner.Failed(f"terraform {words[0]} failed: {first[1] if first else runner.ended(ran.returncode)}")
     return ran
 
 
-def held(lock: Mapping[str, str]) -> str:
+def lock_message(lock: Mapping[str, str]) -> str:
     return (
         f"the state is locked by {lock.get('Who', 'somebody')} since {lock.get('Created', 'an unknown time')}: wait for"
         f" the end of that run and run again; if it died: terraform force-unlock {lock.get('ID', 'LOCK_ID')}"
     )
 
 
-def locked(target: Target, env: Mapping[str, str]) -> dict[str, str]:
+def lock_holder(target: Target, env: Mapping[str, str]) -> dict[str, str]:
     """Who holds the lock of the state; empty where nobody does."""
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
         path = Path(folder, "lock")

@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$TARGET"
 
 if [[ -z $(find . -name '*.py' -not -path './.github/actions/dpra/*' -print -quit) ]]; then
-  echo "There is no Python file to look at." >&2
+  echo "There is no Python file to check." >&2
   exit 65
 fi
 

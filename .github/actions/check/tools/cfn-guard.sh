@@ -21,7 +21,7 @@ templates=("${TOOL_FILE:-}")
 [[ -n ${TOOL_FILE:-} ]] || templates=(infrastructure/*.y*ml infrastructure/*.json)
 if [[ -d ${templates[0]:-} ]]; then templates=("${templates[0]}"/*.template.json); fi
 if ((${#templates[@]} == 0)); then
-  echo "There is no template to look at." >&2
+  echo "There is no template to check." >&2
   exit 65
 fi
 own=(policies/*.guard)

@@ -12,7 +12,7 @@ shopt -s nullglob
 templates=("${TOOL_FILE:-}")
 [[ -n ${TOOL_FILE:-} ]] || templates=(infrastructure/*.y*ml infrastructure/*.json cdk.out/*.template.json)
 if ((${#templates[@]} == 0)); then
-  echo "There is no template to look at." >&2
+  echo "There is no template to check." >&2
   exit 65
 fi
 cfn-lint --format sarif -- "${templates[@]}" > "$SARIF"

@@ -21,7 +21,7 @@ checkov "${where[@]}" --config-file "$TMPDIR/empty.yaml" --framework "$framework
 python3 -c '
 import json, sys
 said = json.load(open(sys.argv[1], encoding="utf-8"))
-if "results" not in said: sys.exit("There is nothing to look at, or it cannot be parsed.")
+if "results" not in said: sys.exit("There is nothing to check, or it cannot be parsed.")
 summary = said["summary"]
 if summary["parsing_errors"]: sys.exit(f"{summary['"'parsing_errors'"']} files cannot be parsed: " + ", ".join(said["results"].get("parsing_errors") or []))
 results = said["results"]  # what a comment or metadata skips is found all the same

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Java code: Checkstyle, by the project's own config/checkstyle/checkstyle.xml, else by a few rules that nobody disputes.
+# Java code: Checkstyle, by the project's own config/checkstyle/checkstyle.xml, else by a few rules of dpra.
 # default for code-quality: java
 # version: 10.21.0
 # oldest: 8.36.1
@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$TARGET"
 mapfile -d '' -t files < <(find . -name '*.java' -not -path './.github/*' -not -path '*/target/*' -not -path '*/build/*' -print0)
 if ((${#files[@]} == 0)); then
-  echo "There is no Java file to look at." >&2
+  echo "There is no Java file to check." >&2
   exit 65
 fi
 config=config/checkstyle/checkstyle.xml
@@ -26,7 +26,7 @@ import xml.etree.ElementTree as ElementTree
 root = ElementTree.parse(sys.argv[1]).getroot()  # no report: it did not run
 severities = {"error": "high", "warning": "medium"}
 if not root.findall("file"):
-    sys.exit("checkstyle looked at no file")
+    sys.exit("checkstyle checked no file")
 for file in root.iter("file"):
     name = os.path.relpath(file.get("name"))
     for one in file.findall("error"):
@@ -34,5 +34,5 @@ for file in root.iter("file"):
                           "severity": severities.get(one.get("severity"), "low"), "line": int(one.get("line", 1))}))
     for one in file.findall("exception"):
         print(json.dumps({"rule": "not-parsed", "severity": "high", "file": name,
-                          "text": "it cannot be parsed, so it was not looked at"}))
+                          "text": "it cannot be parsed, so it was not checked"}))
 PYTHON

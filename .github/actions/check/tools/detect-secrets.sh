@@ -6,7 +6,7 @@
 # ok-exit-codes: 0
 # pip: detect-secrets==1.5.0
 set -euo pipefail
-git rev-parse --verify HEAD >/dev/null # no repository: nothing would be looked at
+git rev-parse --verify HEAD >/dev/null # no repository: nothing would be checked
 detect-secrets scan --no-verify --disable-filter detect_secrets.filters.allowlist.is_line_allowlisted > "$TMPDIR/found.json"
 python3 -c '
 import json, sys

@@ -27,7 +27,7 @@ CONFIG
 fi
 if [[ -z $(find . \( -name '*.js' -o -name '*.mjs' -o -name '*.cjs' -o -name '*.ts' \) -not -path '*/node_modules/*' \
   -not -path './.github/*' -print -quit) ]]; then
-  echo "There is no JavaScript file to look at." >&2
+  echo "There is no JavaScript file to check." >&2
   exit 65
 fi
 eslint "${options[@]}" .

@@ -16,9 +16,9 @@ if [[ ${DPRA_STAGED:-} == yes ]]; then
 else
   # Seen from here there is no .gitleaksignore, which it would read besides the one it is told.
   scope=("$(git rev-parse --absolute-git-dir)")
-  git rev-parse --verify HEAD >/dev/null # no repository, or no commit in it: nothing would be looked at
+  git rev-parse --verify HEAD >/dev/null # no repository, or no commit in it: nothing would be checked
   if [[ $(git rev-parse --is-shallow-repository) == true ]]; then
-    echo "The history is cut off: check out with fetch-depth: 0." >&2
+    echo "The git history is shallow: check out with fetch-depth: 0." >&2
     exit 65
   fi
   # In doubt the whole history: a new branch, a forced push, a commit that is not there.

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$TARGET"
 if [[ -z $(find . -name '*.go' -not -path './.github/*' -print -quit) ]]; then
-  echo "There is no Go file to look at." >&2
+  echo "There is no Go file to check." >&2
   exit 65
 fi
 said=$TMPDIR/vet.json

@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$TARGET"
 mapfile -d '' -t files < <(find . \( -name Dockerfile -o -name 'Dockerfile.*' -o -name '*.Dockerfile' \) -not -path './.github/*' -print0)
 if ((${#files[@]} == 0)); then
-  echo "There is no Dockerfile to look at." >&2
+  echo "There is no Dockerfile to check." >&2
   exit 65
 fi
 hadolint --disable-ignore-pragma --format sarif "${files[@]}" > "$SARIF"

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$TARGET"
 if [[ ! -d node_modules ]]; then
-  echo "There is no node_modules to look at." >&2
+  echo "There is no node_modules to check." >&2
   exit 65
 fi
 license-checker-rseidelsohn --start . --json --out "$TMPDIR/found.json" > /dev/null

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$TARGET"
 if [[ ! -f package-lock.json && ! -f npm-shrinkwrap.json ]]; then
-  echo "There is no package-lock.json to look at." >&2
+  echo "There is no package-lock.json to check." >&2
   exit 65
 fi
 npm audit --json > "$TMPDIR/found.json" || true # 1 for findings as for its own errors: those are in the JSON

@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$TARGET"
 if [[ ! -f requirements.txt ]]; then
-  echo "There is no requirements.txt to look at." >&2
+  echo "There is no requirements.txt to check." >&2
   exit 65
 fi
 code=0

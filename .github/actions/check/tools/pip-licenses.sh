@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$TARGET"
 mapfile -t names < <(find . -path '*.dist-info/METADATA' -exec sed -n 's/^Name: *//p' {} + | tr -d '\r' | sort -u)
 if ((${#names[@]} == 0)); then
-  echo "There is no Python distribution (*.dist-info) to look at." >&2
+  echo "There is no Python distribution (*.dist-info) to check." >&2
   exit 65
 fi
 places=$(find "$PWD" -path '*.dist-info/METADATA' -printf '%h\n' | sed 's,/[^/]*$,,' | sort -u | paste -sd:)

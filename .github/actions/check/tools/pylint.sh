@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$TARGET"
 mapfile -d '' -t files < <(find . -name '*.py' -not -path './.github/*' -not -path '*/.venv/*' -not -path '*/node_modules/*' -print0)
 if ((${#files[@]} == 0)); then
-  echo "There is no Python file to look at." >&2
+  echo "There is no Python file to check." >&2
   exit 65
 fi
 code=0

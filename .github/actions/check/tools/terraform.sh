@@ -8,7 +8,7 @@
 set -euo pipefail
 cd "$TARGET/${TOOL_FILE:-.}"
 if [[ -z $(find . -maxdepth 1 -name '*.tf' -print -quit) ]]; then
-  echo "There is no Terraform file to look at." >&2
+  echo "There is no Terraform file to check." >&2
   exit 65
 fi
 export TF_DATA_DIR=$TMPDIR/terraform TF_IN_AUTOMATION=1

@@ -27,7 +27,7 @@ content=fs # what manifests and lock files name
 
 case $ACTION in
   sca)
-    # By way of its own JSON: the SARIF does not tell whether there was anything to look at.
+    # By way of its own JSON: the SARIF does not tell whether there was anything to check.
     trivy fs "${common[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
     python3 "$CHECK/manifests.py" "$json" || exit 65
     trivy convert --quiet "${to_report[@]}" "$json"
@@ -38,7 +38,7 @@ case $ACTION in
   vulnerability-assessment)
     image=$(find . -name '*.tar' -print -quit)
     if [[ -z $image ]]; then
-      echo "There is no image (*.tar) to look at." >&2
+      echo "There is no image (*.tar) to check." >&2
       exit 65
     fi
     trivy image "${common[@]}" --scanners vuln --ignore-unfixed "${to_report[@]}" --input "$image"
@@ -53,7 +53,7 @@ case $ACTION in
     trivy config "${common[@]}" --skip-check-update --misconfig-scanners "$what" --format json --output "$json" \
       "${TOOL_FILE:-.}"
     python3 -c 'import json, sys
-if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing to look at, or it cannot be parsed.")' "$json" || exit 65
+if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing to check, or it cannot be parsed.")' "$json" || exit 65
     trivy convert --quiet "${to_report[@]}" "$json"
     ;;
   sbom)
