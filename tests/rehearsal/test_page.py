@@ -281,3 +281,114 @@ def test_a_rehearsal_that_never_came_to_deploy_has_a_page(alarm: dict[str, Any],
     text = show(alarm | {"runs": [run], "deployments": [], "waves": []})
     assert "The pipeline stopped before production" in text
     assert "Nothing was deployed" in text
+
+
+# ---- Pipelines of other types: what a page says follows from the jobs' kinds and waves, not from their names
+
+
+def played(*jobs: tuple[str, ...], ok: bool = True, **more: Any) -> dict[str, Any]:
+    """A run of a pipeline: a job is a line of id, stage, kind, wave, place and result; each takes a minute."""
+    found = []
+    for number, row in enumerate(jobs):
+        job, stage, kind, wave, region, result = row
+        began = 60.0 * number + 60 if result in ("success", "failure") else 0.0
+        times = {"seconds": 60.0, "began": began, "ended": began and began + 60}
+        about = {"job": job, "stage": stage, "region": region, "result": result, "kind": kind, "wave": int(wave)}
+        found.append({**about, "name": job.capitalize(), "steps": [], **times})
+    run: dict[str, Any] = {"run": 7, "attempt": 1, "release": "this", "commit": "c" * 40, "workflow": "pipeline"}
+    run |= {"ok": ok, "stopped_at": "" if ok else "somewhere", "annotations": [], "happened": [], "evidence": []}
+    return run | {"jobs": found} | more
+
+
+def result(*runs: dict[str, Any], **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"ok": runs[-1]["ok"], "seconds": 300.0, "stopped_at": runs[-1]["stopped_at"]}
+    found |= {"simulated": [], "before": [], "deployments": [], "production": "live", "waves": []}
+    return found | {"runs": list(runs)} | more
+
+
+def deployment(region: str, commit: str, environment: str = "live") -> dict[str, str]:
+    about = {"account": "1" * 12, "stack": "shop", "status": "UPDATE_COMPLETE", "digest": "d" * 64}
+    return {"environment": environment, "region": region, "commit": commit * 40, **about}
+
+
+UNITS = ("ou-pilot", "ou-shops", "ou-offices")
+FLEET = (
+    ("plan", "lint", "", "0", "", "success"),
+    ("trial-1", "trial", "deploy", "1", "ou-lab", "success"),
+    ("trial-2", "trial", "deploy", "2", "ou-sandbox", "success"),
+    ("sign-off", "live", "approve", "0", "", "success"),
+    ("live-1", "live", "deploy", "1", "ou-pilot", "success"),
+    ("watch-1", "live", "bake", "1", "ou-pilot", "success"),
+)
+SECOND_WAVE = [("live-2", "live", "deploy", "2", unit) for unit in UNITS[1:]]
+
+
+def test_waves_may_be_of_something_else_than_regions(show: Show, bars: Callable[[str], list[dict[str, float]]]) -> None:
+    run = played(*FLEET, *[(*leg, "success") for leg in SECOND_WAVE], ("close", "live", "finish", "0", "", "success"))
+    text = show(result(run, waves=[[UNITS[0]], [*UNITS[1:]]]))
+    assert "Production runs this commit (cccccccc) in all 3 targets" in text
+    assert "region" not in text.lower()
+    assert [line for line in text.splitlines() if line.startswith("Wave ")][:2] == [
+        "Wave 1: released: this commit (cccccccc)",
+        "Wave 2: released: this commit (cccccccc)",
+    ]
+    for group in ("Lint", "Trial, wave 1", "Trial, wave 2", "Approve", "Finish"):
+        assert group in text
+    assert len(bars(".bar.deploy")) == 5
+    assert len(bars(".bar.bake")) == 1
+
+
+def test_a_release_without_a_rollback_job_is_left_where_it_stopped(show: Show) -> None:
+    jobs = (*FLEET, (*SECOND_WAVE[0], "failure"), ("live-3", "live", "deploy", "3", "", "skipped"))
+    text = show(result(played(*jobs, ok=False), waves=[[unit] for unit in UNITS]))
+    assert "Production is left on this commit (cccccccc) in 2 of 3 targets" in text
+    assert "Wave 3: not reached" in text
+    assert "Nothing was rolled back" in text
+    held = result(played(*jobs, ok=False), waves=[[unit] for unit in UNITS])
+    held["before"] = [deployment(unit, "b") for unit in UNITS]
+    held["deployments"] = [deployment("ou-pilot", "c"), deployment("ou-shops", "b"), deployment("ou-offices", "b")]
+    text = show(held)
+    assert "Production is left on this commit (cccccccc) in 1 of 3 targets" in text
+    assert "Wave 2: still old (bbbbbbbb)" in text
+
+
+REGIONAL = [("live", "live", "deploy", "0", region) for region in ("eu-west-1", "us-east-1")]
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["deployments", "jobs alone"])
+def test_a_pipeline_without_waves_has_one_group(
+    show: Show, bars: Callable[[str], list[dict[str, float]]], seen: bool
+) -> None:
+    first = ("trial", "trial", "deploy", "0", "eu-west-1", "success")
+    run = played(first, *[(*leg, "success") for leg in REGIONAL])
+    now = [deployment("eu-west-1", "c", "trial"), *(deployment(leg[4], "c") for leg in REGIONAL)]
+    text = show(result(run, deployments=now if seen else []))
+    assert "Production runs this commit (cccccccc) in all 2 regions" in text
+    assert "Live: released: this commit (cccccccc)" in text
+    assert "wave" not in text.lower()
+    assert len(bars(".bar.work[title^='trial (']")) == 1
+    assert len(bars(".bar.deploy")) == 2
+
+
+def test_a_rollback_without_waves_is_told_and_drawn(show: Show, bars: Callable[[str], list[dict[str, float]]]) -> None:
+    legs = [(*REGIONAL[0], "success"), (*REGIONAL[1], "failure"), ("restore", "live", "rollback", "0", "", "success")]
+    run = played(*legs, ok=False)
+    run["evidence"] = [{"action": "rollback", "job": "restore", "region": "", "attempt": "1", "findings": {"back": 2}}]
+    there = [deployment(leg[4], "b") for leg in REGIONAL]
+    text = show(result(run, before=there, deployments=there))
+    assert "Production is back on old (bbbbbbbb) in all 2 regions" in text
+    assert "2 regions back" in text
+    assert len(bars(".bar.back")) == 2
+    run["annotations"] = ["restore: us-east-1: it did not answer"]
+    mixed = [there[0], deployment("us-east-1", "c")]
+    assert "left on this commit (cccccccc) in 1 of 2 regions" in show(result(run, before=there, deployments=mixed))
+
+
+def test_a_pipeline_that_releases_to_no_environment_has_a_page(show: Show) -> None:
+    jobs = [("bake-image", "make", "", "0", "", "success"), ("share", "share", "", "0", "", "success")]
+    text = show(result(played(*jobs), production=""))
+    assert "The pipeline passed" in text
+    assert "Nothing was deployed" in text
+    text = show(result(played(jobs[0], (*jobs[1][:-1], "failure"), ok=False), production=""))
+    assert "The pipeline stopped\n" in text
+    assert "before production" not in text
