@@ -192,7 +192,10 @@ def test_a_key_of_another_type_is_refused_with_its_place(
             ("ou-ab12-canary02", "eu-west-1"),
             "environments.canary.waves[1][0]: must be the id of an organisational unit",
         ),
-        (("[ou-ab12-canary02]", "[ou-ab12-canary02, ou-ab12-canary01]"), "environments.canary.waves: a unit stands in two waves"),
+        (
+            ("[ou-ab12-canary02]", "[ou-ab12-canary02, ou-ab12-canary01]"),
+            "environments.canary.waves: a unit stands in two waves",
+        ),
         (
             ("waves: [[ou-ab12-canary01]", "bake: 5, waves: [[ou-ab12-canary01]"),
             "environments.canary.bake: the pipeline type",

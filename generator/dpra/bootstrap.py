@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from dpra import names, render, resources

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from dpra import catalogue, names
-from dpra.catalogue import PIPELINE, Catalogue
+from dpra.catalogue import Catalogue
 from dpra.deployers import Deployer
 from dpra.spec.models import Spec
 

@@ -10,6 +10,11 @@ def partition(region: str) -> str:
     return next((name for name, regions in PARTITIONS.items() if region in regions), MAIN)
 
 
+def domain(region: str) -> str:
+    """Where AWS's services of a region are."""
+    return {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}.get(partition(region), "amazonaws.com")
+
+
 def arn(region: str, service: str, account: str, name: str, *, everywhere: bool = False) -> str:
     """An ARN; with `everywhere` of a service whose names have no region."""
     return f"arn:{partition(region)}:{service}:{'' if everywhere else region}:{account}:{name}"

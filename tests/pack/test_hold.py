@@ -125,10 +125,9 @@ def test_what_is_no_approval_fails(job: Any, web: Any, said: list[Any], says: st
 
 
 def test_the_report_of_a_held_release_passes_and_proves_nothing(job: Any) -> None:
-    def promised(job: str, action: str) -> str:
-        return json.dumps({"job": job, "action": action, "level": "required", "status": "blocks"}) + "\n"
-
-    expected = promised("prod-approve", "manual-approval") + promised("prod-1", "progressive-deployment")
+    promises = {"prod-approve": "manual-approval", "prod-1": "progressive-deployment"}
+    said = [{"job": name, "action": one, "level": "required", "status": "blocks"} for name, one in promises.items()]
+    expected = str(job.write("expected.json", json.dumps({"pipeline": said})))
     needs = {"prod-approve": "success", "prod-1": "skipped", "finish": "skipped", "rollback": "skipped"}
     about = {"GITHUB_JOB": "prod-approve", "RUNNER_TEMP": str(job.workspace / "evidence")}
     before = dict(job.env)
@@ -151,7 +150,8 @@ def test_the_report_of_a_held_release_passes_and_proves_nothing(job: Any) -> Non
 @pytest.mark.parametrize(("name", "result"), [("gamma", "failure"), ("prod-approve", "failure"), ("beta", "cancelled")])
 def test_a_failure_beside_it_stays_one(job: Any, name: str, result: str) -> None:
     needs = json.dumps({name: {"result": result}, "prod-1": {"result": "skipped"}})
-    expected = json.dumps({"job": name, "action": "sast", "level": "required", "status": "blocks"})
+    said = {"job": name, "action": "sast", "level": "required", "status": "blocks"}
+    expected = str(job.write("expected.json", json.dumps({"pipeline": [said]})))
     (job.workspace / "evidence").mkdir()
     ran = job.use("report", expected=expected, needs=needs, held="merge it")
     assert (ran.code, ran.outputs["result"]) == (1, "fail")

@@ -36,9 +36,11 @@ def record(job: str, action: str, result: str = "pass", **more: Any) -> dict[str
 
 
 def report(job: Any, *records: dict[str, Any], expected: str = EXPECTED, needs: Any = None) -> Any:
+    """With what is promised as lines of JSON: the file has them as the list of the workflow."""
     for number, one in enumerate(records):
         job.write(f"evidence/evidence-{number}/evidence.jsonl", json.dumps(one) + "\n")
-    return job.use("report", expected=expected, needs=json.dumps(needs or {}))
+    said = {"pipeline": [json.loads(line) for line in expected.splitlines()], "hotfix": []}
+    return job.use("report", expected=str(job.write("expected.json", json.dumps(said))), needs=json.dumps(needs or {}))
 
 
 def merged(job: Any) -> list[dict[str, Any]]:
@@ -132,20 +134,39 @@ def test_a_job_without_success_fails_whatever_its_evidence(job: Any, result: str
 
 
 @pytest.mark.parametrize(
-    "expected",
+    ("said", "problem"),
     [
-        "",
-        "build unit-tests required",
-        "[]",
-        '{"job": "build", "action": "unit-tests"}',
-        promise("build", "unit-tests", "requird"),
-        promise("build", "unit-tests", "required", "hopes"),
-        promise("build", 1),
+        (None, "cannot be read"),
+        ("", "run: dpra generate"),
+        ("build unit-tests required", "run: dpra generate"),
+        ("[]", "run: dpra generate"),
+        ("{}", "says nothing of the workflow pipeline"),
+        ('{"hotfix": []}', "says nothing of the workflow pipeline"),
+        ('{"pipeline": 1}', "'1' is not a JSON object with job, action"),
+        ('{"pipeline": [{"job": "build", "action": "unit-tests"}]}', "is not a JSON object with job, action"),
+        (f'{{"pipeline": [{promise("build", "unit-tests", "requird")}]}}', "is not a JSON object with job, action"),
+        (f'{{"pipeline": [{promise("build", "unit-tests", "required", "hopes")}]}}', "is not a JSON object with job"),
+        (f'{{"pipeline": [{promise("build", 1)}]}}', "is not a JSON object with job, action"),
     ],
 )
-def test_a_promise_that_cannot_be_read_fails(job: Any, expected: str) -> None:
-    ran = report(job, UNIT, expected=expected)
+def test_a_promise_that_cannot_be_read_fails_and_says_the_way_out(job: Any, said: str | None, problem: str) -> None:
+    path = job.workspace / "expected.json"
+    if said is not None:
+        job.write("expected.json", said)
+    ran = job.use("report", expected=str(path), needs="{}")
     assert (ran.code, ran.record["result"]) == (1, "error")
+    assert any(problem in line and "dpra generate" in line for line in ran.errors), ran.errors
+
+
+def test_each_workflow_has_a_promise_of_its_own(job: Any) -> None:
+    job.write("evidence/evidence-1/evidence.jsonl", json.dumps(UNIT) + "\n")
+    said = {
+        "pipeline": [json.loads(line) for line in EXPECTED.splitlines()],
+        "hotfix": [json.loads(promise("build", "unit-tests"))],
+    }
+    path = job.write("expected.json", json.dumps(said))
+    assert job.use("report", expected=str(path), needs="{}").code == 1
+    assert job.use("report", expected=str(path), workflow="hotfix", needs="{}").code == 0
 
 
 def test_evidence_of_the_pack_itself_is_understood(job: Any) -> None:

@@ -49,6 +49,12 @@ def text(
     return ran.stdout.decode()
 
 
+def domain(region: str) -> str:
+    """Where AWS's services of a region are."""
+    partitions = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
+    return partitions.get(region.partition("-")[0], "amazonaws.com")
+
+
 def expect_account(region: str, account: str) -> None:
     """Fail unless the credentials are of this account: the last chance before anything is touched."""
     caller = call(region, "sts", "get-caller-identity")["Account"]

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import aws
+import head
 import runner
 
-STACKS = ("cloudformation", "sam", "cdk")  # the tools whose deployments are stacks
 LONGEST_PAUSE = 10  # seconds between two polls
 
 
@@ -33,7 +33,7 @@ class Target:
     account: str
     region: str
     bucket: str
-    stack: str  # of STACKS' tools; several with blanks between
+    stack: str  # of tools whose deployments are stacks; several with blanks between
     settings: Mapping[str, Any]  # the tool's own
     execution_role: str
 
@@ -103,6 +103,12 @@ def tool_name() -> str:
     return runner.given("TOOL") or "cloudformation"
 
 
+def deploys_stacks() -> bool:
+    """Whether the tool's deployments are stacks, as the head of its file says."""
+    path = Path(__file__).with_name("deployers") / f"{tool_name()}.py"
+    return path.is_file() and head.header(path).get("deploys") == ["stacks"]
+
+
 def target(region: str, bucket: str) -> Target:
     """The target that the action's inputs name."""
     try:
@@ -117,7 +123,7 @@ def target(region: str, bucket: str) -> Target:
         account=runner.required("ACCOUNT"),
         region=region,
         bucket=bucket,
-        stack=runner.required("STACK").replace("{region}", region) if tool_name() in STACKS else "",
+        stack=runner.required("STACK").replace("{region}", region) if deploys_stacks() else "",
         settings=settings,
         execution_role=runner.given("EXECUTION_ROLE"),
     )

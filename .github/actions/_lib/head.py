@@ -1,4 +1,4 @@
-"""The head of a tool's file, check/tools/<tool>.sh: the comments at its top are its data.
+"""The head of a tool's file, check/tools/<tool>.sh or _lib/deployers/<tool>.py: the comments at its top are its data.
 
 Standard library only and nothing of its siblings: the check action and the generator both read it here.
 """

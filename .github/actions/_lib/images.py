@@ -15,7 +15,7 @@ ARCHIVE = "image.tar"  # in the package, as `docker save` writes it
 
 def push(package: Path, region: str, account: str, repository: str, tag: str) -> str:
     """Push the package's image; its address by digest. A tag that is there already stays, and is what was pushed."""
-    registry = f"{account}.dkr.ecr.{region}.amazonaws.com"
+    registry = f"{account}.dkr.ecr.{region}.{aws.domain(region)}"
     digest = _pushed(region, account, repository, tag)
     if not digest:
         with tempfile.TemporaryDirectory(dir=runner.temp()) as name:

@@ -42,24 +42,40 @@ def newest(found: list[Record]) -> list[Record]:
     return [record for record in found if record["attempt"] == last[key(record)]]
 
 
-def expectations(lines: str) -> list[Record]:
-    """The promise, a JSON object a line: job, action, level, status; a region where a job runs in several; security.
+def expectations(said: object) -> list[Record]:
+    """The promise: job, action, level, status; a region where a job runs in several; security. A list of JSON objects.
 
     Raises:
-        ValueError: a line is none.
+        ValueError: an entry is none.
     """
     expected = []
-    for line in filter(str.strip, lines.splitlines()):
+    for one in said if isinstance(said, list) else [said]:
         try:
-            one = json.loads(line)
             known = one["level"] in LEVELS and one["status"] in STATUSES
             known = known and all(isinstance(one[key], str) for key in ("job", "action"))
-        except (ValueError, TypeError, LookupError):
+        except (TypeError, LookupError):
             known = False
         if not known:
-            raise ValueError(f"'{line}' is no JSON object with job, action, level and status")
+            raise ValueError(f"'{json.dumps(one)}' is not a JSON object with job, action, level and status")
         expected.append(one)
     return expected
+
+
+def promised(path: Path, workflow: str) -> list[Record]:
+    """What a workflow promises, by the file that has it for each workflow.
+
+    Raises:
+        ValueError: there is no such file, it is no JSON, or it does not have the workflow.
+    """
+    try:
+        said = json.loads(path.read_bytes())
+        return expectations(said[workflow])
+    except OSError as problem:
+        raise ValueError(f"{path} cannot be read ({problem.strerror}); run: dpra generate") from problem
+    except LookupError as problem:
+        raise ValueError(f"{path} says nothing of the workflow {workflow}; run: dpra generate") from problem
+    except (ValueError, TypeError) as problem:
+        raise ValueError(f"{path}: {problem}; run: dpra generate") from problem
 
 
 def matches(record: Record, one: Record) -> bool:

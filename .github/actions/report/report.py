@@ -14,7 +14,7 @@ import runner
 def main() -> None:
     with evidence.recorded("report") as facts:
         try:
-            expected = merge.expectations(runner.required("EXPECTED"))
+            expected = merge.promised(Path(runner.required("EXPECTED")), runner.given("WORKFLOW") or "pipeline")
         except ValueError as problem:
             raise runner.Failed(f"expected: {problem}", "error") from problem
         this = {"schema": 1, "run": os.environ["GITHUB_RUN_ID"], "commit": os.environ["GITHUB_SHA"]}

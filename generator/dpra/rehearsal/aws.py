@@ -19,6 +19,9 @@ from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
+from dpra.names import partition
+from dpra.spec.models import PARTITIONS
+
 from . import functions, permissions
 from .faults import Pending
 from .github import GitHub
@@ -33,6 +36,7 @@ GITHUB_PATH = "/_dpra/github"
 HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*)?")
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
+ROLE = re.compile(r"arn:([a-z-]+):iam::([0-9]{12}):role/.+")
 SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}")
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -63,6 +67,7 @@ class Cloud:
         self.sigstore = Sigstore()
         self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
+        self.partitions: dict[str, str] = {}  # access key id -> the partition that its account is in
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
         self.callers: dict[str, dict[str, str]] = {}  # access key id -> the job of a run that got it
@@ -136,7 +141,7 @@ class Cloud:
             if not signed:
                 raise Refused("MissingAuthenticationToken", "Request is missing Authentication Token")
             access_key, region, service = signed.groups()
-            account = self.account(access_key, environ, query)
+            account = self.account(access_key, region, environ, query)
             if service == "sts" and form.get("Action") != "GetCallerIdentity":
                 raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
             job = self.callers.get(access_key, {})
@@ -156,11 +161,11 @@ class Cloud:
         except Refused as refused:
             return error_answer(service, environ.get("CONTENT_TYPE", ""), refused)
 
-    def account(self, access_key: str, environ: Mapping[str, Any], query: str) -> str:
-        """The account whose credentials sign this request."""
+    def account(self, access_key: str, region: str, environ: Mapping[str, Any], query: str) -> str:
+        """The account whose credentials sign this request. They are known in the regions of their partition only."""
         account, session = self.keys.get(access_key, ("", ""))
         header = environ.get("HTTP_X_AMZ_SECURITY_TOKEN") or (parse_qs(query).get("X-Amz-Security-Token") or [""])[0]
-        if not account or header != session:
+        if not account or header != session or self.partitions[access_key] != partition(region):
             raise Refused("InvalidClientTokenId", "The security token included in the request is invalid.")
         return account
 
@@ -186,7 +191,7 @@ class Cloud:
         if (role_arn := self.roles.get(access_key)) is None or action in permissions.OPEN:
             return
         account = self.keys[access_key][0]
-        role = iam_backends[account]["aws"].get_role_by_arn(role_arn)
+        role = iam_backends[account][self.partitions[access_key]].get_role_by_arn(role_arn)
         # moto keeps a policy as it came: CloudFormation's as a mapping, the API's as text.
         policies = [json.loads(policy) if isinstance(policy, str) else policy for policy in role.policies.values()]
         about = {**context, "aws:PrincipalArn": role_arn, "aws:SecureTransport": "true"}
@@ -270,7 +275,7 @@ class Cloud:
         fields = {
             "SubjectFromWebIdentityToken": claims["sub"],
             "Audience": claims["aud"],
-            "Provider": f"arn:aws:iam::{session.account_id}:oidc-provider/{PROVIDER}",
+            "Provider": f"arn:{session.partition}:iam::{session.account_id}:oidc-provider/{PROVIDER}",
             "AssumedRoleUser": {"Arn": session.arn, "AssumedRoleId": session.user_id},
             "Credentials": {
                 "AccessKeyId": session.access_key_id,
@@ -289,11 +294,12 @@ class Cloud:
         claims = verify(token, self.issuer.secret)
         if not SESSION_NAME.fullmatch(session_name):
             raise Refused("ValidationError", f"{session_name!r} is no role session name", 400)
-        account = (role_arn.split(":") + [""] * 5)[4]
-        provider_arn = f"arn:aws:iam::{account}:oidc-provider/{PROVIDER}"
-        if not re.fullmatch("[0-9]{12}", account):
+        named = ROLE.fullmatch(role_arn)
+        if not named or named[1] not in PARTITIONS:
             raise Refused("ValidationError", f"{role_arn} is invalid", 400)
-        iam = iam_backends[account]["aws"]
+        within, account = named.groups()
+        provider_arn = f"arn:{within}:iam::{account}:oidc-provider/{PROVIDER}"
+        iam = iam_backends[account][within]
         provider = iam.open_id_providers.get(provider_arn)
         if provider is None:
             raise Refused(
@@ -312,12 +318,13 @@ class Cloud:
         """Credentials of a role's account, known to this front."""
         from moto.sts.models import sts_backends
 
-        account = role_arn.split(":")[4]
-        session = sts_backends[account]["aws"].assume_role(
-            region_name="us-east-1", role_session_name=session_name, role_arn=role_arn, policy="", duration=3600,
+        _, within, _, _, account, _ = role_arn.split(":", 5)
+        session = sts_backends[account][within].assume_role(
+            region_name=within, role_session_name=session_name, role_arn=role_arn, policy="", duration=3600,
             external_id="",
         )  # fmt: skip
         self.keys[session.access_key_id] = (account, session.session_token)
+        self.partitions[session.access_key_id] = within
         return session
 
     # ---- Functions

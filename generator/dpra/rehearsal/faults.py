@@ -195,7 +195,7 @@ class Pending:
 
     def changes(self, operation: str) -> bool:
         """Whether an operation changes what runs: as the deploy tool says, or, where there is none, if it does not read."""
-        if self.plan.deployer and self.plan.deployer.changes:
+        if self.plan.deployer:
             return any(one.endswith(f":{operation}") for one in self.plan.deployer.changes)
         return not READS.match(operation)
 

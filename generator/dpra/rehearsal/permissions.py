@@ -11,6 +11,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
+from dpra.names import arn, partition
+
 from .oidc import like, many
 
 # An operation's name in its service's API -> its name in IAM, where they differ.
@@ -27,7 +29,7 @@ S3 = {
     ("PUT", False): "CreateBucket",
 }
 PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
-NAMED = {"ecr": "repositoryName", "kms": "KeyId"}  # what names the resource in a request of JSON
+NAMED = {"ecr": "repositoryName", "kms": "KeyId", "ssm": "Name"}  # what names the resource in a request of JSON
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 
 
@@ -90,15 +92,18 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
             name = form.get("StackName") or form.get("ChangeSetName", "")
             if name.startswith("arn:"):  # arn:…:stack/NAME/id or arn:…:changeSet/NAME-of-set/id
                 name = stack_of(account, region, name)
-            return f"arn:aws:cloudformation:{region}:{account}:stack/{name}/id" if name else "*"
+            return arn(region, service, account, f"stack/{name}/id") if name else "*"
         case "s3":
-            return f"arn:aws:s3:::{unquote(path).strip('/')}"
+            return f"arn:{partition(region)}:s3:::{unquote(path).strip('/')}"
         case "ecr":
             name = form.get("repositoryName", "")
-            return f"arn:aws:ecr:{region}:{account}:repository/{name}" if name else "*"
+            return arn(region, service, account, f"repository/{name}") if name else "*"
+        case "ssm":
+            name = form.get("Name", "").removeprefix("/")
+            return arn(region, service, account, f"parameter/{name}") if name else "*"
         case "lambda":
             found = re.match(r"/[0-9-]+/functions/([^/]+)", path)
-            return f"arn:aws:lambda:{region}:{account}:function:{unquote(found[1])}" if found else "*"
+            return arn(region, service, account, f"function:{unquote(found[1])}") if found else "*"
     return "*"
 
 
@@ -110,9 +115,9 @@ def key(region: str, account: str, form: Mapping[str, str]) -> tuple[str, dict[s
     if named.startswith("arn:"):
         _, _, _, region, account, named = named.split(":", 5)
     if not named.startswith("alias/"):
-        return f"arn:aws:kms:{region}:{account}:key/{named.removeprefix('key/')}", {}
+        return arn(region, "kms", account, f"key/{named.removeprefix('key/')}"), {}
     found = kms_backends[account][region].get_key_id_from_alias(named)
-    return f"arn:aws:kms:{region}:{account}:key/{found}", {"kms:RequestAlias": named}
+    return arn(region, "kms", account, f"key/{found}"), {"kms:RequestAlias": named}
 
 
 def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -120,11 +125,11 @@ def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
     from moto.kms.models import kms_backends
     from moto.s3.models import s3_backends
 
-    _, _, service, region, owner, name = target.split(":", 5) if target.startswith("arn:") else ("",) * 6
+    _, within, service, region, owner, name = target.split(":", 5) if target.startswith("arn:") else ("",) * 6
     if service == "s3":
         buckets = s3_backends
         for other in list(buckets):
-            if bucket := buckets[other]["aws"].buckets.get(name.partition("/")[0]):
+            if bucket := buckets[other][within].buckets.get(name.partition("/")[0]):
                 return other, policy_of(bucket.policy)
     elif service == "kms" and (found := kms_backends[owner][region].keys.get(name.removeprefix("key/"))):
         return owner, policy_of(found.policy)
@@ -136,7 +141,7 @@ def forbids(target: str, account: str, action: str, context: Mapping[str, str]) 
     if (found := of_resource(target)) is None:
         return False
     owner, policy = found
-    mine = of_account(policy, account)
+    mine = of_account(policy, f"arn:{target.split(':')[1]}:iam::{account}:root")
     if owner != account:
         return not allows([mine], action, target, context)
     denied = [statement for statement in mine["Statement"] if statement["Effect"] == "Deny"]
@@ -149,8 +154,8 @@ def policy_of(kept: Any) -> Mapping[str, Any]:
 
 
 def of_account(policy: Mapping[str, Any], account: str) -> Mapping[str, Any]:
-    """The statements of a resource's policy about everybody, or about this account."""
-    principals = ("*", f"arn:aws:iam::{account}:root")
+    """The statements of a resource's policy about everybody, or about this account, which is named by its root."""
+    principals = ("*", account)
     statements = []
     for statement in many(policy["Statement"]):
         said = statement.get("Principal")

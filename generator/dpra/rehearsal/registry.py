@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dpra.names import arn, domain
+
 from .act import tools
 
-HOST = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com")
+HOST = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]+)\.(amazonaws\.(?:com|com\.cn|eu))")
 PATH = re.compile(r"/v2/([a-z0-9/._-]+)/(blobs|manifests)/(uploads/)?([\w:.+-]*)")
 PUSH = {"POST": "ecr:InitiateLayerUpload", "PATCH": "ecr:UploadLayerPart", "PUT": "ecr:CompleteLayerUpload"}
 PULL = {"blobs": "ecr:GetDownloadUrlForLayer", "manifests": "ecr:BatchGetImage"}
@@ -64,18 +66,20 @@ class Registry:
         place, found = HOST.fullmatch(host), PATH.fullmatch(path)
         if not place or not found:
             return 200 if place and path == "/v2/" else 404, {}, b""
-        account, region = place.groups()
+        account, region, suffix = place.groups()
+        if suffix != domain(region):
+            return 404, {}, b""  # there is no such host
         name, kind, upload, reference = found.groups()
-        arn = f"arn:aws:ecr:{region}:{account}:repository/{name}"
+        image = arn(region, "ecr", account, f"repository/{name}")
         action = "ecr:PutImage" if (method, kind) == ("PUT", "manifests") else PUSH.get(method, PULL[kind])
         if (method, kind) == ("HEAD", "blobs"):
             action = "ecr:BatchCheckLayerAvailability"
-        self.allow(access_key, action, arn)
+        self.allow(access_key, action, image)
         if upload:
             return self._upload(path, query.get("digest", ""), body, reference)
         if method == "PUT":
-            return self._put(arn, reference, body)
-        digest = self.tags.get((arn, reference), reference)
+            return self._put(image, reference, body)
+        digest = self.tags.get((image, reference), reference)
         if digest not in self.blobs:
             return 404, {}, b""
         content = self.blobs[digest]
@@ -99,21 +103,21 @@ class Registry:
         self.blobs[digest] = content
         return 201, {"Location": path, "Docker-Content-Digest": digest}, b""
 
-    def _put(self, arn: str, reference: str, body: bytes) -> Answer:
+    def _put(self, image: str, reference: str, body: bytes) -> Answer:
         """A manifest: all that it names must be there, and a tag is given once."""
         from moto.ecr.models import ecr_backends
 
-        _, _, _, region, account, name = arn.split(":", 5)
+        _, _, _, region, account, name = image.split(":", 5)
         digest, manifest = f"sha256:{hashlib.sha256(body).hexdigest()}", json.loads(body)
-        if self.tags.get((arn, reference), digest) != digest:
+        if self.tags.get((image, reference), digest) != digest:
             return 400, {}, _error("TAG_INVALID")
         named = [manifest["config"], *manifest["layers"]]
         if any(one["digest"] not in self.blobs for one in named):
             return 400, {}, _error("MANIFEST_BLOB_UNKNOWN")
         backend = ecr_backends[account][region]
-        image = backend.put_image(name.removeprefix("repository/"), body.decode(), reference)
-        image._image_digest = digest  # moto's is another
-        self.blobs[digest], self.tags[arn, reference] = body, digest
+        stored = backend.put_image(name.removeprefix("repository/"), body.decode(), reference)
+        stored._image_digest = digest  # moto's is another
+        self.blobs[digest], self.tags[image, reference] = body, digest
         return 201, {"Docker-Content-Digest": digest}, b""
 
 

@@ -1,3 +1,8 @@
+# deploys: stacks
+# needs: cloudformation
+# execution-role: cloudformation
+# infrastructure: cdk
+# changes: cloudformation:ExecuteChangeSet
 """AWS CDK: the cloud assembly in the package, as the build synthesised it. The CDK's own command is never called.
 
 Source of the assembly's form: https://github.com/aws/aws-cdk-cli, packages/@aws-cdk/cloud-assembly-schema.
@@ -193,7 +198,7 @@ def upload(target: Target, asset: Asset) -> str:
             ) from refused
         if refused.code not in ("PreconditionFailed", "412"):
             raise
-    return f"https://{asset.bucket}.s3.{target.region}.amazonaws.com/{asset.key}"
+    return f"https://{asset.bucket}.s3.{target.region}.{aws.domain(target.region)}/{asset.key}"
 
 
 def template(target: Target, stack: Stack, places: Mapping[Path, str]) -> dict[str, str]:

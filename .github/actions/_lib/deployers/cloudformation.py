@@ -1,3 +1,8 @@
+# deploys: stacks
+# template: infrastructure/template.yml
+# execution-role: cloudformation
+# infrastructure: cloudformation
+# changes: cloudformation:ExecuteChangeSet
 """CloudFormation: a change set is made, shown, executed and waited for."""
 
 import os

@@ -1,3 +1,6 @@
+# deploys: software
+# template: infrastructure/task-definition.json
+# changes: ecs:UpdateService
 """Amazon ECS: a new revision of the task definition, which the service's own deployment brings up and rolls back."""
 
 import json

@@ -1,3 +1,5 @@
+# deploys: software
+# changes: lambda:CreateAlias lambda:UpdateAlias
 """AWS Lambda: a new version of the function, and the alias goes to it, at once or step by step."""
 
 import time

@@ -1,3 +1,4 @@
+# deploys: software
 """Amazon S3: the package's files as a site. A marker in the bucket says which release and which files there are."""
 
 import fnmatch

@@ -1,3 +1,9 @@
+# deploys: stacks
+# needs: cloudformation
+# template: infrastructure/template.yml
+# execution-role: cloudformation
+# infrastructure: cloudformation
+# changes: cloudformation:ExecuteChangeSet
 """AWS SAM: CloudFormation, which expands the template itself."""
 
 from deployers import cloudformation

@@ -1,3 +1,5 @@
+# deploys: commands
+# execution-role: deploying-role
 """The project's own commands, under the same contract: they show the change, make it, and say what runs.
 
 They run in the folder of the unpacked package, never in the checkout, and find what they need in the environment.

@@ -1,3 +1,6 @@
+# deploys: commands
+# execution-role: deploying-role
+# infrastructure: terraform
 """Terraform: the plan is saved and shown, and exactly that plan is applied. State and lock lie in S3."""
 
 import json
