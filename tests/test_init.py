@@ -45,7 +45,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, detect, initial, plan, render, tree
+from dpra import catalogue, plan, render, tree
+from dpra.adopt import detect, initial
 from dpra.spec import reader
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

@@ -247,7 +247,7 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
     dpra new                                    asks
     dpra new --no-input -o /tmp name=shop       asks nothing
     """
-    from dpra import new as making
+    from dpra.adopt import new as making
 
     given = dict(value.partition("=")[::2] for value in values)
     try:
@@ -273,7 +273,8 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
     """
     import os
 
-    from dpra import detect, initial, tree
+    from dpra import tree
+    from dpra.adopt import detect, initial
 
     there = tree.read(root, "dpra.yml")
     if there is not None and not (force or dry_run):

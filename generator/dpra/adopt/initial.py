@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dpra import resources, scalar
-from dpra.detect import Found, Infrastructure, Language
+from dpra.adopt.detect import Found, Infrastructure
+from dpra.adopt.languages import Language
 
 STARTER = "infrastructure/template.yml"
 # What dpra generates at a fixed place; a file that is there already stays its owner's.
