@@ -12,7 +12,7 @@ import pytest
 from dpra import __version__, cli
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = sorted(cli.main.commands)
+COMMANDS = sorted(cli.COMMANDS)
 
 
 def test_the_version_is_told(dpra, tmp_path) -> None:

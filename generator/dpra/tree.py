@@ -19,7 +19,7 @@ from dpra.render import File
 _check = resources.lib("check")
 LOCK: str = _check.LOCK
 _TEMPORARY = ".dpra-tmp-"
-AGAIN = "Run the command again when that is mended; nothing else is lost."
+AGAIN = "run the command again when that is mended"
 
 # A key of a generated file that somebody may have edited: where the spec says it.
 SPEC_KEYS = {

@@ -1,7 +1,7 @@
 """The command. A file for each family of subcommands, which is imported when one of them is asked for.
 
-What a subcommand needs is imported inside it, behind the reading of the spec, so that it starts at once and a wrong spec
-is told at once; tests/test_imports.py holds that.
+What a subcommand needs is imported inside it, behind the reading of the spec, so that it starts at once and a wrong
+spec is told at once; tests/test_imports.py holds that.
 """
 
 import atexit
@@ -23,14 +23,8 @@ COMMANDS = {  # subcommand -> its module here, and the first line of its help
     "plan": ("generate", "Shows every DPRA action: where it runs, with what, whether it blocks, and why."),
     "schema": ("generate", "Prints the JSON Schema of dpra.yml, for editors; or its reference, for people."),
     "new": ("start", "Makes a repository: a small service, its tests and infrastructure, dpra.yml and the pipeline."),
-    "init": (
-        "start",
-        "Writes a first dpra.yml for the repository that is here, from the files that say what it is made of.",
-    ),
-    "bootstrap": (
-        "accounts",
-        "Prepares the AWS accounts: GitHub's OIDC provider, the pipeline's roles, the stores of releases.",
-    ),
+    "init": ("start", "Writes a first dpra.yml for the repository that is here."),
+    "bootstrap": ("accounts", "Prepares the AWS accounts: GitHub's OIDC provider, the pipeline's roles, the stores."),
     "unlock": ("accounts", "Breaks the release lock of a run that will not give it back."),
     "rehearse": ("rehearse", "Runs the generated pipeline here: no Docker, no GitHub, no AWS account."),
     "evidence": ("checks", "Shows what a run's evidence.json proves."),
@@ -42,7 +36,7 @@ COMMANDS = {  # subcommand -> its module here, and the first line of its help
 
 
 class Commands(click.Group):
-    """The subcommands, each imported when it is asked for; and one place where errors become messages and exit codes."""
+    """The subcommands, each imported when asked for; and one place where errors become messages and exit codes."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -61,8 +55,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except DpraError as error:
-            for line in filter(None, (str(error), error.hint)):
-                click.echo(line, err=True)
+            click.echo("; ".join(filter(None, (str(error), error.hint))), err=True)
             sys.exit(error.exit_code)
 
 

@@ -43,7 +43,7 @@ def bootstrap(
     profiles: tuple[str, ...],
     form: str,
 ) -> None:
-    """Prepares the AWS accounts: GitHub's OIDC provider, the roles of the pipeline, the stores of releases.
+    """Prepares the AWS accounts: GitHub's OIDC provider, the pipeline's roles, the stores of releases.
 
     \b
     dpra bootstrap                                   what belongs where

@@ -38,7 +38,7 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.pass_obj
 def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> None:
-    """Writes a first dpra.yml for the repository that is here, by reading the files that say what it is made of.
+    """Writes a first dpra.yml for the repository that is here, from the files that say what it is made of.
 
     \b
     dpra init --dry-run      what it would say
