@@ -72,10 +72,20 @@ def test_help_and_version_import_the_command_line_only(tmp_path, arguments: list
 
 
 def test_the_table_of_commands_says_what_their_own_help_says() -> None:
-    from dpra.cli import COMMANDS, main
+    from dpra.cli import COMMANDS, real
 
     for name, (_, text) in COMMANDS.items():
-        command = main.get_command(None, name)  # type: ignore[arg-type]
-        assert command is not None
+        command = real(name)
         assert command.name == name
         assert (command.help or "").startswith(text.rstrip(".")), name
+
+
+def test_the_shell_completes_a_command_without_importing_any(tmp_path) -> None:
+    code = (
+        "import os, sys\nos.environ |= {'_DPRA_COMPLETE': 'bash_complete', 'COMP_WORDS': 'dpra re', 'COMP_CWORD': '1'}\n"
+        "sys.argv = ['dpra']\nfrom dpra.cli import main\n"
+        "try: main(prog_name='dpra')\nexcept SystemExit: pass\n"
+        "print('modules:', *sys.modules, file=sys.stderr)\nsys.exit(9)"
+    )
+    ours = {name for name in modules(tmp_path, code=code) if name.startswith("dpra")}
+    assert ours == {"dpra", "dpra.cli", "dpra.errors"}

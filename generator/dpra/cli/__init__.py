@@ -25,7 +25,7 @@ COMMANDS = {  # subcommand -> its module here, and the first line of its help
     "new": ("start", "Makes a repository: a small service, its tests and infrastructure, dpra.yml and the pipeline."),
     "init": ("start", "Writes a first dpra.yml for the repository that is here."),
     "bootstrap": ("accounts", "Prepares the AWS accounts: GitHub's OIDC provider, the pipeline's roles, the stores."),
-    "unlock": ("accounts", "Breaks the release lock of a run that will not give it back."),
+    "unlock": ("accounts", "Breaks the release lock of a run that does not release it."),
     "rehearse": ("rehearse", "Runs the generated pipeline here: no Docker, no GitHub, no AWS account."),
     "evidence": ("checks", "Shows what a run's evidence.json proves."),
     "baseline": ("checks", "Writes a baseline: what the checks find today does not fail, what is new does."),
@@ -36,20 +36,20 @@ COMMANDS = {  # subcommand -> its module here, and the first line of its help
 
 
 class Commands(click.Group):
-    """The subcommands, each imported when asked for; and one place where errors become messages and exit codes."""
+    """The subcommands, each imported when it is run; and one place where errors become messages and exit codes."""
+
+    def __init__(self, **options: Any) -> None:
+        stubs = [click.Command(name, help=text) for name, (_, text) in COMMANDS.items()]
+        super().__init__(commands=stubs, **options)
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
 
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
-            return None
-        found: click.Command = getattr(importlib.import_module(f"dpra.cli.{COMMANDS[name][0]}"), name)
-        return found
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, stub, rest = super().resolve_command(context, args)
+        return name, real(name) if name and stub else stub, rest
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -57,6 +57,12 @@ class Commands(click.Group):
         except DpraError as error:
             click.echo("; ".join(filter(None, (str(error), error.hint))), err=True)
             sys.exit(error.exit_code)
+
+
+def real(name: str) -> click.Command:
+    """A subcommand, from its module."""
+    found: click.Command = getattr(importlib.import_module(f"dpra.cli.{COMMANDS[name][0]}"), name)
+    return found
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

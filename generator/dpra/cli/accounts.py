@@ -157,7 +157,7 @@ def _deploy(stacks: "Sequence[Stack]", profile_of: "Mapping[str, str]", yes: boo
 @click.option("--profile", default="", help="The AWS CLI's profile for production's account.")
 @click.pass_obj
 def unlock(root: Path, reason: str, profile: str) -> None:
-    """Breaks the release lock of a run that will not give it back. What it touched is the rollback workflow's to end.
+    """Breaks the release lock of a run that does not release it. Regions that it touched the rollback workflow ends.
 
     \b
     dpra unlock --reason "its runner is gone, and it had touched nothing"

@@ -31,7 +31,7 @@ def _compare(root: Path) -> "tuple[list[Change], dict[str, File], bytes]":
 
 @click.command()
 @click.option("--diff", "show_diff", is_flag=True, help="Show what would change; write nothing.")
-@click.option("--force", is_flag=True, help="Take back hand edits and replace files that dpra did not make.")
+@click.option("--force", is_flag=True, help="Revert manual edits, and replace files that dpra did not make.")
 @click.pass_obj
 def generate(root: Path, show_diff: bool, force: bool) -> None:
     """Writes the workflows and all that goes with them.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--freeze", is_flag=True, help="No deployment window is open today.")
 @click.option("--unapproved", is_flag=True, help="Nobody approved it by a pull request into the approval branch.")
 @click.option("--slow-approval", is_flag=True, help="A newer commit is released before this one is approved.")
-@click.option("--reason", default="", help="Start the pipeline by hand, with this reason to set rules aside.")
+@click.option("--reason", default="", help="Start the pipeline by hand, with this override reason.")
 @click.option("--scenario", multiple=True, metavar="ID|all|list", help="Prove what is promised, a fault at a time.")
 @click.option("--page", type=click.Path(dir_okay=False, path_type=Path), help="Write what happened there, as HTML.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write the result there.")
