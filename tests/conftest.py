@@ -69,19 +69,19 @@ def _dpra(*arguments: object, cwd: Path, **environment: str) -> subprocess.Compl
     )
 
 
-def _in_process(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _in_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     """`dpra …` in this process; a crash is told as Python tells it."""
     from dpra.cli import main
 
     words = [*map(str, arguments)]
     with contextlib.chdir(cwd):
-        done = CliRunner().invoke(main, words, env=environment, prog_name="dpra")
+        done = CliRunner().invoke(main, words, prog_name="dpra")
     crash = done.exception if not isinstance(done.exception, SystemExit) else None
     stderr = done.stderr + "".join(traceback.format_exception(crash) if crash else ())
     return subprocess.CompletedProcess(words, done.exit_code, done.stdout, stderr)
 
 
-# Processes, threads and signals are half of what these do.
+# What these do is start processes, or be told by signals.
 PROCESSES = {"baseline", "cleanse", "new", "rehearse"}
 
 
@@ -93,11 +93,12 @@ def process() -> Run:
 
 @pytest.fixture(scope="session")
 def dpra() -> Run:
-    """`dpra …` where what it makes is tested: no Python is started anew for that."""
+    """`dpra …` where what it makes is tested: Python is started anew only for an environment of its own."""
 
     def dpra(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-        run = _dpra if PROCESSES & {*map(str, arguments[:1])} else _in_process
-        return run(*arguments, cwd=cwd, **environment)
+        if environment or PROCESSES & {*map(str, arguments)}:
+            return _dpra(*arguments, cwd=cwd, **environment)
+        return _in_process(*arguments, cwd=cwd)
 
     return dpra
 
