@@ -12,7 +12,7 @@ import pytest
 from dpra import __version__, cli
 
 ROOT = Path(__file__).parent.parent
-COMMANDS = sorted(cli.main.commands)
+COMMANDS = sorted(cli.COMMANDS)
 
 
 @pytest.fixture(scope="session")

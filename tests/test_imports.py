@@ -15,12 +15,14 @@ LATER = {
     "difflib",
     "dpra.bootstrap",
     "dpra.cost",
+    "dpra.describe",
+    "dpra.evidence",
     "dpra.detect",
     "dpra.initial",
     "dpra.new",
     "dpra.rehearsal",
     "dpra.render",
-    "dpra.tables",
+    "dpra.cli.tables",
     "dpra.tree",
     "http.server",
     "jinja2",
@@ -65,4 +67,15 @@ def test_help_and_version_import_the_command_line_only(tmp_path, arguments: list
         "print('modules:', *sys.modules, file=sys.stderr)\nsys.exit(9)"
     )
     ours = {name for name in modules(tmp_path, *arguments, code=code) if name.startswith("dpra")}
-    assert ours == {"dpra", "dpra.cli"}
+    family = {"generate": {"dpra.cli.common", "dpra.cli.generate"}, "completion": {"dpra.cli.common", "dpra.cli.start"}}
+    assert ours == {"dpra", "dpra.cli", "dpra.errors", *family.get(arguments[0], ())}
+
+
+def test_the_table_of_commands_says_what_their_own_help_says() -> None:
+    from dpra.cli import COMMANDS, main
+
+    for name, (_, text) in COMMANDS.items():
+        command = main.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.name == name
+        assert (command.help or "").startswith(text.rstrip(".")), name

@@ -333,7 +333,7 @@ def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snaps
     before = snapshot(repository)
     done = dpra("generate", cwd=repository, PYTHONPATH=str(fails_after(tmp_path, 3)))
     assert done.returncode == 3
-    assert "No space left on device; run dpra generate again when that is mended" in done.stderr
+    assert "No space left on device; run the command again when that is mended" in done.stderr
     after = snapshot(repository)
     assert {name for name in before if before[name] != after[name]} != set()
     assert before.keys() == after.keys()
@@ -354,7 +354,7 @@ def test_an_orphan_that_cannot_be_removed_is_told(dpra, repository, tmp_path) ->
     )
     done = dpra("generate", cwd=repository, PYTHONPATH=str(folder))
     assert done.returncode == 3
-    assert done.stderr.startswith("gone.yml: Read-only file system; run dpra generate again")
+    assert done.stderr.startswith("gone.yml: Read-only file system; run the command again")
 
 
 def fails_after(folder: Path, writes: int) -> Path:

@@ -1,4 +1,4 @@
-"""How much work a `generate` does: counted, not timed, so that it cannot creep back. What it takes: tests/benchmarks."""
+"""How much work a `generate` does: counted, not timed, so that it cannot creep back. The time: tests/benchmarks."""
 
 import json
 import subprocess

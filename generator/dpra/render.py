@@ -1,10 +1,10 @@
 """From a Plan to the text of every generated file.
 
 A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a whole scalar, and
-`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line: the pipeline type's own, or else the one
-that all types share. With `#% include "jobs/*.yml" by job.template` it is the one of that name. In what it puts in,
-`<language>`, `<tool>` (the deploy tool) and `<action>` stand for those of the place. Comments with `##` are for the reader of
-the template, those with `#` for the reader of the workflow, too. `View` has the names that a template knows.
+`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line: the pipeline type's own, or else the
+one that all types share. With `#% include "jobs/*.yml" by job.template` it is the one of that name. In what it puts in,
+`<language>`, `<tool>` (the deploy tool) and `<action>` stand for those of the place. Comments with `##` are for the
+reader of the template, those with `#` for the reader of the workflow, too. `View` has the names that a template knows.
 """
 
 import hashlib
