@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, plan, render, tree
+from dpra import catalogue, problems, render, tree
 from dpra.rehearsal import dialect
 from dpra.spec import reader
 from ruamel.yaml import YAML
@@ -37,7 +37,7 @@ def generate(spec: Path, root: Path) -> dict[str, render.File]:
 
 
 def rendered(data: bytes) -> dict[str, render.File]:
-    return render.files(plan.make(reader.read(data, catalogue.words())))
+    return render.files(problems.planned(reader.read(data, catalogue.words())))
 
 
 @pytest.fixture(scope="session")
