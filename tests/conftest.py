@@ -1,18 +1,23 @@
 """What the tests share: repositories with a spec, and the command as a user runs it."""
 
+import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import traceback
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import settings
 
 # The tools of this environment, whether or not it is activated.
@@ -27,7 +32,7 @@ if not _command.exists() and _binary.exists():
     with suppress(FileExistsError):
         _command.symlink_to(_binary / "opengrep")
 
-collect_ignore = ["benchmarks", "languages"]  # the samples have tests of their own
+collect_ignore = ["benchmarks", "languages", "languageservice"]  # the samples have tests of their own
 
 settings.register_profile("default", max_examples=200)
 settings.register_profile("thorough", max_examples=10_000)  # make thorough
@@ -40,6 +45,11 @@ def _advisories(tmp_path_factory: pytest.TempPathFactory) -> None:
     from dpra.rehearsal import advisories
 
     os.environ |= advisories.write(tmp_path_factory.mktemp("trivy") / "cache")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: (item.path.name != "test_scenarios.py", item.get_closest_marker("slow") is None))
 
 
 SPECS = Path(__file__).parent / "specs"
@@ -59,60 +69,195 @@ def _dpra(*arguments: object, cwd: Path, **environment: str) -> subprocess.Compl
     )
 
 
+def _in_process(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`dpra …` in this process; a crash is told as Python tells it."""
+    from dpra.cli import main
+
+    words = [*map(str, arguments)]
+    with contextlib.chdir(cwd):
+        done = CliRunner().invoke(main, words, prog_name="dpra")
+    crash = done.exception if not isinstance(done.exception, SystemExit) else None
+    stderr = done.stderr + "".join(traceback.format_exception(crash) if crash else ())
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, stderr)
+
+
+# What these do is start processes, or be told by signals.
+PROCESSES = {"baseline", "cleanse", "new", "rehearse"}
+
+
 @pytest.fixture(scope="session")
-def dpra() -> Run:
+def process() -> Run:
+    """`dpra …` as a user starts it, for tests of the command itself."""
     return _dpra
 
 
-# What a sample in tests/languages needs on the machine; .ci/packages names the packages.
+@pytest.fixture(scope="session")
+def dpra() -> Run:
+    """`dpra …` where what it makes is tested: Python is started anew only for an environment of its own."""
+
+    def dpra(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+        if environment or PROCESSES & {*map(str, arguments)}:
+            return _dpra(*arguments, cwd=cwd, **environment)
+        return _in_process(*arguments, cwd=cwd)
+
+    return dpra
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A folder that one worker fills for all of them; to be read only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "once"
+
+    def once(name: str, fill: Callable[[Path], object]) -> Path:
+        return filled(shared / name, fill)
+
+    return once
+
+
+def filled(folder: Path, fill: Callable[[Path], object]) -> Path:
+    """The folder, filled by whoever comes first; one that was left half filled is filled anew."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    complete = folder.with_name(f"{folder.name}.complete")
+    with open(folder.with_name(f"{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            fill(folder)
+            complete.touch()
+    return folder
+
+
+# What a sample in tests/languages, or a language, needs on the machine.
 TOOLS = {
-    "c": "cmake",
-    "container": "buildah",
-    "go": "go",
-    "gradle": "gradle",
-    "java": "mvn",
-    "maven": "mvn",
-    "node": "npm",
-    "pnpm": "npm",
-    "uv": "uv",
-    "yarn": "npm",
+    "": ("git",),
+    "c": ("cmake", "gcc"),
+    "container": ("buildah", "busybox"),
+    "gradle": ("gradle", "javac"),
+    "java": ("mvn", "javac"),
+    "maven": ("mvn", "javac"),
+    "node": ("node", "npm"),
+    "pnpm": ("node", "npm"),
+    "yarn": ("node", "npm"),
 }
+# A program, or a part of a path -> the Debian package that brings it, where that has another name.
+PACKAGES = {
+    "busybox": "busybox-static",
+    "chromedriver": "chromium-driver",
+    "gson": "libgoogle-gson-java",
+    "javac": "default-jdk-headless",
+    "junit-jupiter": "junit5",
+    "libfaketime.so.1": "faketime",
+    "maven-dependency-plugin": "libmaven-dependency-plugin-java",
+    "maven-repo": "maven-debian-helper",
+    "maven-surefire-plugin": "libsurefire-java",
+    "mvn": "maven-debian-helper",
+    "node": "nodejs",
+}
+# Neither PyPI nor npm nor Debian has them: their tests are skipped in CI, too.
+ELSEWHERE = {"terraform": "see https://developer.hashicorp.com/terraform/install"}
+
+
+def missing(*wanted: str | Path) -> str:
+    """What is not there of programs, languages and files, and the command that brings it."""
+    names = [name for one in wanted for name in (TOOLS.get(one, (one,)) if isinstance(one, str) else (one,))]
+    gone = [one for one in names if not (one.exists() if isinstance(one, Path) else shutil.which(one))]
+    ways = [ELSEWHERE[str(one)] for one in gone if one in ELSEWHERE]
+    if packages := dict.fromkeys(package_of(one) for one in gone if one not in ELSEWHERE):
+        ways.append(f"apt-get install {' '.join(packages)}, or .ci/run installs all of .ci/packages")
+    return f"not there: {', '.join(map(str, gone))}; {'; '.join(ways)}" if gone else ""
+
+
+def package_of(one: str | Path) -> str:
+    parts = one.parts[::-1] if isinstance(one, Path) else (one,)
+    return next((PACKAGES[part] for part in parts if part in PACKAGES), parts[0])
+
+
+def not_there(message: str) -> NoReturn:
+    """In CI nothing is skipped but what cannot be had there either."""
+    raise (pytest.fail if os.environ.get("CI") else pytest.skip).Exception(message)
+
+
+def require(*wanted: str | Path) -> None:
+    """Skips a test that lacks a program, a language's toolchain or a file, by name; in CI it fails instead."""
+    if said := missing(*wanted):
+        (pytest.skip if all(one in ELSEWHERE for one in wanted) else not_there)(said)
 
 
 @pytest.fixture(scope="session")
 def needs() -> Callable[..., None]:
-    """Skips a test whose toolchain, or one of the paths that it needs, is not there; in CI it fails instead."""
-
-    def check(sample: str, *paths: Path) -> None:
-        tool = TOOLS.get(sample, sample or "git")
-        missing = [str(path) for path in paths if not path.exists()] + [tool] * (not shutil.which(tool))
-        if missing == ["terraform"]:  # neither PyPI nor npm nor Debian has it
-            pytest.skip("terraform is not there")
-        if missing:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)(f"not there: {', '.join(missing)}; see .ci/packages")
-
-    return check
+    """As the mark `needs`, for what only the test or a fixture knows."""
+    return require
 
 
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A git repository with the minimal spec, generated."""
-    root = tmp_path / "shop"
-    root.mkdir()
-    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
-    (root / "dpra.yml").write_bytes((SPECS / "minimal.yml").read_bytes())
-    done = _dpra("generate", cwd=root)
-    assert done.returncode == 0, done.stderr
-    return root
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        require(*mark.args)
+
+
+SERVICE = Path(__file__).parent / "languageservice"
 
 
 @pytest.fixture(scope="session")
-def new_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def language_service(needs: Callable[..., None]) -> Callable[..., list[dict[str, Any]]]:
+    """What GitHub's language service, the one of its editors, says of workflows and actions."""
+    needs("npm")
+    source = b"".join((SERVICE / name).read_bytes() for name in ("lint.mjs", "package.json", "package-lock.json"))
+    cache = Path.home() / ".cache/dpra/languageservice"
+    program = filled(cache / hashlib.sha256(source).hexdigest()[:12], bundle) / "lint.mjs"
+
+    def language_service(*paths: Path) -> list[dict[str, Any]]:
+        done = subprocess.run(["node", program, *paths], capture_output=True, text=True, check=False)
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        assert (done.returncode, done.stderr) == (1 if found else 0, "")
+        return found
+
+    return language_service
+
+
+def bundle(folder: Path) -> None:
+    """One file of what package-lock.json admits."""
+    shutil.copytree(SERVICE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    fetch = ["npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--silent"]
+    if subprocess.run(fetch, cwd=folder, check=False).returncode:
+        not_there(f"not there: GitHub's language service; cd tests/languageservice && {' '.join(fetch)}")
+    # Its parser of YAML is written for require().
+    require = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+    options = ["--bundle", "--platform=node", "--format=esm", f"--banner:js={require}", "--log-level=warning"]
+    command = ["node_modules/.bin/esbuild", "lint.mjs", *options, "--outfile=lint.mjs", "--allow-overwrite"]
+    subprocess.run(command, cwd=folder, check=True)
+    shutil.rmtree(folder / "node_modules")
+
+
+@pytest.fixture(scope="session")
+def generated_once(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A git repository with the minimal spec, generated; to be copied."""
+
+    def fill(root: Path) -> None:
+        subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
+        (root / "dpra.yml").write_bytes((SPECS / "minimal.yml").read_bytes())
+        done = _in_process("generate", cwd=root)
+        assert done.returncode == 0, done.stderr
+
+    return once("shop", fill)
+
+
+@pytest.fixture
+def repository(generated_once: Path, tmp_path: Path) -> Path:
+    """A git repository with the minimal spec, generated."""
+    return Path(shutil.copytree(generated_once, tmp_path / "shop"))
+
+
+@pytest.fixture(scope="session")
+def new_repository(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """What `dpra new` makes; tests copy it before they change it."""
-    folder = tmp_path_factory.mktemp("new")
-    done = _dpra("new", "--no-input", "-o", folder, "name=shop", cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "shop"
+
+    def fill(folder: Path) -> None:
+        done = _dpra("new", "--no-input", "-o", folder, "name=shop", cwd=folder)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    return once("new", fill) / "shop"
 
 
 @pytest.fixture

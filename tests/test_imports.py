@@ -16,9 +16,11 @@ LATER = {
     "dpra.adopt",
     "dpra.bootstrap",
     "dpra.cost",
+    "dpra.describe",
+    "dpra.evidence",
     "dpra.rehearsal",
     "dpra.render",
-    "dpra.tables",
+    "dpra.cli.tables",
     "dpra.tree",
     "http.server",
     "jinja2",
@@ -63,4 +65,25 @@ def test_help_and_version_import_the_command_line_only(tmp_path, arguments: list
         "print('modules:', *sys.modules, file=sys.stderr)\nsys.exit(9)"
     )
     ours = {name for name in modules(tmp_path, *arguments, code=code) if name.startswith("dpra")}
-    assert ours == {"dpra", "dpra.cli"}
+    family = {"generate": {"dpra.cli.common", "dpra.cli.generate"}, "completion": {"dpra.cli.common", "dpra.cli.start"}}
+    assert ours == {"dpra", "dpra.cli", "dpra.errors", *family.get(arguments[0], ())}
+
+
+def test_the_table_of_commands_says_what_their_own_help_says() -> None:
+    from dpra.cli import COMMANDS, real
+
+    for name, (_, text) in COMMANDS.items():
+        command = real(name)
+        assert command.name == name
+        assert (command.help or "").startswith(text.rstrip(".")), name
+
+
+def test_the_shell_completes_a_command_without_importing_any(tmp_path) -> None:
+    code = (
+        "import os, sys\nos.environ |= {'_DPRA_COMPLETE': 'bash_complete', 'COMP_WORDS': 'dpra re', 'COMP_CWORD': '1'}\n"
+        "sys.argv = ['dpra']\nfrom dpra.cli import main\n"
+        "try: main(prog_name='dpra')\nexcept SystemExit: pass\n"
+        "print('modules:', *sys.modules, file=sys.stderr)\nsys.exit(9)"
+    )
+    ours = {name for name in modules(tmp_path, code=code) if name.startswith("dpra")}
+    assert ours == {"dpra", "dpra.cli", "dpra.errors"}

@@ -2,11 +2,10 @@
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -220,42 +219,70 @@ def test_a_broken_lock_is_an_error_and_not_a_reason_to_write(dpra, own_check, re
     assert snapshot(repository) == before
 
 
-# The command itself, which kills itself at the nth write: half written, before or after it gets its name.
+# The command itself, which kills itself at the nth write: half written, before or after it gets its name. Its modules
+# are there before: each run is a process of its own, but none starts Python anew.
 KILLED = """
-import os, pathlib, signal, sys
-left, moment, *arguments = int(sys.argv[1]), sys.argv[2], *sys.argv[3:]
-write, replace = pathlib.Path.write_bytes, pathlib.Path.replace
-def due():
-    global left
-    left -= 1
-    return left == 0
-def die(): os.kill(os.getpid(), signal.SIGKILL)
-def half(self, content):
-    if moment == "half" and due(): write(self, content[:len(content) // 2]); die()
-    return write(self, content)
-def renamed(self, target):
-    last = moment != "half" and due()
-    if last and moment == "before": die()
-    replace(self, target)
-    if last: die()
-pathlib.Path.write_bytes, pathlib.Path.replace = half, renamed
-sys.argv = ["dpra", *arguments]
+import json, os, pathlib, signal, sys
+import dpra.adopt.initial, dpra.catalogue, dpra.plan, dpra.render, dpra.spec.reader, dpra.tree
 from dpra.cli import main
-main()
+def run(root, left, moment, arguments, environment):
+    write, replace = pathlib.Path.write_bytes, pathlib.Path.replace
+    def due():
+        nonlocal left
+        left -= 1
+        return left == 0
+    def die(): os.kill(os.getpid(), signal.SIGKILL)
+    def half(self, content):
+        if moment == "half" and due(): write(self, content[:len(content) // 2]); die()
+        return write(self, content)
+    def renamed(self, target):
+        last = moment != "half" and due()
+        if last and moment == "before": die()
+        replace(self, target)
+        if last: die()
+    pathlib.Path.write_bytes, pathlib.Path.replace = half, renamed
+    os.chdir(root)
+    os.environ |= environment
+    sys.argv = ["dpra", *arguments]
+    os.dup2(2, 1)
+    main()
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        run(*json.loads(line))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def killed(repository: Path, number: int, moment: str, **environment: str) -> bool:
-    command = [sys.executable, "-c", KILLED, str(number), moment, "generate"]
-    done = subprocess.run(command, cwd=repository, env={**os.environ, **environment}, capture_output=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
-    return done.returncode != 0
+Killed = Callable[..., bool]
+
+
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[Killed]:
+    """Whether `dpra …` was killed at its nth write; it did its work where it was not."""
+    with open(tmp_path / "killed.txt", "w+") as said:
+        command = [sys.executable, "-c", KILLED]
+        parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True)
+        assert parent.stdin
+        assert parent.stdout
+
+        def killed(root: Path, number: int, moment: str, *arguments: str, **environment: str) -> bool:
+            print(json.dumps([str(root), number, moment, arguments or ["generate"], environment]), file=parent.stdin)
+            parent.stdin.flush()
+            code = int(parent.stdout.readline())
+            assert code in (0, -signal.SIGKILL), (tmp_path / "killed.txt").read_text()
+            return code != 0
+
+        yield killed
+        parent.stdin.close()
+        assert parent.wait() == 0
+        parent.stdout.close()
 
 
 @pytest.mark.parametrize("moment", ["half", "before", "after"])
 @pytest.mark.slow
 def test_a_run_killed_at_any_write_leaves_whole_files_and_the_next_one_finishes(
-    dpra, repository, snapshot, moment: str
+    dpra, killed: Killed, repository, snapshot, moment: str
 ) -> None:
     old = snapshot(repository)
     replace(repository / "dpra.yml", "name: shop", "name: store")
@@ -280,7 +307,7 @@ def test_a_run_killed_at_any_write_leaves_whole_files_and_the_next_one_finishes(
 
 
 @pytest.mark.slow
-def test_a_run_killed_after_every_single_write_comes_to_its_end(repository, snapshot, tmp_path) -> None:
+def test_a_run_killed_after_every_single_write_comes_to_its_end(killed: Killed, repository, snapshot, tmp_path) -> None:
     """From nothing, and with nothing kept from earlier runs either: what is kept is written like all else."""
     made = snapshot(repository)
     for name in made.keys() - {"dpra.yml"}:
@@ -292,13 +319,12 @@ def test_a_run_killed_after_every_single_write_comes_to_its_end(repository, snap
     assert snapshot(repository) == made
 
 
-def test_a_first_spec_is_written_whole_or_not_at_all(tmp_path, snapshot) -> None:
+def test_a_first_spec_is_written_whole_or_not_at_all(killed: Killed, tmp_path, snapshot) -> None:
     """dpra init, killed at each of its writes."""
     for number, there in ((1, []), (2, ["dpra.yml"])):
         root = tmp_path / str(number)
         root.mkdir()
-        command = [sys.executable, "-c", KILLED, str(number), "half", "init", "--no-input"]
-        assert subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == -signal.SIGKILL
+        assert killed(root, number, "half", "init", "--no-input")
         assert [name for name in snapshot(root) if ".dpra-tmp-" not in name] == there
 
 
@@ -307,7 +333,7 @@ def test_a_write_that_fails_says_which_and_loses_nothing(dpra, repository, snaps
     before = snapshot(repository)
     done = dpra("generate", cwd=repository, PYTHONPATH=str(fails_after(tmp_path, 3)))
     assert done.returncode == 3
-    assert "No space left on device; run dpra generate again when that is mended" in done.stderr
+    assert "No space left on device; run the command again when that is mended" in done.stderr
     after = snapshot(repository)
     assert {name for name in before if before[name] != after[name]} != set()
     assert before.keys() == after.keys()
@@ -328,7 +354,7 @@ def test_an_orphan_that_cannot_be_removed_is_told(dpra, repository, tmp_path) ->
     )
     done = dpra("generate", cwd=repository, PYTHONPATH=str(folder))
     assert done.returncode == 3
-    assert done.stderr.startswith("gone.yml: Read-only file system; run dpra generate again")
+    assert done.stderr.startswith("gone.yml: Read-only file system; run the command again")
 
 
 def fails_after(folder: Path, writes: int) -> Path:

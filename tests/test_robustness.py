@@ -12,6 +12,12 @@ import pytest
 SPEC = (Path(__file__).parent / "specs/minimal.yml").read_text()
 
 
+@pytest.fixture(scope="session")
+def dpra(process):
+    """The command itself is what is tested here."""
+    return process
+
+
 def test_two_runs_at_once_leave_one_whole_tree(dpra, repository) -> None:
     (repository / "dpra.yml").write_text(SPEC.replace("name: shop", "name: store"))
     runs = [

@@ -364,7 +364,7 @@ def test_what_a_job_may_do_is_only_what_its_type_asks_for(repository: Path) -> N
         (("role: live}", "role: life}"), "jobs.live: role: there is no life; there is live"),
         (("{live: configure}", "{live: govern}"), "stage live: roles: there is no infrastructure/duties/govern.yml"),
         (
-            ("level: required, tool: git", "level: needed, tool: git"),
+            ("definitions, level: required", "definitions, level: needed"),
             "feature-flag-definitions: level: there is no needed",
         ),
         (("per: region, needs: [staging]", "per: wave, needs: [staging]"), "jobs.live: per: wave-of does not say"),

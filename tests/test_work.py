@@ -1,4 +1,4 @@
-"""How much work a `generate` does: counted, not timed, so that it cannot creep back. What it takes: tests/benchmarks."""
+"""How much work a `generate` does: counted, not timed, so that it cannot creep back. The time: tests/benchmarks."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, evidence, graph, problems, render
+from dpra import catalogue, describe, evidence, graph, problems, render
 from dpra import plan as planning
 from dpra.spec import reader
 from ruamel.yaml import YAML
@@ -72,6 +72,6 @@ def test_a_file_is_read_once_in_a_process_however_many_specs_there_are() -> None
 def test_what_no_template_asks_for_is_not_worked_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The picture of the job graph is for one document."""
     calls: Counter[str] = Counter()
-    counted(monkeypatch, render.describe, "mermaid", calls)
+    counted(monkeypatch, describe, "mermaid", calls)
     render.files(problems.planned(reader.read((SPECS / "minimal.yml").read_bytes(), catalogue.words())))
     assert calls["mermaid"] == 1

@@ -19,6 +19,7 @@ from typing import Any
 
 from dpra import names, render, resources
 from dpra import problems as planning
+from dpra.errors import InputError, OutsideError
 from dpra.plan import Plan
 from dpra.spec.models import Spec
 
@@ -32,11 +33,11 @@ TIMEOUT = 5  # seconds that GitHub's API has for an answer
 IMMUTABLE_SINCE = "2026-07-15"  # GitHub's changelog: immutable subject claims
 
 
-class BootstrapError(Exception):
+class BootstrapError(OutsideError):
     """AWS or GitHub refused, or could not be asked. `str()` says what."""
 
 
-class ProfileError(Exception):
+class ProfileError(InputError):
     """`--profile` names no environment, or several profiles for one. `str()` says what there is."""
 
 

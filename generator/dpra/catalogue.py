@@ -1,6 +1,6 @@
 """The catalogue of a pipeline type: DPRA's stages and actions, the jobs that do them, and the workflows of these jobs.
 
-All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; a row that says anything else is refused.
+All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; one that says anything else is refused.
 """
 
 import re
@@ -246,7 +246,7 @@ def _problems(made: Catalogue) -> Iterable[str]:
             doing = action.by or action.id
             done = any(doing in job.steps for job in made.jobs.values() if job.stage == stage.id)
             if not (done or action.outside or action.left_out):
-                yield f"{place}: {action.id}: no step of the stage's jobs has this id; say why it is outside or left-out"
+                yield f"{place}: {action.id}: no step of the stage's jobs has this id; say outside or left-out"
     for job in made.jobs.values():
         place = f"jobs.{job.id}"
         yield from missing(f"{place}: stage", [job.stage], stages)
@@ -271,7 +271,7 @@ def _problems(made: Catalogue) -> Iterable[str]:
 
 
 def needed(jobs: Mapping[str, Job], needs: Iterable[str], there: Collection[str]) -> list[str]:
-    """The jobs to wait for: those of `needs` that are there, and in place of one that is not, those that it waits for."""
+    """The jobs to wait for: those of `needs` that are there; in place of one that is not, those that it waits for."""
     todo, found, seen = list(needs), dict[str, None](), set[str]()
     while todo:
         name = todo.pop(0)
@@ -289,7 +289,7 @@ def found(folder: Path, name: str) -> Path | None:
 
 
 def _left(made: Catalogue) -> Catalogue:
-    """What its profile leaves of it: nothing is done in a stage that is left out; its jobs without DPRA actions move."""
+    """What its profile leaves of it: nothing is done in a stage that is left out; jobs without DPRA actions move."""
     without, last = made.profile.without, ""
     stages, moved = [], {}
     for stage in made.stages:

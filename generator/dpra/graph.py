@@ -1,4 +1,4 @@
-"""The job graph of a pipeline: environments with their roles, and workflows with their jobs. Data, made once, from a spec."""
+"""The job graph of a pipeline: environments with their roles, workflows with their jobs. Data, made once."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -307,8 +307,8 @@ def _needs(
 ) -> Iterator[str]:
     """The ids of the jobs that a job waits for.
 
-    A job of a wave waits for those before it in the same wave and for those behind it in the wave before; one that is in
-    no wave of the same stage, for those of all waves."""
+    A job of a wave waits for those before it in the same wave and for those behind it in the wave before; one that is
+    in no wave of the same stage, for those of all waves."""
     known = types.jobs
     order = list(known)
     for name in catalogue.needed(known, said.needs, there):

@@ -2,6 +2,9 @@
 
 from dpra.spec.models import PARTITIONS, Spec
 
+VENDORED = ".github/actions/dpra"  # where the pack lies in a repository
+SCHEMA = ".github/dpra.schema.json"
+EXPECTED = ".github/dpra.expected.json"  # what the workflows promise
 MAIN = "aws"  # the partition of whoever names a region that is in none
 
 

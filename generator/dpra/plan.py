@@ -1,7 +1,7 @@
 """From a Spec and its catalogue to a Plan: what runs where, in which order, with what, and why.
 
-A Plan is data: `make` makes it once, whole, and after that it is only read. `problems.planned` is the way to one that can
-be delivered.
+A Plan is data: `make` makes it once, whole, and after that it is only read. `problems.planned` is the way to one that
+can be delivered.
 """
 
 from collections.abc import Mapping

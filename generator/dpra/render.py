@@ -1,36 +1,34 @@
 """From a Plan to the text of every generated file.
 
 A template is valid YAML with holes: `#%` line statements, `<%= … %>` for a whole scalar, and
-`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line: the pipeline type's own, or else the one
-that all types share. With `#% include "jobs/*.yml" by job.template` it is the one of that name. In what it puts in,
-`<language>`, `<tool>` (the deploy tool) and `<action>` stand for those of the place. Comments with `##` are for the reader of
-the template, those with `#` for the reader of the workflow, too. `View` has the names that a template knows.
+`#% include "jobs/build.yml"`, which puts a file in at the indentation of the line: the pipeline type's own, or else the
+one that all types share. With `#% include "jobs/*.yml" by job.template` it is the one of that name. In what it puts in,
+`<language>`, `<tool>` (the deploy tool) and `<action>` stand for those of the place. Comments with `##` are for the
+reader of the template, those with `#` for the reader of the workflow, too. `View` has the names that a template knows.
 """
 
 import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
-from dpra import catalogue, describe, evidence, names, pack, resources, scalar
-from dpra.graph import Environment, Workflow
-from dpra.plan import Plan, values_of
+from dpra import catalogue, evidence, pack, resources, scalar
+from dpra.names import EXPECTED, SCHEMA, VENDORED
+from dpra.plan import Plan
 from dpra.problems import PlanError
-from dpra.spec.models import Expression, Permission, Waiver
+from dpra.spec.models import Expression
 from dpra.spec.schema import schema
+from dpra.view import NAMES, Template, View
 
 HEADER = "Made by dpra from dpra.yml. To change it, change dpra.yml and run: dpra generate"
 APPROVAL = "approval"  # the ruleset of the branch that approves
-VENDORED = ".github/actions/dpra"
-SCHEMA = ".github/dpra.schema.json"
-EXPECTED = ".github/dpra.expected.json"
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,6 @@ class File:
 
     content: bytes
     block: bool = False
-
-
-@dataclass(frozen=True)
-class Template:
-    """A template, what it is for, and the file that it makes."""
-
-    path: str  # in templates/
-    target: str  # in the repository
-    workflow: Workflow | None = None
-    environment: Environment | None = None
 
 
 def files(plan: Plan) -> dict[str, File]:
@@ -130,143 +118,7 @@ def _code_owners(plan: Plan) -> str:
     return "# What decides is not editable by what it judges.\n" + "".join(f"{path} {owners}\n" for path in deciding)
 
 
-# ---- What a template sees
-
-
-class _Hole(str):
-    """Already a scalar, perhaps with a comment behind it."""
-
-
-@dataclass(frozen=True)
-class View:
-    """What a template sees: each public name here is a name there."""
-
-    plan: Plan
-    template: Template
-    used: set[str]  # of the pack, as far as it was rendered
-
-    @property
-    def spec(self) -> Any:
-        """The spec."""
-        return self.plan.spec
-
-    @property
-    def workflow(self) -> Workflow | None:
-        """The workflow that the template makes."""
-        return self.template.workflow
-
-    @property
-    def environment(self) -> Environment | None:
-        """The environment whose trust the template makes."""
-        return self.template.environment
-
-    @property
-    def name(self) -> str:
-        """The template's own, without its ending."""
-        return Path(self.template.path).stem
-
-    # Actions
-
-    def pin(self, action: str) -> str:
-        """A third-party action at the commit of pins.yml, with its tag behind it."""
-        pin = resources.data("pins.yml")[action]
-        return _Hole(f"{action}@{pin['sha']} # {pin['tag']}")
-
-    def pack(self, action: str) -> str:
-        """An action of the pack."""
-        self.used.add(action)
-        return _Hole(f"./{VENDORED}/{action}")
-
-    def run(self, script: str) -> str:
-        """The command that runs a script of the pack from the repository's root."""
-        self.used.add(script)
-        return f"{'bash' if script.endswith('.sh') else 'python3 -B'} {VENDORED}/{script}"
-
-    def granted(self, permission: Permission) -> str:
-        """A permission, with its reason behind it."""
-        return _Hole(f"{permission.access} # {scalar.comment(permission.reason)}")
-
-    # Values
-
-    def raw(self, text: str) -> str:
-        """Text of our own that holds a GitHub expression."""
-        return scalar.Raw(text)
-
-    def in_region(self, text: str) -> str:
-        """A name with {region} in it, for the region of the job's leg."""
-        return scalar.Raw(text.replace("{region}", "${{ matrix.region }}"))
-
-    def json(self, value: Any) -> str:
-        """A value as JSON."""
-        return json.dumps(value)
-
-    @property
-    def windows(self) -> str:
-        """When a release may start, as the release action reads it; empty where at any time."""
-        said = {name: value for name, value in asdict(self.plan.spec.windows).items() if value}
-        return json.dumps(said) if said else ""
-
-    @property
-    def attested_by(self) -> str:
-        """The workflows on the trunk that may have signed a release, as the deploy action reads it."""
-        trunk = self.plan.spec.trunk
-        found = [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
-        return " ".join(found)
-
-    @property
-    def database(self) -> str:
-        """What is done to the database, as the database action reads it."""
-        said = values_of(self.plan.spec.deploy.database)
-        return json.dumps({name: value for name, value in said.items() if name != "with"})
-
-    @property
-    def paths(self) -> list[str]:
-        """What of the repository is the component's; empty: all of it."""
-        return [*self.plan.spec.paths, "dpra.yml", ".github/**"] if self.plan.spec.paths else []
-
-    @property
-    def expected(self) -> str:
-        """The file with what the workflows promise."""
-        return _Hole(EXPECTED)
-
-    def waivers(self, check: str) -> str:
-        """What may pass a check, as the check action reads it."""
-        return json.dumps([_waiver(waiver) for waiver in self.plan.waivers(check)], indent=1)
-
-    @property
-    def mermaid(self) -> str:
-        """The picture of the job graph."""
-        return _Hole(describe.mermaid(self.plan))
-
-    # CloudFormation
-
-    def logical_id(self, role: str) -> str:
-        """A role's name in its template."""
-        return role.title().replace("-", "") + "Role"
-
-    @property
-    def deploying_role(self) -> str:
-        """The ARN of the role that deploys, in the template that makes it."""
-        role = self.environment.deploying if self.environment else None
-        return _Hole(f"!GetAtt {self.logical_id(role.id)}.Arn") if role else ""
-
-    def execution_role(self) -> str:
-        """The name of the role that the environment's deployments act with."""
-        return names.role(self.plan.spec, names.execution_role(self.environment.id)) if self.environment else ""
-
-    def sub(self, text: str) -> str:
-        """A text in which CloudFormation fills in its own parameters."""
-        return _Hole(f"!Sub {scalar.yaml(text)}")
-
-    def arns(self, start: str, named: Iterable[str], end: str = "") -> str:
-        """The ARNs of what has these names in the account; in IAM one of any region is one of all of them."""
-        where = self.environment.id if self.environment else ""
-        filled = [self.plan.filled(name, where).replace("{region}", "*") for name in named]
-        subs = [f"!Sub {scalar.yaml(f'arn:${{AWS::Partition}}:{start}{name}{end}')}" for name in filled]
-        return _Hole(subs[0] if len(subs) == 1 else f"[{', '.join(subs)}]")
-
-
-NAMES = tuple(name for name in (*View.__dataclass_fields__, *vars(View)) if not name.startswith("_"))
+# ---- Jinja2
 
 
 class _Names(jinja2.runtime.Context):
@@ -276,14 +128,6 @@ class _Names(jinja2.runtime.Context):
         if key in NAMES and key not in self.vars:
             return getattr(self.parent["view"], key)
         return super().resolve_or_missing(key)
-
-
-def _waiver(waiver: Waiver) -> dict[str, str]:
-    said = {"rule": waiver.rule, "path": waiver.path, "reason": waiver.reason, "owner": waiver.owner}
-    return {key: value for key, value in said.items() if value} | {"until": waiver.until}
-
-
-# ---- Jinja2
 
 
 @dataclass(frozen=True)
@@ -405,10 +249,10 @@ def _environment(finalize: Any, place: _Place) -> jinja2.Environment:
 
 
 def _yaml(value: Any) -> Any:
-    if isinstance(value, str) and "\n" in value and not isinstance(value, _Hole):
+    if isinstance(value, str) and "\n" in value and not isinstance(value, scalar.Written):
         kind = "E" if isinstance(value, Expression) else "T"
         return f"\0{kind}{json.dumps(value)}\0"  # _lines knows the indentation
-    return value if isinstance(value, (_Hole, jinja2.Undefined)) else scalar.yaml(value)
+    return value if isinstance(value, (scalar.Written, jinja2.Undefined)) else scalar.yaml(value)
 
 
 def _lines(text: str) -> str:
@@ -430,7 +274,7 @@ def _placed(match: re.Match[str]) -> str:
 
 
 def _markdown(value: Any) -> Any:
-    return value if isinstance(value, (_Hole, jinja2.Undefined)) else scalar.markdown(value)
+    return value if isinstance(value, (scalar.Written, jinja2.Undefined)) else scalar.markdown(value)
 
 
 def _json(value: Any) -> Any:

@@ -17,6 +17,10 @@ class Raw(str):
     """Text of our own that may hold a GitHub expression. Never a user's."""
 
 
+class Written(str):
+    """Already a scalar, perhaps with a comment behind it."""
+
+
 def github(text: str) -> str:
     """`text` as GitHub must see it to read it literally: its expression opener, written as an expression."""
     return text.replace("${{", "${{ '${{' }}")

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from dpra import __version__, resources
+from dpra.errors import InputError, OutsideError
 from dpra.render import File
 
 _check = resources.lib("check")
 LOCK: str = _check.LOCK
 _TEMPORARY = ".dpra-tmp-"
+AGAIN = "run the command again when that is mended"
 
 # A key of a generated file that somebody may have edited: where the spec says it.
 SPEC_KEYS = {
@@ -42,8 +44,12 @@ SPEC_KEYS = {
 }
 
 
-class TreeError(Exception):
-    """A file cannot be written where it should be. `str()` names it."""
+class TreeError(InputError):
+    """A file cannot be read or written where it should be. `str()` names it."""
+
+
+class WriteError(OutsideError):
+    """The disk refused. `str()` names the file."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,7 @@ def write(root: Path, changes: Sequence[Change], files: Mapping[str, File], spec
     """Writes what differs, then the lock. Killed at any point it leaves whole files, and the next run finishes.
 
     Raises:
-        TreeError: a file cannot be written.
+        WriteError: a file cannot be written.
     """
     for change in changes:
         if change.new is None:
@@ -179,7 +185,7 @@ def write(root: Path, changes: Sequence[Change], files: Mapping[str, File], spec
             try:
                 (root / change.path).unlink(missing_ok=True)
             except OSError as error:
-                raise TreeError(f"{change.path}: {error.strerror or error}") from None
+                raise WriteError(f"{change.path}: {error.strerror or error}", hint=AGAIN) from None
     put(root, {change.path: change.new for change in changes if change.new is not None and change.new != change.old})
     lock = {
         "dpra": __version__,
@@ -198,7 +204,7 @@ def put(root: Path, files: Mapping[str, bytes]) -> None:
     """Writes files, in their order, each as a whole.
 
     Raises:
-        TreeError: a file cannot be written.
+        WriteError: a file cannot be written.
     """
     ready: set[Path] = set()
     for path, content in files.items():
@@ -209,7 +215,7 @@ def put(root: Path, files: Mapping[str, bytes]) -> None:
                 ready.add(place.parent)
             _replace(place, content)
         except OSError as error:
-            raise TreeError(f"{path}: {error.strerror or error}") from None
+            raise WriteError(f"{path}: {error.strerror or error}", hint=AGAIN) from None
 
 
 def _make_ready(folder: Path) -> None:

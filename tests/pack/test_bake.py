@@ -127,5 +127,5 @@ def test_what_rang_before_the_deployment_ended_in_the_same_second_is_no_news(clo
     cloudwatch.set_alarm_state(AlarmName="errors", StateValue="ALARM", StateReason="a test")
     [item] = cloudwatch.describe_alarm_history(AlarmName="errors")["AlarmHistoryItems"]
     at = item["Timestamp"].timestamp()
-    assert alarms.rang(cloudwatch.meta.region_name, ["errors"], at) == ["errors"]
-    assert alarms.rang(cloudwatch.meta.region_name, ["errors"], at + 0.001) == []
+    assert alarms.fired(cloudwatch.meta.region_name, ["errors"], at) == ["errors"]
+    assert alarms.fired(cloudwatch.meta.region_name, ["errors"], at + 0.001) == []

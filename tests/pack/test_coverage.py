@@ -39,7 +39,7 @@ def test_coverage_below_the_threshold_blocks_and_above_it_passes(job: Any, needs
     ran = job.use("test", command=COMMANDS[language], coverage="90")
 
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
-    assert "of lines are covered, 90 %25 are asked for" in ran.errors[0]
+    assert "of lines are covered, 90 %25 are required" in ran.errors[0]
     assert 40 < ran.record["coverage"] < 90
 
     ran = job.use("test", command=COMMANDS[language], coverage="40")

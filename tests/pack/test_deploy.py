@@ -193,7 +193,8 @@ def test_a_deployment_that_fails_says_which_resource_and_why(aws: Any, deploy: A
     assert (ran.code, ran.record["result"]) == (1, "fail")
     assert ran.errors == [
         "title=shop::UPDATE_FAILED Topic ::error::forged ::error::Name | taken",
-        "title=deploy-software::the deployment of shop failed: the stack is UPDATE_ROLLBACK_COMPLETE; repair what its events name",
+        "title=deploy-software::the deployment of shop failed: the stack is UPDATE_ROLLBACK_COMPLETE; "
+        "repair what its events name",
     ]
     assert ran.outputs["deployment-outputs"] == ""
 

@@ -50,10 +50,11 @@ def policy(*statements: Any) -> str:
 
 
 @pytest.fixture
-def cloud(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """A rehearsal's AWS with a repository, and a job's environment in which a role may push."""
     from moto.iam.models import iam_backends
 
+    needs("skopeo")
     with Cloud(Issuer("acme/shop", "main", "a" * 40)) as cloud:
         statement = {"Effect": "Allow", "Action": "ecr:*", "Resource": "*"}
         iam = iam_backends[ACCOUNT]["aws"]

@@ -49,7 +49,8 @@ def planned() -> Plan:
     return Plan(
         spec=spec, catalogue=catalogue.load("application"), environments=environments,
         workflows={"pipeline": graph.Workflow("pipeline", jobs, (), frozenset(), ())}, store=None, record=None,
-        deployer=deployers.every()["cloudformation"], language={}, package_manager="", manager={}, commands={}, tools={},
+        deployer=deployers.every()["cloudformation"], language={}, package_manager="", manager={}, commands={},
+        tools={},
     )  # fmt: skip
 
 

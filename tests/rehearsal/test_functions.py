@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -54,7 +53,7 @@ def test_a_toolchain_that_is_not_there_is_named(monkeypatch, tmp_path, runtime, 
 # ---- Node.js
 
 
-node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+node = pytest.mark.needs("node")
 CALLBACK = "exports.handler = (event, context, callback) => {"
 
 
@@ -159,7 +158,7 @@ def test_a_node_function_that_takes_too_long_is_ended():
 # ---- Java
 
 
-java = pytest.mark.skipif(shutil.which("javac") is None, reason="no JDK is installed")
+java = pytest.mark.needs("javac")
 Compile = Callable[[str], dict[str, str | bytes]]
 
 

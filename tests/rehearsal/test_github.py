@@ -14,6 +14,7 @@ PIPELINE = {
     "jobs": {
         "prod-approve": {"name": "Approve for production", "steps": [{"with": {"approval-branch": "production"}}]},
         "prod-1": {"name": "Prod, wave 1 in ${{ matrix.region }}", "needs": ["prod-approve"]},
+        "units": {"name": "To ${{ matrix.unit }}"},
         "report": {"needs": ["prod-1"]},
         "mainline": {},
     }
@@ -131,6 +132,11 @@ def test_runs_and_their_jobs_are_told_as_github_names_them(api: Api) -> None:
         "Prod, wave 1 in ${{ matrix.region }}": "skipped",
         "Prod, wave 1 in eu-west-1": "success",
     }
+
+
+def test_a_leg_is_named_by_what_its_matrix_is_over(api: Api) -> None:
+    api.github.runs[70] = played(70, "a" * 40, ("units", "ou-shops", "success"))
+    assert [job["name"] for job in api("GET actions/runs/70/jobs")[1]["jobs"]] == ["To ou-shops"]
 
 
 def test_a_job_is_run_again_once(api: Api) -> None:

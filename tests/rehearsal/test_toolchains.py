@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -63,10 +62,6 @@ def exported(tmp_path: Path) -> Callable[[], dict[str, str]]:
         return pairs | {"HOME": str(tmp_path / "home"), "PATH": os.pathsep.join([*added, os.environ["PATH"]])}
 
     return exported
-
-
-def needs(tool: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed")
 
 
 NODE, JAVA, GO = "actions/setup-node", "actions/setup-java", "actions/setup-go"
@@ -132,9 +127,8 @@ def test_a_toolchain_that_this_machine_does_not_have_is_named(use, tmp_path, act
         (UV, (), {"version": "0.13.9", "enable-cache": "true"}, r"uv \d+\.\d+\.\d+ stands in for uv 0\.13\.9\."),
     ],
 )
-def test_the_log_says_which_version_stands_in_for_which(use, tmp_path, action, files, inputs, says):
-    if not shutil.which(action.rpartition("-")[2]):
-        pytest.skip("not installed")
+def test_the_log_says_which_version_stands_in_for_which(use, needs, tmp_path, action, files, inputs, says):
+    needs(action.rpartition("-")[2])
     for name in files:
         (tmp_path / "work" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "work" / name).touch()
@@ -143,7 +137,7 @@ def test_the_log_says_which_version_stands_in_for_which(use, tmp_path, action, f
     assert re.search(says, output)
 
 
-@needs("npm")
+@pytest.mark.needs("npm")
 def test_a_global_npm_package_goes_to_the_job_not_to_the_machine(use, tmp_path, exported):
     assert use(NODE, {"node-version": "24"}, {"DPRA_REHEARSAL_OFFLINE": "1"})[0] == 0
     (tmp_path / "tool").mkdir()
@@ -157,7 +151,7 @@ def test_a_global_npm_package_goes_to_the_job_not_to_the_machine(use, tmp_path, 
     assert said.stdout == "hello\n"
 
 
-@needs("npm")
+@pytest.mark.needs("npm")
 def test_offline_npm_asks_no_registry(use, tmp_path, exported):
     assert use(NODE, {"node-version": "24"}, {"DPRA_REHEARSAL_OFFLINE": "1"})[0] == 0
     done = subprocess.run(["npm", "install", "left-pad"], cwd=tmp_path, env=exported(), capture_output=True, text=True)
@@ -165,7 +159,7 @@ def test_offline_npm_asks_no_registry(use, tmp_path, exported):
     assert "ENOTCACHED" in done.stderr
 
 
-@needs("go")
+@pytest.mark.needs("go")
 def test_offline_go_asks_no_proxy(use, tmp_path, exported):
     assert use(GO, {"go-version": "1.27"}, {"DPRA_REHEARSAL_OFFLINE": "1"})[0] == 0
     (tmp_path / "go.mod").write_text("module shop\n\ngo 1.20\n\nrequire rsc.io/quote v1.5.2\n")
@@ -174,7 +168,7 @@ def test_offline_go_asks_no_proxy(use, tmp_path, exported):
     assert "GOPROXY=off" in done.stderr
 
 
-@needs("mvn")
+@pytest.mark.needs("mvn")
 def test_offline_maven_uses_what_is_there_and_asks_nobody(use, tmp_path, exported):
     # A repository of the user's own comes before Debian's.
     mine = tmp_path / "user"

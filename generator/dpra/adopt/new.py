@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dpra import resources
+from dpra.errors import InputError
 
 
-class NewError(Exception):
+class NewError(InputError):
     """No repository was made. `str()` says why."""
 
 

@@ -1,4 +1,4 @@
-"""The accounts of a rehearsal: prepared as `dpra bootstrap` prepares them, from the repository's own templates; read after."""
+"""The accounts of a rehearsal: prepared as by `dpra bootstrap`, from the repository's own templates; read after."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -144,7 +144,7 @@ def running(arguments: list[str], env: Mapping[str, str], cwd: Path) -> Iterator
 
 
 def end(mark: str) -> None:
-    """End a whole run at once, act and all: as where GitHub itself fails, or all machines are lost."""
+    """End a whole run at once, act and all: as where GitHub itself fails, or every runner is lost."""
     sweep(mark)
 
 

@@ -194,7 +194,7 @@ class Pending:
         return False
 
     def changes(self, operation: str) -> bool:
-        """Whether an operation changes what runs: as the deploy tool says, or, where there is none, if it does not read."""
+        """Whether an operation changes what runs: as the deploy tool says; where there is none, if it does not read."""
         if self.plan.deployer:
             return any(one.endswith(f":{operation}") for one in self.plan.deployer.changes)
         return not READS.match(operation)

@@ -18,6 +18,7 @@ ROUTES = {
     "POST issues": "open_issue",
 }
 SHA = re.compile("[0-9a-f]{40}")
+LEG = re.compile(r"\$\{\{ *matrix\.[\w-]+ *\}\}")  # in a job's name
 JOBS = 1000  # more than a run has: a job's id is the run's times this, and its place
 Said = tuple[int, Any]  # status, document
 
@@ -111,7 +112,7 @@ class GitHub:
             if job.result != "not run":
                 name = self.names[played.workflow].get(job.job, job.job)
                 # The matrix of a skipped job is not there: its name is as it is written.
-                name = re.sub(r"\$\{\{ *matrix\.region *\}\}", job.region, name) if job.region else name
+                name = LEG.sub(job.region, name) if job.region else name
                 about = {"id": played.run * JOBS + place, "run_id": played.run, "name": name}
                 yield about | {"status": "completed", "conclusion": job.result}
 

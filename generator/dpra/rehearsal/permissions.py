@@ -141,7 +141,7 @@ def forbids(target: str, account: str, action: str, context: Mapping[str, str]) 
     if (found := of_resource(target)) is None:
         return False
     owner, policy = found
-    mine = of_account(policy, f"arn:{target.split(':')[1]}:iam::{account}:root")
+    mine = of_principal(policy, f"arn:{target.split(':')[1]}:iam::{account}:root")
     if owner != account:
         return not allows([mine], action, target, context)
     denied = [statement for statement in mine["Statement"] if statement["Effect"] == "Deny"]
@@ -153,9 +153,9 @@ def policy_of(kept: Any) -> Mapping[str, Any]:
     return dict(found or {"Statement": []})
 
 
-def of_account(policy: Mapping[str, Any], account: str) -> Mapping[str, Any]:
-    """The statements of a resource's policy about everybody, or about this account, which is named by its root."""
-    principals = ("*", account)
+def of_principal(policy: Mapping[str, Any], principal: str) -> Mapping[str, Any]:
+    """The statements of a resource's policy about everybody, or about this account: its root names it."""
+    principals = ("*", principal)
     statements = []
     for statement in many(policy["Statement"]):
         said = statement.get("Principal")

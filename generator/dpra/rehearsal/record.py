@@ -18,12 +18,12 @@ class Leg:
     """What was heard of a job, or of one leg of its matrix."""
 
     job: str
-    region: str
+    region: str  # or what else its matrix is over
     result: str = ""
     results: dict[str, str] = field(default_factory=dict)  # step id -> result
     nanoseconds: dict[str, int] = field(default_factory=dict)
     running: str = ""  # the step that has begun and not ended
-    forgiven: set[str] = field(default_factory=set)  # steps with continue-on-error that failed
+    tolerated: set[str] = field(default_factory=set)  # steps with continue-on-error that failed
     broken: bool = False  # failed outside its steps
     log: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL))
     began: float = 0.0  # seconds since 1970
@@ -52,7 +52,8 @@ class Record:
         matrix = record.get("matrix") or {}
         leg = self.legs.get(record["job"])
         if leg is None:
-            leg = self.legs[record["job"]] = Leg(record["jobID"], str(matrix.get("region", "")), began=time.time())
+            place = matrix.get("region", next(iter(matrix.values()), ""))
+            leg = self.legs[record["job"]] = Leg(record["jobID"], str(place), began=time.time())
             self.show(f"{leg.label}: started")
         message = str(record.get("msg", "")).rstrip("\n")
         if record.get("raw_output"):
@@ -85,14 +86,14 @@ class Record:
                 leg.running = identity
                 leg.log.clear()
             elif record.get("msg") == "Failed but continue next step":
-                leg.forgiven.add(identity)
+                leg.tolerated.add(identity)
             return
         leg.running = ""
         leg.results[identity] = result
         leg.nanoseconds[identity] = int(record.get("executionTime") or 0)
         self.show(f"{leg.label} / {name}: {result} ({leg.nanoseconds[identity] / 1e9:.1f} s)")
         if result == "failure":
-            if identity not in leg.forgiven:
+            if identity not in leg.tolerated:
                 self.stop(leg, identity)
             for line in leg.log:
                 self.show(f"    {line}")
@@ -104,7 +105,7 @@ class Record:
     def end(self, leg: Leg, said: str) -> None:
         """act gives all legs of a matrix the result of the worst: judge each by its steps."""
         alone = sum(other.job == leg.job for other in self.legs.values()) == 1
-        bad = {step for step, result in leg.results.items() if result == "failure"} - leg.forgiven
+        bad = {step for step, result in leg.results.items() if result == "failure"} - leg.tolerated
         leg.ended = time.time()
         failed = leg.broken or bool(bad) or (alone and said == "failure")
         leg.result = "failure" if failed else "success"

@@ -140,7 +140,7 @@ def ready(played: Played) -> Played:
 
 
 def begins(here: World, row: Mapping[str, Any]) -> str:
-    """Before which part of the pipeline the accounts of a scenario have to be copied: early, late (production) or newer."""
+    """Before which part of the pipeline the accounts are copied for a scenario: early, late (production) or newer."""
     plays = [one for one in row["plays"] if isinstance(one, dict)]
     if any("newer" in (one.get("run"), *one.get("at-once", ())) for one in plays):
         return "newer"

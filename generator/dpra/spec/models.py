@@ -171,7 +171,7 @@ READ_ONLY = ("models", "vulnerability-alerts")  # of the scopes: GitHub refuses 
 
 
 def key(kind: Any, doc: str, *, default: Any = MISSING, example: str = "", by_type: bool = False) -> Any:
-    """A key of the spec. Without `default` it is required. `by_type`: only pipeline types have it whose catalogue takes it."""
+    """A key of the spec. Without `default` it is required. `by_type`: only types have it whose catalogue takes it."""
     metadata = {"kind": kind, "doc": doc, "example": example, "by_type": by_type}
     if default is dict:
         return field(default_factory=dict, metadata=metadata)
@@ -195,7 +195,7 @@ class Environment:
     )
     regions: tuple[str, ...] = key(
         ListOf(Choice(REGIONS)),
-        "Regions to deploy to. Left out: the component's regions, or as many of the first as the stage takes by itself.",
+        "Regions to deploy to. Left out: the component's regions, or as many of them as the stage takes by itself.",
         default=(),
     )
     waves: tuple[tuple[str, ...], ...] = key(

@@ -10,6 +10,8 @@ from moto.cloudformation.models import CloudFormationBackend, Event, cloudformat
 from moto.iam.access_control import PermissionResult
 from moto.s3.models import FakeBucket, s3_backends
 
+from dpra.names import domain, partition
+
 
 class ResourceFailed(Exception):
     """A resource could not be made or changed; its event says why."""
@@ -28,6 +30,16 @@ class RefusingLogger:
 
 
 # ---- Templates
+
+
+_start_map = parsing.ResourceMap.__init__
+
+
+def start_map(self: Any, *arguments: Any, **options: Any) -> None:
+    """ResourceMap.__init__: moto has the pseudo parameters of the partition `aws` in every region."""
+    _start_map(self, *arguments, **options)
+    region = self._region_name
+    self._parsed_resources |= {"AWS::Partition": partition(region), "AWS::URLSuffix": domain(region)}
 
 
 _clean_json = parsing.clean_json
@@ -172,6 +184,7 @@ def mend() -> None:
     parsing.get_references_from_template = references
     parsing.parse_and_create_resource = create_resource
     parsing.parse_and_update_resource = update_resource
+    parsing.ResourceMap.__init__ = start_map
     parsing.ResourceMap.update = update_resources
     FakeBucket.get_permission = no_opinion
     for name in ("describe_stack_resources", "list_stack_resources"):

@@ -1,0 +1,160 @@
+"""What a template sees: `View`, each of whose public names is a name in the template."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dpra import describe, names, resources, scalar
+from dpra.graph import Environment, Workflow
+from dpra.names import EXPECTED, VENDORED
+from dpra.plan import Plan, values_of
+from dpra.spec.models import Permission, Waiver
+
+
+@dataclass(frozen=True)
+class Template:
+    """A template, what it is for, and the file that it makes."""
+
+    path: str  # in templates/
+    target: str  # in the repository
+    workflow: Workflow | None = None
+    environment: Environment | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """What a template sees: each public name here is a name there."""
+
+    plan: Plan
+    template: Template
+    used: set[str]  # of the pack, as far as it was rendered
+
+    @property
+    def spec(self) -> Any:
+        """The spec."""
+        return self.plan.spec
+
+    @property
+    def workflow(self) -> Workflow | None:
+        """The workflow that the template makes."""
+        return self.template.workflow
+
+    @property
+    def environment(self) -> Environment | None:
+        """The environment whose trust the template makes."""
+        return self.template.environment
+
+    @property
+    def name(self) -> str:
+        """The template's own, without its ending."""
+        return Path(self.template.path).stem
+
+    # Actions
+
+    def pin(self, action: str) -> str:
+        """A third-party action at the commit of pins.yml, with its tag behind it."""
+        pin = resources.data("pins.yml")[action]
+        return scalar.Written(f"{action}@{pin['sha']} # {pin['tag']}")
+
+    def pack(self, action: str) -> str:
+        """An action of the pack."""
+        self.used.add(action)
+        return scalar.Written(f"./{VENDORED}/{action}")
+
+    def run(self, script: str) -> str:
+        """The command that runs a script of the pack from the repository's root."""
+        self.used.add(script)
+        return f"{'bash' if script.endswith('.sh') else 'python3 -B'} {VENDORED}/{script}"
+
+    def granted(self, permission: Permission) -> str:
+        """A permission, with its reason behind it."""
+        return scalar.Written(f"{permission.access} # {scalar.comment(permission.reason)}")
+
+    # Values
+
+    def raw(self, text: str) -> str:
+        """Text of our own that holds a GitHub expression."""
+        return scalar.Raw(text)
+
+    def in_region(self, text: str) -> str:
+        """A name with {region} in it, for the region of the job's leg."""
+        return scalar.Raw(text.replace("{region}", "${{ matrix.region }}"))
+
+    def json(self, value: Any) -> str:
+        """A value as JSON."""
+        return json.dumps(value)
+
+    @property
+    def windows(self) -> str:
+        """When a release may start, as the release action reads it; empty where at any time."""
+        said = {name: value for name, value in asdict(self.plan.spec.windows).items() if value}
+        return json.dumps(said) if said else ""
+
+    @property
+    def attested_by(self) -> str:
+        """The workflows on the trunk that may have signed a release, as the deploy action reads it."""
+        trunk = self.plan.spec.trunk
+        found = [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
+        return " ".join(found)
+
+    @property
+    def database(self) -> str:
+        """What is done to the database, as the database action reads it."""
+        said = values_of(self.plan.spec.deploy.database)
+        return json.dumps({name: value for name, value in said.items() if name != "with"})
+
+    @property
+    def paths(self) -> list[str]:
+        """What of the repository is the component's; empty: all of it."""
+        return [*self.plan.spec.paths, "dpra.yml", ".github/**"] if self.plan.spec.paths else []
+
+    @property
+    def expected(self) -> str:
+        """The file with what the workflows promise."""
+        return scalar.Written(EXPECTED)
+
+    def waivers(self, check: str) -> str:
+        """What may pass a check, as the check action reads it."""
+        return json.dumps([_waiver(waiver) for waiver in self.plan.waivers(check)], indent=1)
+
+    @property
+    def mermaid(self) -> str:
+        """The picture of the job graph."""
+        return scalar.Written(describe.mermaid(self.plan))
+
+    # CloudFormation
+
+    def logical_id(self, role: str) -> str:
+        """A role's name in its template."""
+        return role.title().replace("-", "") + "Role"
+
+    @property
+    def deploying_role(self) -> str:
+        """The ARN of the role that deploys, in the template that makes it."""
+        role = self.environment.deploying if self.environment else None
+        return scalar.Written(f"!GetAtt {self.logical_id(role.id)}.Arn") if role else ""
+
+    def execution_role(self) -> str:
+        """The name of the role that the environment's deployments act with."""
+        return names.role(self.plan.spec, names.execution_role(self.environment.id)) if self.environment else ""
+
+    def sub(self, text: str) -> str:
+        """A text in which CloudFormation fills in its own parameters."""
+        return scalar.Written(f"!Sub {scalar.yaml(text)}")
+
+    def arns(self, start: str, named: Iterable[str], end: str = "") -> str:
+        """The ARNs of what has these names in the account; in IAM one of any region is one of all of them."""
+        where = self.environment.id if self.environment else ""
+        filled = [self.plan.filled(name, where).replace("{region}", "*") for name in named]
+        subs = [f"!Sub {scalar.yaml(f'arn:${{AWS::Partition}}:{start}{name}{end}')}" for name in filled]
+        return scalar.Written(subs[0] if len(subs) == 1 else f"[{', '.join(subs)}]")
+
+
+NAMES = tuple(name for name in (*View.__dataclass_fields__, *vars(View)) if not name.startswith("_"))
+
+
+def _waiver(waiver: Waiver) -> dict[str, str]:
+    said = {"rule": waiver.rule, "path": waiver.path, "reason": waiver.reason, "owner": waiver.owner}
+    return {key: value for key, value in said.items() if value} | {"until": waiver.until}
