@@ -12,7 +12,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from dpra import bootstrap, catalogue
+from dpra import bootstrap, catalogue, render
 from dpra import plan as planning
 from dpra.spec import reader
 from ruamel.yaml import YAML
@@ -26,8 +26,13 @@ def plan_of(text: str) -> planning.Plan:
     return planning.make(reader.read(text.encode(), catalogue.words()))
 
 
+def made_of(text: str) -> list[bootstrap.Stack]:
+    plan = plan_of(text)
+    return bootstrap.stacks(plan, render.infrastructure(plan))
+
+
 def stacks_of(text: str) -> list[tuple[str, str, str, str]]:
-    return [(s.environment, s.region, s.name, s.path.rpartition("/")[2]) for s in bootstrap.stacks(plan_of(text))]
+    return [(s.environment, s.region, s.name, s.path.rpartition("/")[2]) for s in made_of(text)]
 
 
 def test_each_account_has_its_trust_in_one_region_and_its_store_in_each() -> None:
@@ -48,7 +53,7 @@ def test_each_account_has_its_trust_in_one_region_and_its_store_in_each() -> Non
 
 
 def test_what_is_deployed_is_what_generate_wrote(repository: Path) -> None:
-    for stack in bootstrap.stacks(plan_of((repository / "dpra.yml").read_text())):
+    for stack in made_of((repository / "dpra.yml").read_text()):
         assert (repository / stack.path).read_text("utf-8") == stack.template
 
 
@@ -91,7 +96,7 @@ def test_of_several_accounts_each_template_is_a_document_and_what_is_not_printed
 def test_a_template_of_several_regions_is_printed_once(dpra, tmp_path) -> None:
     (tmp_path / "dpra.yml").write_text((SPECS / "waves.yml").read_text())
     assert dpra("generate", cwd=tmp_path).returncode == 0
-    regions = plan_of((SPECS / "waves.yml").read_text()).regions("prod")
+    regions = plan_of((SPECS / "waves.yml").read_text()).environments["prod"].regions
     done = dpra("bootstrap", "--print", "prod", "--stack", "dpra-shop-store", cwd=tmp_path, **NOBODY)
     assert len(regions) > 1
     assert done.stdout.splitlines()[0].endswith(f"stack dpra-shop-store, in {', '.join(regions)}")

@@ -247,6 +247,25 @@ def test_existing_workflows_are_named_with_what_they_do(tmp_path) -> None:
     assert "unmanaged: # dpra leaves them to you\n  - .github/dependabot.yml # yours\n" in one.text
 
 
+def test_every_file_that_generate_would_refuse_to_replace_is_told_or_left_out(dpra, tmp_path) -> None:
+    paths = initial._targets()
+    write(tmp_path, {"go.mod": "module github.com/acme/shop\n", "main.go": "", **dict.fromkeys(paths, "{}\n")})
+    said = dpra("init", "--no-input", cwd=tmp_path).stdout
+    (tmp_path / "dpra.yml").write_bytes(filled((tmp_path / "dpra.yml").read_text()))
+    told = [path for path in paths if f"{path} exists; dpra generate will refuse" in said]
+    assert [path for path in paths if path not in told] == [path for path in paths if f"{path} is yours" in said]
+    refused = dpra("generate", cwd=tmp_path)
+    assert refused.returncode == 1
+    assert all(f"{path}: " in refused.stderr + refused.stdout for path in told)
+    assert {
+        one.path
+        for one in tree.compare(
+            tmp_path, render.files(plan.make(reader.read((tmp_path / "dpra.yml").read_bytes(), catalogue.words())))
+        )
+        if one.refused
+    } == {*told}
+
+
 def test_what_it_assumed_and_could_not_know_is_said_and_check_names_it(dpra, tmp_path) -> None:
     write(tmp_path, {"go.mod": "module github.com/acme/shop\n", "main.go": ""})
     done = dpra("init", "--no-input", cwd=tmp_path)

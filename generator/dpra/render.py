@@ -69,6 +69,14 @@ def infrastructure(plan: Plan) -> dict[str, str]:
     }
 
 
+def targets(plan: Plan) -> dict[str, bool]:
+    """Where the templates' files go: each path, and whether a component may have its own there, as other tools read it."""
+    return {
+        one.target: one.path.endswith(f"repository/{one.target}") and not one.target.startswith(f"{VENDORED}/")
+        for one in _templates(plan)
+    }
+
+
 @cache
 def _schema(pipeline: str) -> bytes:
     return (json.dumps(schema(catalogue.words()[pipeline]), indent=2) + "\n").encode()

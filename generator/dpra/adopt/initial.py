@@ -4,23 +4,16 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dpra import resources, scalar
+from dpra import catalogue, render, resources, scalar
+from dpra import plan as planning
 from dpra.adopt.detect import Found, Infrastructure
 from dpra.adopt.languages import Language
+from dpra.spec import reader
 
 STARTER = "infrastructure/template.yml"
-# What dpra generates at a fixed place; a file that is there already stays its owner's.
-FIXED = (
-    ".github/dependabot.yml",
-    ".github/rulesets/approval.json",
-    ".github/rulesets/trunk.json",
-    ".github/zizmor.yml",
-    ".pre-commit-config.yaml",
-    ".vscode/extensions.json",
-    "docs/pipeline.md",
-)
-WORKFLOWS = (".github/workflows/pipeline.yml", ".github/workflows/pull-request.yml")
+ENVIRONMENTS = ("build", "beta", "gamma", "prod")
 Choose = Callable[[str, Sequence[str]], int]
+Ignored = Callable[[Collection[str]], Collection[str]]
 
 
 @dataclass(frozen=True)
@@ -34,14 +27,14 @@ class Initial:
     starter: bytes  # of infrastructure/template.yml; empty where there is a template already
 
 
-def make(found: Found, region: str, choose: Choose, ignored: Collection[str] = ()) -> Initial:
+def make(found: Found, region: str, choose: Choose, ignored: Ignored = lambda _: ()) -> Initial:
     """The first dpra.yml of a repository.
 
     Args:
         found: what `detect.detect` found.
         region: the AWS region to assume; empty for dpra's.
         choose: is given a question and at least two answers, and says the number of one.
-        ignored: those of the `FIXED` paths that git would not commit.
+        ignored: is given paths, and says those that git would not commit.
     """
     assumed: list[tuple[str, str, str]] = []
     unknown = ["the AWS accounts of build, beta, gamma and prod: write them in place of the words in environments"]
@@ -69,10 +62,7 @@ def make(found: Found, region: str, choose: Choose, ignored: Collection[str] = (
         f"regions: [{region or 'us-east-1'}]"
         + assume("regions", region or "us-east-1", "AWS_REGION" if region else "a guess"),
         "environments: # one AWS account each, as DPRA asks",
-        *(
-            f'  {name}: {{account: "the account id of {name}, 12 digits"}}'
-            for name in ("build", "beta", "gamma", "prod")
-        ),
+        *(f'  {name}: {{account: "the account id of {name}, 12 digits"}}' for name in ENVIRONMENTS),
     ]
     if found.owners:
         lines.append(f"owners: {_value(found.owners)}" + assume("owners", list(found.owners), "CODEOWNERS"))
@@ -85,19 +75,29 @@ def make(found: Found, region: str, choose: Choose, ignored: Collection[str] = (
             f"deploy: {{template: {_value(template)}}}"
             + assume("deploy.template", template, "a CloudFormation template")
         )
-    left = {path: "yours" for path in FIXED if path in found.files}
-    left |= {path: "ignored by git" for path in FIXED if path in ignored}
+    targets = _targets()
+    theirs = sorted(path for path, own in targets.items() if own)  # a file that is there already stays its owner's
+    passed = ignored(theirs)
+    left = {path: "yours" for path in theirs if path in found.files}
+    left |= {path: "ignored by git" for path in theirs if path in passed}
     if left:
         lines.append("unmanaged: # dpra leaves them to you")
         lines += [f"  - {path} # {why}" for path, why in left.items()]
         notes += [f"{path} is {why}: what dpra would write there is left out" for path, why in left.items()]
     notes += [
         f"{path} exists; dpra generate will refuse to replace it: rename it first"
-        for path in WORKFLOWS
-        if path in found.files
+        for path, own in targets.items()
+        if not own and path in found.files
     ]
     notes += [f"{text}; the generated workflows do so, too: decide which stays" for text in found.workflows]
     return Initial("\n".join(lines) + "\n", tuple(assumed), tuple(unknown), tuple(notes), starter)
+
+
+def _targets() -> dict[str, bool]:
+    """Where dpra would write, as `render.targets` says it: what init cannot know yet changes none of it."""
+    lines = ["name: app", "repository: owner/app", "regions: [us-east-1]", "environments:"]
+    lines += [f'  {name}: {{account: "{number:012}"}}' for number, name in enumerate(ENVIRONMENTS)]
+    return render.targets(planning.make(reader.read("\n".join(lines).encode(), catalogue.words())))
 
 
 def _line(key: str, value: str) -> str:

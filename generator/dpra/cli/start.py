@@ -67,7 +67,7 @@ def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> N
         return int(click.prompt(question, type=click.IntRange(1, len(answers)), default=1)) - 1
 
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or ""
-    made = initial.make(detect.detect(root), region, choose, tree.ignored(root, initial.FIXED))
+    made = initial.make(detect.detect(root), region, choose, lambda paths: tree.ignored(root, paths))
     files = {"dpra.yml": made.text.encode()}
     if made.starter:
         files[initial.STARTER] = made.starter
