@@ -18,6 +18,7 @@ LATER = {
     "dpra.cost",
     "dpra.describe",
     "dpra.evidence",
+    "dpra.github",
     "dpra.rehearsal",
     "dpra.render",
     "dpra.cli.tables",

@@ -4,18 +4,13 @@ In each environment's account that is the stack of the trust, in the first of it
 each of them. The AWS CLI deploys them, by change sets, as the pipeline deploys the component.
 """
 
-import http.client
-import json
 import os
 import secrets
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dpra import names, render, resources
 from dpra import problems as planning
@@ -23,18 +18,19 @@ from dpra.errors import InputError, OutsideError
 from dpra.plan import Plan
 from dpra.spec.models import Spec
 
+if TYPE_CHECKING:
+    from dpra.github.identity import Identity
+
 PROVIDER = "token.actions.githubusercontent.com"
 # What the AWS CLI believes before the profile that is asked for.
 CREDENTIALS = (
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_PROFILE", "AWS_PROFILE"),
     *("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
 )
-TIMEOUT = 5  # seconds that GitHub's API has for an answer
-IMMUTABLE_SINCE = "2026-07-15"  # GitHub's changelog: immutable subject claims
 
 
 class BootstrapError(OutsideError):
-    """AWS or GitHub refused, or could not be asked. `str()` says what."""
+    """AWS refused, or could not be asked. `str()` says what."""
 
 
 class ProfileError(InputError):
@@ -103,48 +99,7 @@ def printed(some: Iterable[Stack]) -> str:
     return "---\n".join(documents)
 
 
-# ---- GitHub: the ids that the trust knows the repository by
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What GitHub knows a repository by."""
-
-    name: str  # owner/name, as GitHub spells it
-    repository_id: int
-    owner_id: int
-    created: str  # YYYY-MM-DD
-
-
-def identity(repository: str) -> Identity:
-    """What GitHub's API says about a repository.
-
-    Raises:
-        BootstrapError: it could not be asked, or does not know the repository.
-    Source: https://docs.github.com/rest/repos/repos#get-a-repository
-    """
-    api = (os.environ.get("GITHUB_API_URL") or "https://api.github.com").rstrip("/")
-    place = urllib.parse.urlsplit(api)
-    if place.scheme != "https" and place.hostname != "127.0.0.1":
-        raise BootstrapError(f"GITHUB_API_URL is {api}; GitHub is asked by https only")
-    request = urllib.request.Request(f"{api}/repos/{repository}", headers={"User-Agent": "dpra"})  # noqa: S310
-    token = os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN")
-    if token:  # a redirect must not carry it elsewhere
-        request.add_unredirected_header("Authorization", f"Bearer {token}")
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-            said = json.loads(answer.read(1_000_000))
-        return Identity(str(said["full_name"]), int(said["id"]), int(said["owner"]["id"]), str(said["created_at"])[:10])
-    except urllib.error.HTTPError as error:
-        hint = "" if token else "; it shows a private one only to a token in GITHUB_TOKEN"
-        raise BootstrapError(f"{api} answers {error.code} for {repository}{hint}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise BootstrapError(f"{api} cannot be asked: {getattr(error, 'reason', error)}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise BootstrapError(f"{api} answers something else than a repository") from error
-
-
-def known_to(spec: Spec, found: Identity) -> Spec:
+def known_to(spec: Spec, found: "Identity") -> Spec:
     """The spec with the ids that GitHub says.
 
     Raises:
@@ -153,30 +108,6 @@ def known_to(spec: Spec, found: Identity) -> Spec:
     if found.name != spec.repository:
         raise planning.PlanError({"repository": f"GitHub calls it {found.name}, and so do its tokens"})
     return replace(spec, repository_id=found.repository_id, owner_id=found.owner_id)
-
-
-def advice(found: Identity) -> str:
-    """What to do with ids that dpra.yml lacks."""
-    sends = (
-        "its tokens carry these ids: without them no job is let in"
-        if found.created >= IMMUTABLE_SINCE
-        else f"its tokens carry these ids if it was renamed or moved since {IMMUTABLE_SINCE}"
-    )
-    return (
-        f"dpra.yml does not have the ids of {found.name}; GitHub says them, and here the trust has them.\n"
-        "So that infrastructure/dpra has them, too, add these lines to dpra.yml and run dpra generate:\n"
-        f"  repository-id: {found.repository_id}\n"
-        f"  owner-id: {found.owner_id}\n"
-        f"It was made on {found.created}; {sends}."
-    )
-
-
-def by_name(spec: Spec) -> str:
-    """What it means that the ids are not known."""
-    return (
-        f"The trust knows {spec.repository} by its name only. A repository made, renamed or moved after "
-        f"{IMMUTABLE_SINCE} needs repository-id and owner-id in dpra.yml, or no job is let in."
-    )
 
 
 # ---- AWS

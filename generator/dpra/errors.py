@@ -13,6 +13,11 @@ class DpraError(Exception):
         super().__init__(message)
         self.hint = hint
 
+    @property
+    def told(self) -> str:
+        """What is wrong, and the way out."""
+        return "; ".join(filter(None, (str(self), self.hint)))
+
 
 class InputError(DpraError):
     """What the user gave is wrong: a spec, an option, a file."""

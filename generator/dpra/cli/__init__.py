@@ -55,7 +55,7 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except DpraError as error:
-            click.echo("; ".join(filter(None, (str(error), error.hint))), err=True)
+            click.echo(error.told, err=True)
             sys.exit(error.exit_code)
 
 

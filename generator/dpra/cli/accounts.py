@@ -111,17 +111,18 @@ def _accounts(
 def _identified(plan: "Plan", data: bytes) -> "Plan":
     """The plan with the ids of the repository, if GitHub says them; what that means for the trust is told."""
     from dpra import bootstrap, problems
+    from dpra.github import client, identity
 
     try:
-        found = bootstrap.identity(plan.spec.repository)
-    except bootstrap.BootstrapError as error:
-        click.echo(f"{error}.\n{bootstrap.by_name(plan.spec)}", err=True)
+        found = identity.identity(client.client(), plan.spec.repository)
+    except client.GitHubError as error:
+        click.echo(f"{error.told}.\n{identity.by_name(plan.spec)}", err=True)
         return plan
     try:
         plan = problems.planned(bootstrap.known_to(plan.spec, found))
     except problems.PlanError as error:
         raise common.positioned(error, data) from None
-    click.echo(bootstrap.advice(found), err=True)
+    click.echo(identity.advice(found), err=True)
     return plan
 
 

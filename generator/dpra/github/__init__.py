@@ -1,0 +1,1 @@
+"""GitHub, as its REST API tells it."""
