@@ -81,7 +81,8 @@ def test_the_table_of_commands_says_what_their_own_help_says() -> None:
 
 def test_the_shell_completes_a_command_without_importing_any(tmp_path) -> None:
     code = (
-        "import os, sys\nos.environ |= {'_DPRA_COMPLETE': 'bash_complete', 'COMP_WORDS': 'dpra re', 'COMP_CWORD': '1'}\n"
+        "import os, sys\nos.environ |= {'_DPRA_COMPLETE': 'bash_complete', 'COMP_WORDS': 'dpra re'}\n"
+        "os.environ['COMP_CWORD'] = '1'\n"
         "sys.argv = ['dpra']\nfrom dpra.cli import main\n"
         "try: main(prog_name='dpra')\nexcept SystemExit: pass\n"
         "print('modules:', *sys.modules, file=sys.stderr)\nsys.exit(9)"
