@@ -30,9 +30,8 @@ class Web:
                 left = web.answers.get(self.path, [(404, {}, b"{}")])
                 status, headers, body = left.pop(0) if len(left) > 1 else left[0]
                 self.send_response(status)
-                for name, value in headers.items():
+                for name, value in ({"Content-Length": str(len(body))} | headers).items():
                     self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
 
