@@ -165,7 +165,7 @@ DEAD = "if: github.event.pull_request.draft"
         ("run: make", f"run: make\n        {DEAD}", "warning", "Context access might be invalid: pull_request"),
         ("uses: $/.github/actions/greet", "uses: $/.github/actions/part", "error", "Unable to resolve action"),
         ("name: me", "nom: me", "error", "Invalid action input 'nom'"),
-        ("using: composite", "using: hope", "error", "using"),
+        ("using: composite", "using: hope", "error", "Unexpected value 'hope'"),
     ],
     ids=["undefined", "dead", "missing", "input", "action"],
 )
@@ -200,7 +200,7 @@ runs:
     assert language_service(*sources) == []
     for path, text in sources.items():
         path.write_text(text.replace(old, new))
-    assert [(one["severity"], says in one["message"]) for one in language_service(*sources)] == [(severity, True)]
+    assert any(one["severity"] == severity and says in one["message"] for one in language_service(*sources))
 
 
 def test_the_schema_that_is_generated_accepts_every_spec_and_refuses_what_the_reader_refuses(
