@@ -21,7 +21,8 @@ TITLES = {"approve": "Approve", "finish": "Finish", "rollback": "Rollback"}  # o
 def html(document: dict[str, Any]) -> str:
     """The page of a result (`Result.as_json()`) or of `{"scenarios": [Proof.as_json(), ...]}`."""
     if "scenarios" in document:
-        proofs = [(proof, told(proof["result"]) if "result" in proof else None) for proof in document["scenarios"]]
+        played = [proof for proof in document["scenarios"] if proof.get("applicable", True)]  # the others prove nothing
+        proofs = [(proof, told(proof["result"]) if "result" in proof else None) for proof in played]
         results = [proof["result"] for proof, _ in proofs if "result" in proof]
         kept = sum(proof["kept"] for proof, _ in proofs)
         text = template().render(proofs=proofs, one=None, kept=kept, simulated=simulated(results))
