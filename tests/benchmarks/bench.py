@@ -155,11 +155,11 @@ def mark(name): marks.append((name, time.perf_counter()))
 import click; mark("import click")
 import ruamel.yaml; mark("import ruamel.yaml")
 import json, subprocess, hashlib, importlib.util; mark("import the standard library's")
-from dpra import cli, catalogue, plan; from dpra.spec import reader; mark("import dpra's modules up to the plan")
+from dpra import cli, catalogue, problems; from dpra.spec import reader; mark("import dpra's modules up to the plan")
 from pathlib import Path; root = Path("."); data = reader.read_bytes(root / "dpra.yml", root); mark("read the file")
 words = catalogue.words(); mark("load the catalogue and the table of languages")
 spec = reader.read(data, words); mark("read the spec")
-made = plan.make(spec); mark("plan")
+made = problems.planned(spec); mark("plan")
 import jinja2; mark("import jinja2")
 from dpra import render, tree; mark("import dpra's renderer")
 files = render.files(made); mark("compile and render the templates, read the pack")
@@ -194,19 +194,19 @@ def growth(seconds: Callable[[int], float], sizes: list[int]) -> tuple[list[floa
 
 
 def specs_in_one_process(count: int) -> float:
-    from dpra import catalogue, plan, render
+    from dpra import catalogue, problems, render
     from dpra.spec import reader
 
     words = catalogue.words()
     start = time.perf_counter()
     for number in range(count):
         text = SPEC.replace("name: shop", f"name: shop{number}", 1)
-        render.files(plan.make(reader.read(text.encode(), words)))
+        render.files(problems.planned(reader.read(text.encode(), words)))
     return time.perf_counter() - start
 
 
 def regions_of_prod(count: int) -> float:
-    from dpra import catalogue, plan, render
+    from dpra import catalogue, problems, render
     from dpra.spec import models, reader
 
     words = catalogue.words()
@@ -214,7 +214,7 @@ def regions_of_prod(count: int) -> float:
     assert count == 1 or models.REGIONS[count - 1] in text
     start = time.perf_counter()
     for _ in range(20):
-        render.files(plan.make(reader.read(text.encode(), words)))
+        render.files(problems.planned(reader.read(text.encode(), words)))
     return (time.perf_counter() - start) / 20
 
 
