@@ -70,7 +70,7 @@ def infrastructure(plan: Plan) -> dict[str, str]:
 
 
 def targets(plan: Plan) -> dict[str, bool]:
-    """Where the templates' files go: each path, and whether a component may have its own there, as other tools read it."""
+    """Where the templates' files go: each path, and whether a component may have its own there."""
     return {
         one.target: one.path.endswith(f"repository/{one.target}") and not one.target.startswith(f"{VENDORED}/")
         for one in _templates(plan)
