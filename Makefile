@@ -1,8 +1,16 @@
-# make demo: the main job, on this machine.   make test: in minutes.   CI adds make end-to-end: whole pipelines.
+# make demo: the main job, on this machine.   make test: in minutes.   make all, as .ci/run does: whole pipelines, too.
 PYTHON ?= python3
 BIN = .venv/bin
+WORKERS ?= 3 # for two cores: a third of the time tests wait for what they started
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: demo test end-to-end lint golden bench thorough requirements tools
+# Parts of make end-to-end, for machines side by side; what no part names is the last one's.
+PARTS = scenarios pipelines others
+scenarios = tests/test_scenarios.py
+pipelines = tests/test_documents.py tests/test_main_job.py tests/test_new.py tests/test_profiles.py
+others = $(addprefix --ignore=,$(scenarios) $(pipelines))
+
+.PHONY: demo test end-to-end all lint golden bench thorough requirements tools
 
 # Only what the lock files' hashes admit; dpra itself from this checkout. Where uv cannot reach the index, pip may.
 .venv/ready: requirements/uv.txt requirements/test.txt pyproject.toml
@@ -17,11 +25,15 @@ demo: .venv/ready
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash tests/demo.sh
 
 test: lint
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m "not slow"
+	$(PYTEST) -m "not slow"
 
-# What is marked slow; tests/test_scenarios.py alone takes both cores for five minutes.
+# What is marked slow; PART=scenarios, pipelines or others takes a part of it.
 end-to-end: .venv/ready
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal -m slow
+	$(if $(filter-out $(PARTS),$(PART)),$(error there is no part $(PART) but $(PARTS)))$(PYTEST) -m slow $($(PART))
+
+# Both in one run, so that no worker waits for the end of the first.
+all: lint
+	$(PYTEST)
 
 lint: .venv/ready
 	$(BIN)/ruff format --check .

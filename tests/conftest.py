@@ -130,13 +130,14 @@ def filled(folder: Path, fill: Callable[[Path], object]) -> Path:
 
 
 # What a sample in tests/languages, or a language, needs on the machine.
-TOOLS = {
+MAVEN = Path("/etc/maven/settings-debian.xml")  # Maven without a network: from Debian's own repository
+TOOLS: dict[str, tuple[str | Path, ...]] = {
     "": ("git",),
     "c": ("cmake", "gcc"),
     "container": ("buildah", "busybox"),
     "gradle": ("gradle", "javac"),
-    "java": ("mvn", "javac"),
-    "maven": ("mvn", "javac"),
+    "java": ("mvn", "javac", MAVEN),
+    "maven": ("mvn", "javac", MAVEN),
     "node": ("node", "npm"),
     "pnpm": ("node", "npm"),
     "yarn": ("node", "npm"),
@@ -152,6 +153,7 @@ PACKAGES = {
     "maven-dependency-plugin": "libmaven-dependency-plugin-java",
     "maven-repo": "maven-debian-helper",
     "maven-surefire-plugin": "libsurefire-java",
+    "settings-debian.xml": "maven-debian-helper",
     "mvn": "maven-debian-helper",
     "node": "nodejs",
 }

@@ -103,8 +103,9 @@ def rehearsed(dpra: Any, root: Path) -> tuple[dict[str, str], dict[str, Counter[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROJECTS)
-def test_a_foreign_project_goes_through_build_and_security(dpra: Any, tmp_path: Path, name: str) -> None:
+def test_a_foreign_project_goes_through_build_and_security(dpra: Any, needs: Any, tmp_path: Path, name: str) -> None:
     project = PROJECTS[name]
+    needs(*project.get("needs", ()))
     root = unpacked(archive(name), tmp_path / "project")
     adopted(dpra, root)
     steps, findings, said = rehearsed(dpra, root)

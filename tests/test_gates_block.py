@@ -91,7 +91,7 @@ def test_coverage_below_the_specs_threshold_blocks(dpra: Any, copy: Path) -> Non
     (copy / "src/untested.py").write_text("def untested(x):\n" + "    x += 1\n" * 40 + "    return x\n")
     code, steps, said = rehearsed(dpra, copy, "--only", "build")
     assert (code, steps["unit-tests"]) == (1, "failure")
-    assert "80 % are asked for" in said
+    assert "80 % are required" in said
 
 
 @pytest.mark.slow
