@@ -156,7 +156,7 @@ def tampering(copy: Path, tamper: Any) -> tuple[Any, list[str]]:
 
     aws.Cloud.permit = watched
     try:
-        result = rehearsal.rehearse(copy, made.spec, made.stage_of, offline=True, show=show)
+        result = rehearsal.rehearse(copy, made, offline=True, show=show)
     finally:
         aws.Cloud.permit = permit
     assert tampered

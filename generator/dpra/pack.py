@@ -10,13 +10,16 @@ PYTHON = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
 NAMED = re.compile(r"\$GITHUB_ACTION_PATH/([\w./-]+)|\$CHECK/([\w./-]+)|BASH_SOURCE\[0\]\}\"\)/([\w.-]+)")
 
 
-def files(used: Iterable[str], tools: Collection[str], deployers: Collection[str]) -> dict[str, bytes]:
+def files(
+    used: Iterable[str], tools: Collection[str], deployers: Collection[str], commands: Collection[str]
+) -> dict[str, bytes]:
     """The files of the pack, by their paths in it.
 
     Args:
         used: actions, or files of the pack, that workflows and hooks name.
         tools: the tools of the check action.
         deployers: the deploy tools.
+        commands: those of the test action, which may run a script that lies beside it.
     """
     wanted: dict[str, None] = dict.fromkeys(path for name in used for path in _entry(name))
     found: dict[str, bytes] = {}
@@ -28,6 +31,9 @@ def files(used: Iterable[str], tools: Collection[str], deployers: Collection[str
             wanted |= dict.fromkeys(others)
             if path == "check/scan.py":
                 wanted |= dict.fromkeys(_of_tools(tools))
+            if path == "test/action.yml":
+                beside = [name for command in commands for name, *_ in NAMED.findall(command) if name]
+                wanted |= dict.fromkeys(f"test/{name}" for name in beside)
             if path == "_lib/deployment.py":
                 wanted |= dict.fromkeys(f"_lib/deployers/{name}.py" for name in deployers)
     return found

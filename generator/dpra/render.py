@@ -54,7 +54,7 @@ def files(plan: Plan) -> dict[str, File]:
     found[SCHEMA] = File(_schema(plan.spec.pipeline))
     found[EXPECTED] = File((json.dumps(evidence.expected(plan), indent=1) + "\n").encode())
     tools = {tool for chosen in plan.tools.values() for tool in chosen}
-    for path, content in pack.files(used, tools, plan.deploy_files).items():
+    for path, content in pack.files(used, tools, plan.deploy_files, plan.commands.values()).items():
         found[f"{VENDORED}/{path}"] = File(content)
     if strange := [path for path in plan.spec.unmanaged if path not in found]:
         raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
