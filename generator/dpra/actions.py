@@ -1,10 +1,10 @@
 """How each DPRA action is done: by which job, with which tool or command, whether it blocks, and why."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dpra import catalogue, deployers
 from dpra.catalogue import Catalogue
+from dpra.dataclasses import dataclass
 from dpra.spec.models import Action, Spec
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dpra import names, render, resources
 from dpra import problems as planning
+from dpra.dataclasses import dataclass
 from dpra.errors import InputError, OutsideError
 from dpra.plan import Plan
 from dpra.spec.models import Spec

@@ -5,12 +5,12 @@ All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here;
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from functools import cache, cached_property
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dpra import deployers, resources
+from dpra.dataclasses import dataclass
 from dpra.errors import InputError
 from dpra.spec.models import SCOPES, TARGETS, by_type, name_of
 
@@ -151,7 +151,8 @@ class Catalogue:
 
 def types() -> tuple[str, ...]:
     """The pipeline types that there are: the folders of templates with a catalogue."""
-    return tuple(sorted(path.parent.name for path in resources.TEMPLATES.glob("*/catalogue.yml")))
+    files = (path.split("/") for path in resources.below(resources.TEMPLATES))
+    return tuple(folder for folder, *rest in files if rest == ["catalogue.yml"])
 
 
 def profiles(pipeline: str) -> tuple[str, ...]:
@@ -193,22 +194,28 @@ def load(pipeline: str, profile: str = "standard") -> Catalogue:
 
 
 def _made(kind: type[T], row: Mapping[str, Any], place: str) -> T:
-    known = {name_of(one): one for one in fields(kind)}  # type: ignore[arg-type]
+    known = _keys(kind)  # type: ignore[arg-type]
     if unknown := sorted(set(row) - set(known)):
         raise CatalogueError(f"{place}: unknown {', '.join(unknown)}; there is {', '.join(known)}")
     try:
-        return kind(**{known[key].name: tuple(it) if isinstance(it, list) else it for key, it in row.items()})
+        return kind(**{known[key]: tuple(it) if isinstance(it, list) else it for key, it in row.items()})
     except TypeError as error:
         raise CatalogueError(f"{place}: {str(error).partition(') ')[2]}") from error
 
 
+@cache
+def _keys(kind: type[Any]) -> dict[str, str]:
+    """The keys of a row, each with the name of its field."""
+    return {name_of(one): one.name for one in fields(kind)}
+
+
 def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stage], place: str) -> Job:
-    path = resources.TEMPLATES / pipeline / "jobs" / f"{name}.yml"
-    if not path.is_file():
+    path = f"{pipeline}/jobs/{name}.yml"
+    if path not in resources.below(resources.TEMPLATES):
         raise CatalogueError(f"{place}: there is no jobs/{name}.yml")
     ids = {action.id for stage in stages if stage.id == row.get("stage") for action in stage.actions}
     # An id comes first in its step: no YAML parser is needed to see which steps a job has.
-    found = re.findall(r"^ +- id: (\S+)$", resources.content(path).decode(), re.MULTILINE)
+    found = re.findall(r"^ +- id: (\S+)$", resources.content(resources.TEMPLATES / path).decode(), re.MULTILINE)
     steps = [step for step in found if step in ids]
     environment = row.get("environment", row.get("role", ""))
     return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)
@@ -216,7 +223,6 @@ def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stag
 
 def _problems(made: Catalogue) -> Iterable[str]:
     """What a catalogue says of things that are not there."""
-    folder = resources.TEMPLATES / made.pipeline
     stages = {stage.id: stage for stage in made.stages}
 
     def missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable[str]:
@@ -234,10 +240,10 @@ def _problems(made: Catalogue) -> Iterable[str]:
     for stage in made.stages:
         place = f"stage {stage.id}"
         for duty in stage.roles.values():
-            if not found(folder, f"infrastructure/duties/{duty}.yml"):
+            if not found(made.pipeline, f"infrastructure/duties/{duty}.yml"):
                 yield f"{place}: roles: there is no infrastructure/duties/{duty}.yml"
         for name in stage.infrastructure:
-            if not found(folder, f"infrastructure/{name}.yml"):
+            if not found(made.pipeline, f"infrastructure/{name}.yml"):
                 yield f"{place}: infrastructure: there is no infrastructure/{name}.yml"
         for action in stage.actions:
             yield from missing(f"{place}: {action.id}: level", [action.level], LEVELS)
@@ -266,7 +272,7 @@ def _problems(made: Catalogue) -> Iterable[str]:
         yield from missing(f"workflows.{workflow.id}: jobs", workflow.jobs, made.jobs)
         yield from missing(f"workflows.{workflow.id}: when", [workflow.when], WHEN)
         yield from missing(f"workflows.{workflow.id}: skips", [workflow.skips], made.takes)
-        if not (folder / f"{workflow.id}.yml").is_file():
+        if f"{made.pipeline}/{workflow.id}.yml" not in resources.below(resources.TEMPLATES):
             yield f"workflows.{workflow.id}: there is no {workflow.id}.yml"
 
 
@@ -283,9 +289,10 @@ def needed(jobs: Mapping[str, Job], needs: Iterable[str], there: Collection[str]
     return list(found)
 
 
-def found(folder: Path, name: str) -> Path | None:
-    """The template of a name: the pipeline type's own, or else the one that all types share."""
-    return next((path for path in (folder / name, resources.TEMPLATES / name) if path.is_file()), None)
+def found(pipeline: str, name: str) -> str:
+    """The path in `templates/` of a template: the pipeline type's own, or else what all types share; empty: none."""
+    every = resources.below(resources.TEMPLATES)
+    return next((path for path in (f"{pipeline}/{name}", name) if path in every), "")
 
 
 def _left(made: Catalogue) -> Catalogue:

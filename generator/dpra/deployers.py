@@ -1,10 +1,10 @@
 """The deploy tools, as the heads of the pack's `_lib/deployers/<tool>.py` describe them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from dpra import resources
+from dpra.dataclasses import dataclass
 
 FOLDER = resources.PACK / "_lib" / "deployers"
 

@@ -1,10 +1,10 @@
 """The job graph of a pipeline: environments with their roles, workflows with their jobs. Data, made once."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from dpra import catalogue, names
 from dpra.catalogue import Catalogue
+from dpra.dataclasses import dataclass
 from dpra.deployers import Deployer
 from dpra.spec.models import Spec
 

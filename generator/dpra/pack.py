@@ -6,7 +6,7 @@ from functools import cache
 
 from dpra import resources
 
-PYTHON = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
+PYTHON = re.compile(r"^ *(?:from|import) (\w+)", re.MULTILINE)
 NAMED = re.compile(r"\$GITHUB_ACTION_PATH/([\w./-]+)|\$CHECK/([\w./-]+)|BASH_SOURCE\[0\]\}\"\)/([\w.-]+)")
 
 
@@ -53,28 +53,20 @@ def _of_tools(tools: Collection[str]) -> Iterator[str]:
         yield from (path for path in _below("check/locks") if path.split("/")[2].partition(".")[0] == tool)
 
 
-@cache
-def _below(folder: str) -> list[str]:
+def _below(name: str) -> list[str]:
     """The files in a folder of the pack, at any depth; the file itself where it is one."""
-    place = resources.PACK / folder
-    paths = [place] if place.is_file() else sorted(place.rglob("*"))
-    return [
-        path.relative_to(resources.PACK).as_posix()
-        for path in paths
-        if path.is_file() and "__pycache__" not in path.parts
-    ]
+    every = resources.below(resources.PACK)
+    return [name] if name in every else [path for path in every if path.startswith(f"{name}/")]
 
 
 @cache
 def _read(path: str) -> tuple[bytes, list[str]]:
     """A file, and the files of the pack that it runs, imports or reads."""
     content = resources.content(resources.PACK / path)
-    folder, found = path.partition("/")[0], []
+    folder, found, every = path.partition("/")[0], list[str](), resources.below(resources.PACK)
     if path.endswith(".py"):
         for name in dict.fromkeys(PYTHON.findall(content.decode())):
-            found += [
-                there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if (resources.PACK / there).is_file()
-            ]
+            found += [there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if there in every]
     elif path.endswith((".sh", ".yml")):
         for groups in NAMED.findall(content.decode()):
             found += _below(f"{folder}/{''.join(groups)}")

@@ -5,13 +5,14 @@ can be delivered.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 from dpra import actions as doing
 from dpra import catalogue, deployers, graph, names, resources
 from dpra.actions import PlannedAction
 from dpra.catalogue import PIPELINE, PULL_REQUEST, Catalogue
+from dpra.dataclasses import dataclass
 from dpra.deployers import Deployer
 from dpra.graph import Environment, Job, Record, Role, Store, Workflow
 from dpra.spec import models

@@ -12,7 +12,6 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import jinja2
 
 from dpra import catalogue, evidence, pack, resources, scalar
+from dpra.dataclasses import dataclass
 from dpra.names import EXPECTED, SCHEMA, VENDORED
 from dpra.plan import Plan
 from dpra.problems import PlanError
@@ -79,7 +79,13 @@ def targets(plan: Plan) -> dict[str, bool]:
 
 @cache
 def _schema(pipeline: str) -> bytes:
-    return (json.dumps(schema(catalogue.words()[pipeline]), indent=2) + "\n").encode()
+    found = schema(catalogue.words()[pipeline])
+    name = f"{hashlib.sha256(json.dumps(found).encode()).hexdigest()}-indented.json"
+    if before := resources.kept(name):
+        return before
+    text = (json.dumps(found, indent=2) + "\n").encode()  # in pure Python, and so slow
+    resources.keep(name, text)
+    return text
 
 
 def _templates(plan: Plan) -> Iterator[Template]:
@@ -88,7 +94,7 @@ def _templates(plan: Plan) -> Iterator[Template]:
         yield Template(path, f".github/workflows/{workflow.id}.yml", workflow=workflow)
     yield from _infrastructure(plan)
     for folder in ("repository", f"{plan.spec.pipeline}/repository"):  # they lie as the repository does
-        for name in _below(folder):
+        for name in resources.below(resources.TEMPLATES / folder):
             if plan.approval_branch or Path(name).stem != APPROVAL:
                 yield Template(f"{folder}/{name}", name)
 
@@ -104,12 +110,6 @@ def _infrastructure(plan: Plan) -> Iterator[Template]:
 def infrastructure_file(name: str) -> str:
     """The path of the template of an environment's trust, or of what stands in its regions."""
     return f"infrastructure/dpra/{name}.yml"
-
-
-@cache
-def _below(folder: str) -> list[str]:
-    place = resources.TEMPLATES / folder
-    return [path.relative_to(place).as_posix() for path in sorted(place.rglob("*")) if path.is_file()]
 
 
 def _with_header(path: str, text: str) -> str:
@@ -156,15 +156,14 @@ class _Loader(jinja2.BaseLoader):
 
     def __init__(self, place: _Place) -> None:
         self.place = place
-        self.folder = resources.TEMPLATES / place.pipeline
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Any]:
-        path = catalogue.found(self.folder, template) or resources.TEMPLATES / template
-        return self._text(path), str(path), lambda: True
+        path = catalogue.found(self.place.pipeline, template) or template
+        return self._text(path), path, lambda: True
 
-    def _text(self, path: Path) -> str:
+    def _text(self, path: str) -> str:
         text = _source(path)
-        job = path.parent.name == "jobs"
+        job = "jobs/" in path
         if job:
             text = _STEP.sub(self._own_steps, text)
         text = _INCLUDE.sub(self._included, text)
@@ -184,8 +183,8 @@ class _Loader(jinja2.BaseLoader):
         return "\n".join([*parts, f"{indent}#% endif"]) if parts else ""
 
     def _put(self, indent: str, name: str) -> str:
-        source = catalogue.found(self.folder, name)
-        if source is None:
+        source = catalogue.found(self.place.pipeline, name)
+        if not source:
             raise jinja2.TemplateNotFound(name)
         return "\n".join(indent + line if line else line for line in self._text(source).splitlines())
 
@@ -211,9 +210,9 @@ _STEP = re.compile(
 
 
 @cache
-def _source(path: Path) -> str:
-    text = resources.content(path).decode()
-    return re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE) if path.suffix == ".yml" else text
+def _source(path: str) -> str:
+    text = resources.content(resources.TEMPLATES / path).decode()
+    return re.sub(r"^ *##.*\n", "", text, flags=re.MULTILINE) if path.endswith(".yml") else text
 
 
 class _Compiled(jinja2.BytecodeCache):

@@ -25,6 +25,16 @@ def content(path: Path) -> bytes:
 
 
 @cache
+def below(folder: Path) -> dict[str, None]:
+    """The paths of the files in a folder, at any depth and in order, from there and with `/`; looked up once."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        found += [f"{place}/{name}"[len(str(folder)) + 1 :].replace(os.sep, "/") for name in files]
+    return dict.fromkeys(sorted(found))
+
+
+@cache
 def data(path: str) -> Any:
     """A YAML file of `templates/`, read once.
 

@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dpra import __version__, resources
+from dpra.dataclasses import dataclass
 from dpra.errors import InputError, OutsideError
 from dpra.render import File
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from dpra import describe, names, resources, scalar
+from dpra.dataclasses import dataclass
 from dpra.graph import Environment, Workflow
 from dpra.names import EXPECTED, VENDORED
 from dpra.plan import Plan, values_of

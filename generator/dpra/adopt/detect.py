@@ -3,12 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from dpra.adopt import languages
 from dpra.adopt.files import Tree, git, join
 from dpra.adopt.languages import Language
+from dpra.dataclasses import dataclass
 
 SOURCES = {
     "python": (".py",),

@@ -1,13 +1,13 @@
 """`dpra init`: from what `detect` found to the text of a first dpra.yml, and to what it assumed and could not know."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from dpra import catalogue, render, resources, scalar
 from dpra import plan as planning
 from dpra.adopt.detect import Found, Infrastructure
 from dpra.adopt.languages import Language
+from dpra.dataclasses import dataclass
 from dpra.spec import reader
 
 STARTER = "infrastructure/template.yml"

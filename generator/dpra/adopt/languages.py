@@ -3,11 +3,12 @@
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePosixPath
 from typing import Any
 
 from dpra.adopt.files import Tree, join, mapping
+from dpra.dataclasses import dataclass
 
 TESTS = re.compile(r"(^|[-_./])(dev|develop|development|test|tests|testing)($|[-_./])", re.IGNORECASE)
 ARCHIVE = 'git archive HEAD . | tar -x -C "$PACKAGE_DIR"'

@@ -7,12 +7,13 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 
+from dpra.dataclasses import dataclass
 from dpra.errors import OutsideError
 
 HEADERS = {

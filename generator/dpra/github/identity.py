@@ -1,7 +1,6 @@
 """What GitHub knows a repository by: the ids that the trust of an account needs."""
 
-from dataclasses import dataclass
-
+from dpra.dataclasses import dataclass
 from dpra.github import client
 from dpra.spec.models import Spec
 

@@ -6,10 +6,11 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
+from dpra.dataclasses import dataclass
 from dpra.graph import Job
 from dpra.plan import Plan
 

@@ -14,12 +14,13 @@ import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any
+
+from dpra.dataclasses import dataclass
 
 from .act import tools
 

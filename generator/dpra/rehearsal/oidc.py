@@ -8,8 +8,10 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from dpra.dataclasses import dataclass
 
 ISSUER = "https://token.actions.githubusercontent.com"
 PROVIDER = ISSUER.removeprefix("https://")

@@ -1,7 +1,7 @@
 """A rehearsal as one HTML page: stages, waves, bakes, faults and rollback on a time line. Nothing is fetched."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from dpra.dataclasses import dataclass
 from dpra.spec.models import REGIONS
 
 from .story import Fate, Story, only_back, own

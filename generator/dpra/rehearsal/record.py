@@ -3,9 +3,10 @@
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from dpra.dataclasses import dataclass
 from dpra.graph import Job as Planned
 
 from .result import Job, Step

@@ -1,8 +1,9 @@
 """What a rehearsal found: plain data, and one function that makes JSON of it."""
 
-import dataclasses
+from dataclasses import asdict
 from typing import Any
 
+from dpra.dataclasses import dataclass
 from dpra.errors import OutsideError
 
 
@@ -10,7 +11,7 @@ class RehearsalError(OutsideError):
     """The rehearsal cannot run: a tool is missing, or the repository holds what it cannot play. One line says which."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Step:
     """A step of a job; its id is the DPRA action's id where it does one."""
 
@@ -20,7 +21,7 @@ class Step:
     seconds: float
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Job:
     """A job, or one leg of its matrix."""
 
@@ -37,7 +38,7 @@ class Job:
     name: str = ""  # as GitHub shows it
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Deployment:
     """A release that this rehearsal's pipeline left in an environment."""
 
@@ -50,7 +51,7 @@ class Deployment:
     commit: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Happened:
     """A fault, and when it happened (seconds since 1970)."""
 
@@ -60,7 +61,7 @@ class Happened:
     region: str
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Played:
     """One run of a workflow."""
 
@@ -80,7 +81,7 @@ class Played:
     notes: tuple[str, ...] = ()  # what ::warning and ::notice said
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Result:
     """The whole rehearsal."""
 
@@ -99,4 +100,4 @@ class Result:
     waves: tuple[tuple[str, ...], ...] = ()  # its regions, or what else it is released to, one after another
 
     def as_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return asdict(self)

@@ -9,13 +9,14 @@ import time
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from dpra import resources
 from dpra.catalogue import PIPELINE
+from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
 from . import faults

@@ -1,8 +1,10 @@
 """What became of production: which release ran where, run by run, told from a rehearsal's document."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from dpra.dataclasses import dataclass
 
 
 @dataclass(frozen=True)

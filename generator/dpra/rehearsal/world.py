@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from dpra.catalogue import PIPELINE
+from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
 from . import accounts, act, advisories, aws_cli, checkout, dialect, faults, workflow

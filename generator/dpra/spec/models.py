@@ -6,8 +6,10 @@ refused with "not supported yet", never accepted and ignored.
 """
 
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, field, fields
 from typing import Any
+
+from dpra.dataclasses import dataclass
 
 # The regions of AWS by partition; a test holds them against botocore's. The isolated partitions cannot reach GitHub.
 PARTITIONS = {

@@ -6,7 +6,7 @@ an account id.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from dpra.dataclasses import dataclass
 from dpra.errors import InputError
 from dpra.spec.models import (
     ACCOUNT,
@@ -37,7 +38,7 @@ LARGEST = 256 * 1024  # bytes; a spec of a hundred environments has 10 kB
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Problem:
     """What is wrong, and where: `line` and `column` count from 1."""
 
@@ -51,7 +52,7 @@ class Problems(InputError):
 
     def __init__(self, file: str, problems: Iterable[Problem]) -> None:
         self.file = file
-        self.problems = sorted(set(problems))
+        self.problems = sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.message))
         super().__init__("\n".join(f"{file}:{p.line}:{p.column}: {p.message}" for p in self.problems))
 
 
