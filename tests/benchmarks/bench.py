@@ -164,7 +164,7 @@ import jinja2; mark("import jinja2")
 from dpra import render, tree; mark("import dpra's renderer")
 files = render.files(made); mark("compile and render the templates, read the pack")
 changes = tree.compare(root, files); mark("compare")
-tree.write(root, changes, files, data); mark("write 45 files")
+tree.write(root, changes, files, data); mark(f"write {len(files)} files")
 tree.ignored(root, files); mark("ask git what it ignores")
 for (_, before), (name, after) in zip(marks, marks[1:]): print(name, after - before, sep="\\t")
 """
