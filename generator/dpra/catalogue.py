@@ -157,7 +157,14 @@ def types() -> tuple[str, ...]:
 
 def profiles(pipeline: str) -> tuple[str, ...]:
     """The names of a pipeline type's profiles."""
-    return tuple(resources.data(f"{pipeline}/catalogue.yml").get("profiles", {"standard": {}}))
+    return tuple(_profiles(pipeline))
+
+
+def _profiles(pipeline: str) -> Mapping[str, Mapping[str, Any]]:
+    found: Mapping[str, Mapping[str, Any]] = resources.data(f"{pipeline}/catalogue.yml").get(
+        "profiles", {"standard": {}}
+    )
+    return found
 
 
 @cache
@@ -169,7 +176,8 @@ def load(pipeline: str, profile: str = "standard") -> Catalogue:
     """
     data = dict(resources.data(f"{pipeline}/catalogue.yml"))
     place = f"templates/{pipeline}/catalogue.yml"
-    said = data.pop("profiles", {"standard": {}})
+    data.pop("profiles", None)
+    said = _profiles(pipeline)
     if profile not in said:
         raise CatalogueError(f"{place}: profiles: there is no {profile}; there is {', '.join(said)}")
     stages = []
@@ -388,7 +396,7 @@ def _words(made: Catalogue) -> dict[str, dict[str, Any]]:
         "languages": dict.fromkeys(resources.data("languages.yml")),
         "deployers": dict.fromkeys(deployers.every()),
         "scopes": dict.fromkeys(SCOPES),
-        "profiles": {name: load(made.pipeline, name).profile.without for name in profiles(made.pipeline)},
+        "profiles": {name: tuple(row.get("without", ())) for name, row in _profiles(made.pipeline).items()},
         "actions": takes,
         "checks": dict.fromkeys(action.id for action in made.actions if action.of),
         "checks-and-tests": dict.fromkeys(
