@@ -5,7 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from dpra import catalogue, resources, scalar
+from dpra import catalogue, names, problems, render, resources, scalar
+from dpra.spec import models, reader
 from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -115,3 +116,28 @@ def test_text_in_markdown_is_one_line_without_markup(text: str) -> None:
     assert "\n" not in written
     assert not re.search(r"(?<!\\)[<|`\[]", written.replace("\\\\", ""))
     json.dumps(written)
+
+
+SPECS = sorted(path.stem for path in (ROOT / "tests/specs").glob("*.yml"))
+ELSEWHERE = [name for name in models.PARTITIONS if name != names.MAIN]
+
+
+@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("partition", ELSEWHERE)
+def test_every_arn_is_of_the_partition_of_the_regions(name: str, partition: str) -> None:
+    text = (ROOT / f"tests/specs/{name}.yml").read_text("utf-8").replace("arn:aws:", f"arn:{partition}:")
+    regions = models.PARTITIONS[partition]
+    named = sorted(region for region in models.REGIONS if region in text)
+    if len(named) > len(regions):
+        pytest.skip(f"{partition} has {len(regions)} regions, the spec {len(named)}")
+    for old, new in zip(named, regions, strict=False):
+        text = text.replace(old, new)
+    plan = problems.planned(reader.read(text.encode(), catalogue.words()))
+    made = {path: file.content.decode() for path, file in render.files(plan).items()}
+    found = {arn for text in made.values() for arn in re.findall(r"arn:(aws[a-z-]*):", text)}
+    assert found == {partition}
+    assert not any(
+        re.search(r"\b(us-east-1|eu-west-1)\b", text)
+        for path, text in made.items()
+        if path.endswith(".yml") and path.startswith(".github/workflows")
+    )
