@@ -12,8 +12,8 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from dpra import bootstrap, catalogue, render
-from dpra import plan as planning
+from dpra import bootstrap, catalogue, planner, render
+from dpra.plan import Plan
 from dpra.spec import reader
 from ruamel.yaml import YAML
 
@@ -22,8 +22,8 @@ NOBODY = {"GITHUB_API_URL": "http://127.0.0.1:9"}  # GitHub's API is out of reac
 PROVIDER = "token.actions.githubusercontent.com"
 
 
-def plan_of(text: str) -> planning.Plan:
-    return planning.make(reader.read(text.encode(), catalogue.words()))
+def plan_of(text: str) -> Plan:
+    return planner.make(reader.read(text.encode(), catalogue.words()))
 
 
 def made_of(text: str) -> list[bootstrap.Stack]:

@@ -45,7 +45,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, plan, render, tree
+from dpra import catalogue, planner, render, tree
 from dpra.adopt import detect, initial
 from dpra.spec import reader
 from hypothesis import HealthCheck, given, settings
@@ -196,7 +196,7 @@ def test_with_accounts_filled_in_it_is_a_pipeline(tmp_path, case: str) -> None:
         f"environments.{name}.account" for name in ACCOUNTS
     ]
     spec = reader.read(filled(made(root).text), catalogue.words())
-    assert tree.compare(root, render.files(plan.make(spec)))
+    assert tree.compare(root, render.files(planner.make(spec)))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_every_file_that_generate_would_refuse_to_replace_is_told_or_left_out(dp
     assert {
         one.path
         for one in tree.compare(
-            tmp_path, render.files(plan.make(reader.read((tmp_path / "dpra.yml").read_bytes(), catalogue.words())))
+            tmp_path, render.files(planner.make(reader.read((tmp_path / "dpra.yml").read_bytes(), catalogue.words())))
         )
         if one.refused
     } == {*told}
@@ -442,4 +442,4 @@ def test_whatever_a_manifest_says_the_spec_can_be_read(tmp_path_factory, package
         )
     except (OSError, UnicodeEncodeError):
         return  # no name for this file system
-    plan.make(reader.read(filled(made(root).text), catalogue.words()))
+    planner.make(reader.read(filled(made(root).text), catalogue.words()))

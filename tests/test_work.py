@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, describe, evidence, graph, problems, render
-from dpra import plan as planning
+from dpra import catalogue, describe, evidence, graph, planner, problems, render
 from dpra.spec import reader
 from ruamel.yaml import YAML
 
@@ -29,7 +28,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, calls: Coun
 @pytest.mark.parametrize("name", ["minimal", "waves", "full", "small"])
 def test_a_job_is_made_once_and_a_template_is_rendered_once(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     calls: Counter[str] = Counter()
-    for module, function in ((graph, "_job"), (planning, "make"), (render, "_render"), (evidence, "expected")):
+    for module, function in ((graph, "_job"), (planner, "make"), (render, "_render"), (evidence, "expected")):
         counted(monkeypatch, module, function, calls)
     spec = reader.read((SPECS / f"{name}.yml").read_bytes(), catalogue.words())
     files = render.files(problems.planned(spec))

@@ -1,7 +1,7 @@
 """From a Spec and its catalogue to a Plan: what runs where, in which order, with what, and why.
 
-A Plan is data: `make` makes it once, whole, and after that it is only read. `problems.planned` is the way to one that
-can be delivered.
+A Plan is data: `planner.make` makes it once, whole, and after that it is only read. `problems.planned` is the way to
+one that can be delivered.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from dpra import actions as doing
-from dpra import catalogue, deployers, graph, names, resources
+from dpra import catalogue, graph, names
 from dpra.actions import PlannedAction
 from dpra.catalogue import PIPELINE, PULL_REQUEST, Catalogue
 from dpra.dataclasses import dataclass
@@ -304,40 +304,6 @@ class Plan:
         """The label of a job's runner, or all of its labels."""
         labels = self.job(job).runs_on or self.spec.runs_on
         return labels[0] if len(labels) == 1 else labels
-
-
-# ---- Making it
-
-
-def make(spec: Spec) -> Plan:
-    """The plan of a spec, whatever may be wrong with it: `problems.of` says that."""
-    types = catalogue.load(spec.pipeline, spec.profile)
-    language = resources.data("languages.yml")[spec.language] if "language" in types.takes else {}
-    managers = language.get("package-managers", {})
-    manager = spec.setup.package_manager or next(iter(managers), "")
-    own = managers.get(manager, {})
-    commands = {**language.get("commands", {}), **own.get("commands", {})}
-    commands |= {name: action.command for name, action in spec.actions.items() if action.command}
-    deployer = deployers.every()[spec.deploy.with_] if "deploy" in types.takes else None
-    environments = graph.environments(spec, types, deployer)
-    plan = Plan(
-        spec=spec,
-        catalogue=types,
-        environments=environments,
-        workflows={},
-        store=graph.store(spec, environments.values()),
-        record=graph.record(spec, environments.values()),
-        deployer=deployer,
-        language=language,
-        package_manager=manager,
-        manager=own,
-        commands=commands,
-        tools={action.id: doing.tools(spec, types, action) for action in types.actions if action.of},
-    )
-    holds = {"": True, "paths": bool(spec.paths), "resumes": plan.resumes}
-    schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
-    plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules))
-    return replace(plan, actions=tuple(doing.planned(plan, action) for action in types.actions))
 
 
 def resume_schedule(windows: Windows) -> str:

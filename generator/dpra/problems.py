@@ -4,8 +4,7 @@ import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dpra import actions, alarms, cron, names, types
-from dpra import plan as planning
+from dpra import actions, alarms, cron, names, planner, types
 from dpra.errors import InputError
 from dpra.plan import Plan
 from dpra.spec.models import READ_ONLY, Spec, Step
@@ -29,7 +28,7 @@ def planned(spec: Spec, root: Path | None = None) -> Plan:
     Raises:
         PlanError: the spec cannot be delivered as it asks.
     """
-    made = planning.make(spec)
+    made = planner.make(spec)
     if found := of(made):
         raise PlanError(found)
     if root is not None and (late := alarms.late(root, made)):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, plan, render
+from dpra import catalogue, planner, render
 from dpra.spec import reader
 
 SPECS = Path(__file__).parents[1] / "specs"
@@ -22,7 +22,7 @@ def exceptions(text: str) -> set[str]:
 def test_the_accounts_hold_the_rules_but_for_the_exceptions_that_they_name(job: Any, tool: str, rules: str) -> None:
     expected = set()
     for spec in TRIED:
-        files = render.files(plan.make(reader.read((SPECS / f"{spec}.yml").read_bytes(), catalogue.words())))
+        files = render.files(planner.make(reader.read((SPECS / f"{spec}.yml").read_bytes(), catalogue.words())))
         for path in sorted(path for path in files if path.startswith("infrastructure/dpra/")):
             name, text = f"infrastructure/{spec}-{Path(path).name}", files[path].content.decode()
             job.write(name, text)

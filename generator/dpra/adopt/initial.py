@@ -3,8 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from dpra import catalogue, render, resources, scalar
-from dpra import plan as planning
+from dpra import catalogue, planner, render, resources, scalar
 from dpra.adopt.detect import Found, Infrastructure
 from dpra.adopt.languages import Language
 from dpra.dataclasses import dataclass
@@ -97,7 +96,7 @@ def _targets() -> dict[str, bool]:
     """Where dpra would write, as `render.targets` says it: what init cannot know yet changes none of it."""
     lines = ["name: app", "repository: owner/app", "regions: [us-east-1]", "environments:"]
     lines += [f'  {name}: {{account: "{number:012}"}}' for number, name in enumerate(ENVIRONMENTS)]
-    return render.targets(planning.make(reader.read("\n".join(lines).encode(), catalogue.words())))
+    return render.targets(planner.make(reader.read("\n".join(lines).encode(), catalogue.words())))
 
 
 def _line(key: str, value: str) -> str:

@@ -1,0 +1,115 @@
+"""Makes the Plan of a spec: what becomes of each DPRA action, with which tool, whether it blocks, and why."""
+
+from dataclasses import replace
+
+from dpra import actions, catalogue, deployers, graph, resources
+from dpra.actions import PlannedAction
+from dpra.catalogue import PIPELINE
+from dpra.plan import Plan
+from dpra.spec.models import Spec
+
+
+def make(spec: Spec) -> Plan:
+    """The plan of a spec, whatever may be wrong with it: `problems.of` says that."""
+    types = catalogue.load(spec.pipeline, spec.profile)
+    language = resources.data("languages.yml")[spec.language] if "language" in types.takes else {}
+    managers = language.get("package-managers", {})
+    manager = spec.setup.package_manager or next(iter(managers), "")
+    own = managers.get(manager, {})
+    commands = {**language.get("commands", {}), **own.get("commands", {})}
+    commands |= {name: action.command for name, action in spec.actions.items() if action.command}
+    deployer = deployers.every()[spec.deploy.with_] if "deploy" in types.takes else None
+    environments = graph.environments(spec, types, deployer)
+    plan = Plan(
+        spec=spec,
+        catalogue=types,
+        environments=environments,
+        workflows={},
+        store=graph.store(spec, environments.values()),
+        record=graph.record(spec, environments.values()),
+        deployer=deployer,
+        language=language,
+        package_manager=manager,
+        manager=own,
+        commands=commands,
+        tools={action.id: actions.tools(spec, types, action) for action in types.actions if action.of},
+    )
+    holds = {"": True, "paths": bool(spec.paths), "resumes": plan.resumes}
+    schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
+    plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules))
+    return replace(plan, actions=tuple(planned(plan, action) for action in types.actions))
+
+
+def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
+    """What becomes of a DPRA action, and why."""
+
+    def made(status: str, reason: str, job: str = "", step: str = "", tool: str = "") -> PlannedAction:
+        return PlannedAction(action.stage, action.id, action.level, job, step, tool, status, reason)
+
+    if action.outside:
+        return made("outside-pipeline", action.outside, tool=action.tool)
+    step = action.by or action.id
+    job = next((job.id for job in plan.catalogue.jobs_of(action.stage) if step in job.steps), "")
+    if not job:
+        return made("left-out", action.left_out)
+    if action.by and plan.deployer and plan.deployer.deploys == "software":
+        return made("outside-pipeline", f"{plan.deployer.name} deploys into infrastructure that is there")
+    if action.asks and not _said(plan.spec, action.asks):
+        return made("left-out", f"on demand: say `{action.asks}`")
+    if action.by:
+        return made(
+            "blocks", f"done by {action.by}: {action.because}" if action.because else f"done by {action.by}", job, step
+        )
+    tool, reason = _tool(plan, action), "DPRA's gate: a failure stops the pipeline here"
+    if action.optional and action.id not in plan.spec.actions:
+        return made("left-out", "on demand: name it in `actions`")
+    if step in plan.tools:
+        tool = ", ".join(plan.tools[step])
+        of = plan.languages(step)
+        bare = [language for language in of if not actions.fitting(step, language)]
+        if not tool:
+            return made("left-out", f"no tool for {' or '.join(bare)}" if of else _bare(plan, step))
+        reason = f"fails on {_and_worse(plan.fail_on(step))} findings, on an error of the tool and on a missing report"
+        reason += f"; no tool for {bare[0]}" if bare else ""
+    elif "command" in action.takes and step in plan.commands:
+        tool = plan.commands[step].strip()
+        default = f"the default command for {plan.spec.language} ({plan.package_manager})"
+        reason = "your command" if plan.action(step).command else default
+    if plan.action(step).advisory:
+        return made("advisory", f"only warns: {plan.action(step).reason}", job, step, tool)
+    return made("blocks", reason, job, step, tool)
+
+
+def _said(spec: Spec, key: str) -> bool:
+    """Whether the spec says a key, such as deploy.database."""
+    value: object = spec
+    for part in key.split("."):
+        value = getattr(value, part.replace("-", "_"), None)
+    return bool(value)
+
+
+def _tool(plan: Plan, action: catalogue.Action) -> str:
+    """What does an action that is neither a check nor a command."""
+    database, branch = plan.spec.deploy.database, plan.approval_branch
+    words = {
+        "<tool>": plan.deployer.name if plan.deployer else "",
+        "<database>": database.with_ if database else "",
+        "<approval>": f"reviewed pull request into {branch}" if branch else f"GitHub environment {plan.approves}",
+    }
+    tool = action.tool
+    for word, value in words.items():
+        tool = tool.replace(word, value)
+    return tool
+
+
+def _bare(plan: Plan, check: str) -> str:
+    """Why there is no infrastructure code to look at."""
+    if plan.deployer is None:
+        return "there is no infrastructure code that dpra knows"
+    if plan.deployer.infrastructure == "cdk":
+        return f"the assembly is there after the build only: say actions.{check}.file or use cdk-nag in the build"
+    return f"{plan.deployer.name} has no infrastructure code that dpra knows"
+
+
+def _and_worse(severity: str) -> str:
+    return severity if severity in ("any", "critical") else f"{severity} and worse"
