@@ -108,12 +108,29 @@ CDK = {"file": "cdk.out"}
 CELLS = [
     Cell("code quality", "python", "ruff", {"a.py": "import os\n"}, {"a.py": "x = 1\n"}, "F401"),
     Cell("code quality", "python", "pylint", {"a.py": "print(nobody)\n"}, {"a.py": "X = 1\n"}, "undefined-variable"),
-    Cell("code quality", "node", "eslint", {"a.mjs": "nobody();\n"}, {"a.mjs": "export const x = 1;\n"}, "no-undef"),
+    Cell(
+        "code quality",
+        "node",
+        "eslint",
+        {"a.mjs": "nobody();\n"},
+        {"a.mjs": "export const x = 1;\n"},
+        "no-undef",
+        needs="npm",
+    ),
     Cell(
         *("code quality", "node", "biome"),
         *({"a.js": "debugger;\n"}, {"a.js": "export const x = 1;\n"}, "lint/suspicious/noDebugger"),
+        needs="npm",
     ),
-    Cell("code quality", "cdk", "eslint", {"a.mjs": "nobody();\n"}, {"a.mjs": "export const x = 1;\n"}, "no-undef"),
+    Cell(
+        "code quality",
+        "cdk",
+        "eslint",
+        {"a.mjs": "nobody();\n"},
+        {"a.mjs": "export const x = 1;\n"},
+        "no-undef",
+        needs="npm",
+    ),
     Cell(
         *("code quality", "java", "checkstyle"),
         *(
@@ -157,14 +174,14 @@ CELLS = [
     ),
     Cell("SAST", "python", "bandit", {"a.py": PYTHON_SQL}, {"a.py": PYTHON_OK}, "B608"),
     Cell("SAST", "python", "semgrep", {"a.py": PYTHON_SQL}, {"a.py": PYTHON_OK}, "python-sql-injection"),
-    Cell("SAST", "node", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
-    Cell("SAST", "cdk", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
+    Cell("SAST", "node", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection", needs="npm"),
+    Cell("SAST", "cdk", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection", needs="npm"),
     Cell("SAST", "java", "semgrep", {"A.java": JAVA_SQL}, {"A.java": JAVA_OK}, "java-sql-injection", needs="javac"),
     Cell("SAST", "go", "semgrep", {"a.go": GO_SQL}, {"a.go": GO_OK}, "go-sql-injection", needs="go"),
-    Cell("SAST", "node", "opengrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
+    Cell("SAST", "node", "opengrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection", needs="npm"),
     Cell("SAST", "java", "opengrep", {"A.java": JAVA_SQL}, {"A.java": JAVA_OK}, "java-sql-injection", needs="javac"),
     Cell("SAST", "go", "opengrep", {"a.go": GO_SQL}, {"a.go": GO_OK}, "go-sql-injection", needs="go"),
-    Cell("SAST", "cdk", "opengrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection"),
+    Cell("SAST", "cdk", "opengrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection", needs="npm"),
     Cell(
         *("SCA", "python", "trivy"),
         *({"requirements.txt": "requests==2.19.1\n"}, {"requirements.txt": "requests==2.32.3\n"}, "CVE-2018-18074"),
@@ -227,6 +244,7 @@ CELLS = [
         {"node_modules/x/package.json": '{"name": "x", "version": "1.0.0", "license": "(MIT OR GPL-3.0)"}'},
         rule="x:AGPL-3.0",
         packed=True,
+        needs="npm",
     ),
     Cell(
         *("policy as code", "cloudformation", "cfn-guard"),
