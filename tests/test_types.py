@@ -114,6 +114,7 @@ def test_its_accounts_can_be_bootstrapped(repository: Path, run: Any) -> None:
         assert (repository / stack["template"]).is_file()
     trusts = [one for one in listed if one["stack"].endswith(f"-{one['environment']}")]
     assert done.stdout.count("AWSTemplateFormatVersion") == len(trusts)
+    assert ("--stack" in done.stderr) is (len(listed) > len(trusts))
 
 
 @pytest.mark.slow

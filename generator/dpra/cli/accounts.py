@@ -68,7 +68,7 @@ def bootstrap(
     stacks = [stack for stack in stacks if (stack.name in names if names else stack.trust or not show)]
     if show:
         click.echo(accounts.printed(stacks), nl=False)
-        if not names:
+        if others and not names:
             click.echo(f"Printed is the trust. The stores of releases: --stack {' --stack '.join(others)}", err=True)
     elif form == "json":
         click.echo(json.dumps([accounts.as_json(stack) for stack in stacks], indent=2))
