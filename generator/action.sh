@@ -12,7 +12,7 @@ esac
 
 environment=$RUNNER_TEMP/dpra-environment
 if [ ! -x "$environment/bin/python" ]; then
-  python3 -m venv "$environment"
+  python3 -I -m venv "$environment"
   "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
     --requirement "$GITHUB_ACTION_PATH/requirements/dpra.txt"
 fi

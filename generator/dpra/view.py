@@ -67,7 +67,7 @@ class View:
     def run(self, script: str) -> str:
         """The command that runs a script of the pack from the repository's root."""
         self.used.add(script)
-        return f"{'bash' if script.endswith('.sh') else 'python3 -B'} {VENDORED}/{script}"
+        return f"{'bash' if script.endswith('.sh') else 'python3 -I -B'} {VENDORED}/{script}"
 
     def granted(self, permission: Permission) -> str:
         """A permission, with its reason behind it."""

@@ -24,7 +24,7 @@ COMMANDS = {
     "python": 'python -m pytest -q tests --junitxml "$JUNIT_FILE" --cov src --cov-report "xml:$COVERAGE_REPORT"',
     "node": "node --test --experimental-test-coverage --test-reporter=junit "
     '--test-reporter-destination="$JUNIT_FILE" --test-reporter=lcov --test-reporter-destination="$COVERAGE_REPORT" .',
-    "go": 'go test -json -coverprofile "$COVERAGE_REPORT" ./... | python3 -B "$GITHUB_ACTION_PATH/go_junit.py"',
+    "go": 'go test -json -coverprofile "$COVERAGE_REPORT" ./... | python3 -I -B "$GITHUB_ACTION_PATH/go_junit.py"',
 }
 NEEDS = {"python": "", "node": "node", "go": "go"}
 SAMPLES = {"python": PYTHON, "node": NODE, "go": GO}

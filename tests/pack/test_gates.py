@@ -157,7 +157,7 @@ def test_npm_audit_asks_its_registry(job: Any, web: Any, needs: Any, vulnerable:
     web.get = (404, {}, b"{}")
     for name, content in gates.lock("4.17.11").items():
         job.write(name, content)
-    job.env["NPM_CONFIG_REGISTRY"] = web.url
+    job.env["DPRA_NPM_REGISTRY"] = web.url
     ran = job.use("check", action="sca", language="node", tool="npm-audit")
     assert (ran.code, ran.record["result"]) == ((1, "fail") if vulnerable else (0, "pass")), ran.out
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import shutil
 import tarfile
 import zipfile
 from pathlib import Path
@@ -65,10 +66,32 @@ def test_the_right_archive_is_installed_once_and_run(job: Any, web: Any) -> None
     ran = use(job, source(web))
     assert (ran.code, ran.record["version"], ran.errors) == (0, "2.3.4", [])
     assert (job.temp / "ran-2.3.4").exists()
-    assert [path.name for path in (job.root / "cache" / "dpra" / "thetool").glob("2.3.4-*/bin/*")] == ["thetool"]
+    assert [path.name for path in (job.temp / "dpra-tools" / "thetool").glob("2.3.4-*/bin/*")] == ["thetool"]
     assert not list(job.root.rglob("escaped"))
     assert job.use("check", action="tries").code == 0
     assert len(web.requests) == 1
+
+
+def test_nothing_is_run_that_an_earlier_job_left_in_the_tool_cache(job: Any, web: Any) -> None:
+    """A runner of one's own keeps its tool cache: whatever lies there is verified, or not used."""
+    web.answers = [(200, {}, GOOD)] * 3
+    cache = job.root / "cache"
+    job.env["RUNNER_TOOL_CACHE"] = str(cache)
+    assert use(job, source(web)).code == 0
+    [home] = (path for path in (job.temp / "dpra-tools" / "thetool").glob("2.3.4-*") if path.is_dir())
+    evil = "#!/bin/sh\ntouch ran-evil\necho thetool 2.3.4\n"
+    for place in (cache / "dpra" / "thetool" / home.name, cache / "dpra-downloads" / "dpra" / "thetool" / home.name):
+        (place / "bin").mkdir(parents=True)
+        (place / "bin" / "thetool").write_text(evil)
+        (place / "bin" / "thetool").chmod(0o755)
+        (place / ".complete").touch()
+    [download] = [path for path in (cache / "dpra-downloads").iterdir() if path.is_file()]
+    download.write_bytes(archive(("bin/thetool", evil)))
+    shutil.rmtree(job.temp / "dpra-tools")  # the next job has a folder of its own
+    ran = job.use("check", action="tries")
+    assert (ran.code, ran.record["version"]) == (0, "2.3.4")
+    assert len(web.requests) == 2
+    assert not list(job.root.rglob("ran-evil"))
 
 
 @pytest.mark.parametrize("content", [GOOD[:-1], GOOD + b"\0", b"", b"<html>sign in</html>"])
@@ -81,7 +104,7 @@ def test_any_other_archive_is_neither_unpacked_nor_run(job: Any, web: Any, conte
         assert found.hexdigest() in error
     assert not list(job.root.rglob("ran-*"))
     assert not [
-        path for path in (job.temp / "dpra" / "thetool").rglob("*") if path.is_file() and path.suffix != ".lock"
+        path for path in (job.temp / "dpra-tools" / "thetool").rglob("*") if path.is_file() and path.suffix != ".lock"
     ]
 
 
@@ -91,7 +114,7 @@ def test_a_kept_download_is_verified_again(job: Any, web: Any) -> None:
     assert use(job, source(web)).code == 0
     [kept] = (job.temp / "dpra-downloads").iterdir()
     kept.write_bytes(b"poison")
-    for path in (job.temp / "dpra" / "thetool").glob("*/.complete"):
+    for path in (job.temp / "dpra-tools" / "thetool").glob("*/.complete"):
         path.unlink()
     assert job.use("check", action="tries").code == 0
     assert len(web.requests) == 2
@@ -101,7 +124,7 @@ def test_a_kept_download_is_verified_again(job: Any, web: Any) -> None:
 def test_without_any_network_what_was_kept_is_enough(job: Any, web: Any) -> None:
     web.answers = [(200, {}, GOOD)]
     assert use(job, source(web)).code == 0
-    for path in (job.temp / "dpra" / "thetool").glob("*/.complete"):
+    for path in (job.temp / "dpra-tools" / "thetool").glob("*/.complete"):
         path.unlink()
     web.answers = [(503, {}, b"")]
     assert job.use("check", action="tries").code == 0
@@ -223,5 +246,5 @@ def test_a_new_lock_is_installed_anew(job: Any) -> None:
     for text in (locked, locked, f"# of another day\n{locked}"):
         lock.write_text(text)
         assert job.use("check", action="tries").code == 0
-        homes.append(len(list((job.temp / "dpra" / "thetool").glob("2.3.4-*/bin/thetool"))))
+        homes.append(len(list((job.temp / "dpra-tools" / "thetool").glob("2.3.4-*/bin/thetool"))))
     assert homes == [1, 1, 2]

@@ -208,7 +208,7 @@ def test_coverage_is_kept_among_the_evidence(job: Any) -> None:
 # ---- Go says what it did in JSON
 
 
-GO = 'go test -json ./... | python3 -B "$GITHUB_ACTION_PATH/go_junit.py"'
+GO = 'go test -json ./... | python3 -I -B "$GITHUB_ACTION_PATH/go_junit.py"'
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -24,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import clean
 import runner
 from head import Header
 
@@ -33,6 +35,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PAUSES = (1, 3, 0)  # seconds after each try
+NETWORK = ("HOME", "PIP_*", "NPM_CONFIG_*", "npm_config_*")  # where packages come from; the locks say which are right
 ARCHIVES = (".tar.gz", ".tgz", ".tar.xz")
 
 
@@ -49,7 +52,7 @@ def ensure(script: Path, data: Header) -> tuple[Path | None, str]:
             f"{tool}: {wanted} or newer is required on PATH, found {present or 'none'}; it is {data['on-path'][0]}",
             "error",
         )
-    home = _cache() / "dpra" / tool / f"{wanted}-{_recipe(script, data)}"
+    home = _homes() / tool / f"{wanted}-{_recipe(script, data)}"
     complete = home / ".complete"  # written last: a half-made directory is made again
     home.parent.mkdir(parents=True, exist_ok=True)
     with _alone(home.with_name(f"{home.name}.lock")):
@@ -105,14 +108,19 @@ def _version_on_path(command: str) -> str:
     words = shlex.split(command)
     if not shutil.which(words[0]):
         return ""
-    ran = subprocess.run(words, capture_output=True, text=True, errors="replace", check=False)
+    with tempfile.TemporaryDirectory() as empty:  # some read a configuration before they say their version
+        ran = subprocess.run(
+            words, cwd=empty, env=clean.environment(), capture_output=True, text=True, errors="replace", check=False
+        )
     found = re.search(r"\d+(\.\d+)+", ran.stdout)
     return found[0] if found and ran.returncode == 0 else ""
 
 
-def _cache() -> Path:
-    """Where tools are kept: a developer's own cache, or the machine's, or this job's."""
-    return Path(os.environ.get("DPRA_TOOLS") or os.environ.get("RUNNER_TOOL_CACHE") or os.environ["RUNNER_TEMP"])
+def _homes() -> Path:
+    """Where tools are installed: in a developer's own cache, or in this job's folder. What an earlier job left in the
+    runner's tool cache is not run: only downloads lie there, and each is verified again."""
+    own = os.environ.get("DPRA_TOOLS")
+    return Path(own) / "dpra" if own else runner.temp() / "dpra-tools"
 
 
 def _install_archive(bin_directory: Path, tool: str, data: Header) -> None:
@@ -162,7 +170,8 @@ def download(url: str, wanted: str) -> bytes:
 
 def _downloads() -> Path:
     """What a workflow may cache: each thing in it is verified before it is used."""
-    return _cache() / "dpra-downloads"
+    tools = os.environ.get("DPRA_TOOLS") or os.environ.get("RUNNER_TOOL_CACHE") or os.environ["RUNNER_TEMP"]
+    return Path(tools) / "dpra-downloads"
 
 
 def _fetch(url: str) -> bytes:
@@ -188,9 +197,9 @@ def _install_distributions(home: Path, lines: list[str], lock: Path) -> None:
         requirements = home / "requirements.txt"
         requirements.write_text("\n".join(lines) + "\n", encoding="utf-8")
     # The pip that is there installs into the new environment; to give it one of its own takes seconds.
-    _run(sys.executable, "-m", "venv", "--without-pip", str(home))
+    _run(sys.executable, "-I", "-m", "venv", "--without-pip", str(home))
     _run(
-        *(sys.executable, "-m", "pip", "--python", str(home / "bin" / "python"), "--disable-pip-version-check"),
+        *(sys.executable, "-I", "-m", "pip", "--python", str(home / "bin" / "python"), "--disable-pip-version-check"),
         *("install", "--quiet", "--no-input", "--require-hashes", "--no-deps", "--only-binary", ":all:"),
         *("--cache-dir", str(_downloads() / "pip"), "--requirement", str(requirements)),
     )
@@ -208,7 +217,10 @@ def _install_packages(home: Path, lock: Path) -> None:
 
 def _run(*command: str) -> None:
     try:
-        code = subprocess.run(command, stdin=subprocess.DEVNULL, check=False).returncode
+        with tempfile.TemporaryDirectory() as empty:
+            code = subprocess.run(
+                command, cwd=empty, env=clean.environment(*NETWORK), stdin=subprocess.DEVNULL, check=False
+            ).returncode
     except OSError as problem:
         raise runner.Failed(f"{command[0]} cannot be run: {problem.strerror}", "error") from problem
     if code:

@@ -18,4 +18,4 @@ if (($# > 0)); then
   done
   export INPUT_TARGET=$RUNNER_TEMP/staged
 fi
-python3 -B "$(dirname "${BASH_SOURCE[0]}")/scan.py"
+python3 -I -B "$(dirname "${BASH_SOURCE[0]}")/scan.py"

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import clean
 import evidence
 import gate
 import green
@@ -45,16 +46,24 @@ def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Pa
     return [(script, headers[script]) for script in dict.fromkeys(chosen)]
 
 
-def run(script: Path, private: Path, path: Path | None, **variables: str) -> int:
-    """The tool's exit code. What it prints quotes the repository, so the runner must obey none of it."""
-    given = {**os.environ, **variables, "SARIF": str(private / "report.sarif"), "CHECK": str(TOOLS.parent)}
-    given |= {"TMPDIR": str(private)}
+def run(script: Path, data: head.Header, private: Path, path: Path | None, **variables: str) -> int:
+    """The tool's exit code. What it prints quotes the repository, so the runner must obey none of it.
+
+    It starts in an empty directory, with an empty HOME and only the variables that clean.environment lets through and
+    the head of its file names: neither the repository nor what ran before tells it what to look at."""
+    home, empty = private / "home", private / "empty"
+    for folder in (home, empty):
+        folder.mkdir()
+    given = clean.environment(*data.get("environment", [""])[0].split())
+    given |= {**variables, "SARIF": str(private / "report.sarif"), "CHECK": str(TOOLS.parent)}
+    given |= {"TMPDIR": str(private), "HOME": str(home)}
+    given |= {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
     if path:
         given |= {"PATH": f"{path}{os.pathsep}{os.environ['PATH']}", "TOOL_HOME": str(path.parent)}
     token = os.urandom(16).hex()
     print(f"::stop-commands::{token}", flush=True)
     try:
-        return subprocess.run(["bash", str(script)], env=given, check=False).returncode
+        return subprocess.run(["bash", str(script)], cwd=empty, env=given, check=False).returncode
     finally:
         print(f"\n::{token}::", flush=True)
 
@@ -111,10 +120,10 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         known = policy.baseline(Path(file), action) if (file := runner.given("BASELINE")) else Counter[str]()
         private = Path(tempfile.mkdtemp(dir=runner.temp()))  # the report as the tool wrote it may quote a secret
         target = unpack(runner.given("TARGET") or ".", private)
-        outputs = {"TARGET": target, "ACTION": action, "EVIDENCE": str(evidence.directory())}
+        outputs = {"TARGET": str(Path.cwd() / target), "ACTION": action, "EVIDENCE": str(evidence.directory())}
         outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
-        code = run(script, private, path, **outputs, **deployment_variables())
+        code = run(script, data, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
         verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets)

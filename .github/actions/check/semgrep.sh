@@ -52,7 +52,7 @@ done
 if ((${#go[@]} > 0)); then unparsed "$(command -v gofmt || echo "$(go env GOROOT)/bin/gofmt")" -e -l "${go[@]}"; fi
 if ((${#java[@]} > 0)); then unparsed javac -proc:none -XDshould-stop.ifNoError=PARSE -d "$TMPDIR" "${java[@]}"; fi
 if ((${#python[@]} > 0)); then
-  python3 - "${python[@]}" >> "$broken" <<'PYTHON'
+  python3 -I - "${python[@]}" >> "$broken" <<'PYTHON'
 import ast, sys
 for name in sys.argv[1:]:
     try:
@@ -67,7 +67,7 @@ printf '%s\0' "${files[@]}" | xargs -0 "$engine" scan "${rules[@]}" "${@:2}" --d
   --no-git-ignore --scan-unknown-extensions --max-target-bytes 0 --timeout 60 --quiet --strict --json \
   --output "$TMPDIR/found.json" || code=$?
 ((code <= 3)) && [[ -s $TMPDIR/found.json ]] || exit 70
-python3 - "$TMPDIR/found.json" "$broken" <<'PYTHON' | python3 "$CHECK/sarif.py" "$engine"
+python3 -I - "$TMPDIR/found.json" "$broken" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" "$engine"
 import json, sys
 said = json.load(open(sys.argv[1], encoding="utf-8"))
 severities = {"ERROR": "high", "CRITICAL": "critical", "HIGH": "high", "WARNING": "medium", "MEDIUM": "medium"}

@@ -25,7 +25,7 @@ if ((${#templates[@]} == 0)); then
   exit 65
 fi
 own=(policies/*.guard)
-python3 - "$guard" "$rules" "${templates[@]}" -- "${own[@]}" <<'PYTHON' | python3 "$CHECK/sarif.py" cfn-guard
+python3 -I - "$guard" "$rules" "${templates[@]}" -- "${own[@]}" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" cfn-guard
 import json, os, re, subprocess, sys
 from pathlib import Path
 

@@ -18,7 +18,7 @@ where=(--directory .)
 echo "compact: true" > "$TMPDIR/empty.yaml" # a .checkov.yaml of the repository could switch all of it off
 checkov "${where[@]}" --config-file "$TMPDIR/empty.yaml" --framework "$framework" --skip-download \
   --soft-fail --skip-path .github/actions --output json > "$TMPDIR/found.json"
-python3 -c '
+python3 -I -c '
 import json, sys
 said = json.load(open(sys.argv[1], encoding="utf-8"))
 if "results" not in said: sys.exit("There is nothing to check, or it cannot be parsed.")
@@ -28,4 +28,4 @@ results = said["results"]  # what a comment or metadata skips is found all the s
 for one in results["failed_checks"] + results["skipped_checks"]:
     print(json.dumps({"rule": one["check_id"], "severity": "high", "text": f"{one['"'check_name'"']} ({one['"'resource'"']})",
                       "file": one["file_path"].lstrip("/"), "line": one["file_line_range"][0]}))
-' "$TMPDIR/found.json" | python3 "$CHECK/sarif.py" checkov
+' "$TMPDIR/found.json" | python3 -I -B "$CHECK/sarif.py" checkov

@@ -5,6 +5,7 @@
 # oldest: 8.36.1
 # version-command: checkstyle --version
 # hook: \.java$
+# environment: JAVA_HOME
 # ok-exit-codes: 0
 # source any: https://github.com/checkstyle/checkstyle/releases/download/checkstyle-10.21.0/checkstyle-10.21.0-all.jar sha256: 911fee0b8a8495f0d8a168815e91bb8abb3f497c96a46d8b78e433a516bc88e7
 set -euo pipefail
@@ -20,7 +21,7 @@ checkstyle=(checkstyle)
 [[ -z ${TOOL_HOME:-} ]] || checkstyle=(java -jar "$TOOL_HOME/bin/checkstyle")
 # Its exit code is the number of errors; what it found is in the XML, and what it could not parse, too.
 "${checkstyle[@]}" -c "$config" -f xml -o "$TMPDIR/found.xml" "${files[@]}" >&2 || true
-python3 - "$TMPDIR/found.xml" <<'PYTHON' | python3 "$CHECK/sarif.py" checkstyle
+python3 -I - "$TMPDIR/found.xml" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" checkstyle
 import json, os, sys
 import xml.etree.ElementTree as ElementTree
 root = ElementTree.parse(sys.argv[1]).getroot()  # no report: it did not run

@@ -6,12 +6,13 @@
 # ok-exit-codes: 0
 # pip: detect-secrets==1.5.0
 set -euo pipefail
+cd "$TARGET"
 git rev-parse --verify HEAD >/dev/null # no repository: nothing would be checked
 detect-secrets scan --no-verify --disable-filter detect_secrets.filters.allowlist.is_line_allowlisted > "$TMPDIR/found.json"
-python3 -c '
+python3 -I -c '
 import json, sys
 for file, found in json.load(open(sys.argv[1], encoding="utf-8"))["results"].items():
     for one in found:
         print(json.dumps({"rule": one["type"], "severity": "critical", "text": one["type"], "file": file,
                           "line": one["line_number"]}))
-' "$TMPDIR/found.json" | python3 "$CHECK/sarif.py" detect-secrets
+' "$TMPDIR/found.json" | python3 -I -B "$CHECK/sarif.py" detect-secrets

@@ -5,6 +5,7 @@
 # version: 1.40
 # on-path: the AWS CLI, which GitHub's runners have
 # version-command: aws --version
+# environment: AWS_*
 # ok-exit-codes: 0
 set -euo pipefail
-python3 -B "$CHECK/fis.py" | python3 "$CHECK/sarif.py" fis
+python3 -I -B "$CHECK/fis.py" | python3 -I -B "$CHECK/sarif.py" fis

@@ -9,7 +9,7 @@
 # source linux-x64: https://github.com/gitleaks/gitleaks/releases/download/v8.30.1/gitleaks_8.30.1_linux_x64.tar.gz sha256: 551f6fc83ea457d62a0d98237cbad105af8d557003051f41f3e7ca7b3f2470eb
 # source linux-arm64: https://github.com/gitleaks/gitleaks/releases/download/v8.30.1/gitleaks_8.30.1_linux_arm64.tar.gz sha256: e4a487ee7ccd7d3a7f7ec08657610aa3606637dab924210b3aee62570fb4b080
 set -euo pipefail
-
+cd "$TARGET"
 scope=(.)
 if [[ ${DPRA_STAGED:-} == yes ]]; then
   scope+=(--pre-commit --staged)
@@ -27,7 +27,7 @@ else
     pull_request) # HEAD is GitHub's merge of it with its base
       ! git rev-parse --verify --quiet HEAD^2 > /dev/null || before=$(git rev-parse --verify HEAD^1)
       ;;
-    push) before=$(python3 -c 'import json, os; print(json.load(open(os.environ["GITHUB_EVENT_PATH"])).get("before", ""))') ;;
+    push) before=$(python3 -I -c 'import json, os; print(json.load(open(os.environ["GITHUB_EVENT_PATH"])).get("before", ""))') ;;
   esac
   if [[ -n $before ]] && git merge-base --is-ancestor "$before" HEAD 2>/dev/null; then
     scope+=("--log-opts=--full-history $before..HEAD")

@@ -4,6 +4,7 @@
 # version: 1.21
 # version-command: go version
 # on-path: the job's Go toolchain (actions/setup-go)
+# environment: GOROOT GOPROXY GOSUMDB GONOSUMDB GOPRIVATE GOMODCACHE GOCACHE
 # ok-exit-codes: 0
 set -euo pipefail
 cd "$TARGET"
@@ -18,7 +19,7 @@ cat "$said.log" >&2
 gofmt=$(command -v gofmt || echo "$(go env GOROOT)/bin/gofmt")
 unformatted=$("$gofmt" -l .) || code=$? # fails on what it cannot parse
 ((code == 0)) || exit 70
-UNFORMATTED=$unformatted python3 - "$said" "$said.log" <<'PYTHON' | python3 "$CHECK/sarif.py" "go vet"
+UNFORMATTED=$unformatted python3 -I - "$said" "$said.log" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" "go vet"
 import json, os, sys
 decoder, text = json.JSONDecoder(), ""
 for path in sys.argv[1:]:  # go vet says its findings on one stream or the other, by version

@@ -12,7 +12,7 @@ if [[ ! -d node_modules ]]; then
   exit 65
 fi
 license-checker-rseidelsohn --start . --json --out "$TMPDIR/found.json" > /dev/null
-python3 - "$TMPDIR/found.json" <<'PYTHON' | python3 "$CHECK/licences.py" | python3 "$CHECK/sarif.py" license-checker
+python3 -I - "$TMPDIR/found.json" <<'PYTHON' | python3 -I -B "$CHECK/licences.py" | python3 -I -B "$CHECK/sarif.py" license-checker
 import json, os, sys
 found = json.load(open(sys.argv[1], encoding="utf-8"))
 packages = {key: one for key, one in found.items() if "node_modules" in one["path"]}

@@ -17,11 +17,11 @@ read -ra options <<< "${DPRA_PIP_AUDIT:-}" # such as another advisory service
 pip-audit --strict --progress-spinner off --requirement requirements.txt "${options[@]}" \
   --format json --output "$TMPDIR/found.json" || code=$?
 ((code <= 1)) && [[ -s $TMPDIR/found.json ]] || exit 70
-python3 -c '
+python3 -I -c '
 import json, sys
 for one in json.load(open(sys.argv[1], encoding="utf-8"))["dependencies"]:
     for found in one["vulns"]:
         fix = ", ".join(found["fix_versions"]) or "none"
         text = f"{one['"'name'"']} {one['"'version'"']}: {found['"'id'"']}; mended in: {fix}"
         print(json.dumps({"rule": found["id"], "severity": "high", "text": text, "file": "requirements.txt"}))
-' "$TMPDIR/found.json" | python3 "$CHECK/sarif.py" pip-audit
+' "$TMPDIR/found.json" | python3 -I -B "$CHECK/sarif.py" pip-audit

@@ -14,7 +14,7 @@ if ((${#names[@]} == 0)); then
 fi
 places=$(find "$PWD" -path '*.dist-info/METADATA' -printf '%h\n' | sed 's,/[^/]*$,,' | sort -u | paste -sd:)
 PYTHONPATH=$places pip-licenses --from mixed --format json --packages "${names[@]}" > "$TMPDIR/found.json"
-python3 - "$TMPDIR/found.json" "${#names[@]}" <<'PYTHON' | python3 "$CHECK/licences.py" | python3 "$CHECK/sarif.py" pip-licenses
+python3 -I - "$TMPDIR/found.json" "${#names[@]}" <<'PYTHON' | python3 -I -B "$CHECK/licences.py" | python3 -I -B "$CHECK/sarif.py" pip-licenses
 import json, sys
 found = json.load(open(sys.argv[1], encoding="utf-8"))
 if len(found) < int(sys.argv[2]):

@@ -17,11 +17,11 @@ code=0
 report=$(pylint --disable import-error --output-format json2 "${files[@]}") || code=$?
 # Bits: 1 fatal, 2 error, 4 warning, 8 refactor, 16 convention, 32 wrong use. Fatal and wrong use mean it did not look.
 if ((code & 33)); then exit 70; fi
-python3 -c '
+python3 -I -c '
 import json, sys
 severities = {"fatal": "high", "error": "high", "warning": "medium"}
 for one in json.load(sys.stdin)["messages"]:
     severity = "high" if one["messageId"] == "E0001" else severities.get(one["type"], "low")
     print(json.dumps({"rule": one["symbol"], "severity": severity, "text": one["message"],
                       "file": one["path"].removeprefix("./"), "line": one["line"]}))
-' <<<"$report" | python3 "$CHECK/sarif.py" pylint
+' <<<"$report" | python3 -I -B "$CHECK/sarif.py" pylint

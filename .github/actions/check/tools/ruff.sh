@@ -18,7 +18,7 @@ unformatted=$(ruff format --no-cache --check --quiet --extend-exclude .github/ac
   --output-format json --preview . ) || format=$?
 ((lint <= 1 && format <= 1)) || exit 70
 # Two tools in one report: what is not formatted becomes a run of its own.
-UNFORMATTED=$unformatted python3 - <<'PYTHON'
+UNFORMATTED=$unformatted python3 -I - <<'PYTHON'
 import json, os
 from pathlib import Path
 path = Path(os.environ["SARIF"])

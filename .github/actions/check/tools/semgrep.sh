@@ -5,6 +5,7 @@
 # serves sast: python
 # version: 1.182.0
 # version-command: semgrep --version
+# environment: JAVA_HOME GOROOT
 # ok-exit-codes: 0
 # pip: semgrep==1.182.0
 set -euo pipefail

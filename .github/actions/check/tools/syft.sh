@@ -12,4 +12,4 @@ cd "$TARGET"
 export SYFT_CHECK_FOR_APP_UPDATE=false
 syft scan dir:. --quiet --exclude './.github/actions/dpra/**' \
   --output "cyclonedx-json=$EVIDENCE/sbom.cdx.json" --output "spdx-json=$EVIDENCE/sbom.spdx.json"
-python3 "$CHECK/sbom.py" | python3 "$CHECK/sarif.py" syft
+python3 -I -B "$CHECK/sbom.py" | python3 -I -B "$CHECK/sarif.py" syft

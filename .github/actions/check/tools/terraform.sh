@@ -15,7 +15,7 @@ export TF_DATA_DIR=$TMPDIR/terraform TF_IN_AUTOMATION=1
 terraform fmt -check -recursive . > "$TMPDIR/unformatted" 2> "$TMPDIR/fmt.log" || true # what it cannot read, validate says
 terraform init -backend=false -input=false -no-color >&2 || true # the same
 terraform validate -json -no-color > "$TMPDIR/validate.json" || true # its answer is in the JSON
-python3 - "$TMPDIR/validate.json" "$TMPDIR/unformatted" <<'PYTHON' | python3 "$CHECK/sarif.py" terraform
+python3 -I - "$TMPDIR/validate.json" "$TMPDIR/unformatted" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" terraform
 import json, sys
 said = json.load(open(sys.argv[1], encoding="utf-8"))
 severities = {"error": "high", "warning": "medium"}

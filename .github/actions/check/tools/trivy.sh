@@ -10,6 +10,7 @@
 # serves code-quality: container
 # version: 0.75.0
 # version-command: trivy --version
+# environment: TRIVY_CACHE_DIR TRIVY_OFFLINE_SCAN TRIVY_SKIP_DB_UPDATE TRIVY_SKIP_JAVA_DB_UPDATE TRIVY_DB_REPOSITORY TRIVY_JAVA_DB_REPOSITORY
 # ok-exit-codes: 0
 # suppressed in policy-as-code: trivy:ignore
 # suppressed in code-quality: trivy:ignore
@@ -29,7 +30,7 @@ case $ACTION in
   sca)
     # By way of its own JSON: the SARIF does not tell whether there was anything to check.
     trivy fs "${common[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
-    python3 "$CHECK/manifests.py" "$json" || exit 65
+    python3 -I -B "$CHECK/manifests.py" "$json" || exit 65
     trivy convert --quiet "${to_report[@]}" "$json"
     ;;
   licence-policy)
@@ -52,7 +53,7 @@ case $ACTION in
     # A template that cannot be parsed is passed over: cfn-lint, terraform or hadolint says that.
     trivy config "${common[@]}" --skip-check-update --misconfig-scanners "$what" --format json --output "$json" \
       "${TOOL_FILE:-.}"
-    python3 -c 'import json, sys
+    python3 -I -c 'import json, sys
 if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing to check, or it cannot be parsed.")' "$json" || exit 65
     trivy convert --quiet "${to_report[@]}" "$json"
     ;;
@@ -62,6 +63,6 @@ if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing t
     [[ -z $image || $PACKED == no ]] || look=(image "${common[@]}" --scanners license --input "$image")
     trivy "${look[@]}" --format cyclonedx --output "$EVIDENCE/sbom.cdx.json"
     trivy "${look[@]}" --format spdx-json --output "$EVIDENCE/sbom.spdx.json"
-    python3 "$CHECK/sbom.py" | python3 "$CHECK/sarif.py" trivy
+    python3 -I -B "$CHECK/sbom.py" | python3 -I -B "$CHECK/sarif.py" trivy
     ;;
 esac
