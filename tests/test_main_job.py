@@ -77,8 +77,7 @@ def test_a_failing_unit_test_stops_the_pipeline_and_nothing_is_deployed(dpra, co
     assert "The pipeline stopped at: build / unit-tests" in made.text
     assert "test_that_fails" in made.text
     assert made.steps("build") == [
-        {"build-code": "success", "unit-tests": "failure", "code-quality": "success"}
-        | {"package-and-store-artifacts": "skipped", "sbom": "skipped"}
+        {"build-code": "success", "unit-tests": "failure", "package-and-store-artifacts": "skipped"}
     ]
     assert made.result["deployments"] == []
     assert {job["job"]: job["result"] for job in made.result["jobs"]}["beta"] in ("skipped", "not run")
@@ -143,13 +142,13 @@ def test_only_stages_and_what_they_need_run(dpra, copy) -> None:
     made = rehearse(dpra, copy, "--only", "artifacts")
     assert made.code == 0, made.text
     ran = {job["job"] for job in made.result["jobs"] if job["result"] != "not run"}
-    assert ran == {"build", "security", "artifacts"}
+    assert ran == {"build", "security", "scan", "artifacts"}
     made = rehearse(dpra, copy, "--only", "build")  # the job, not the stage of that name
     assert {job["job"] for job in made.result["jobs"] if job["result"] != "not run"} == {"build"}
 
 
 def test_the_gates_of_a_pull_request_are_executed_too(dpra, copy) -> None:
-    """Its workflow in the pipeline's place: build, security, and the comparison with dpra.yml."""
+    """Its workflow in the pipeline's place: build, security, scan, and the comparison with dpra.yml."""
     text = (copy / ".github/workflows/pull-request.yml").read_text()
     assert text.count("\n  pull_request:\n") == 1
     (copy / PIPELINE).write_text(text.replace("\n  pull_request:\n", "\n  push:\n"))  # a rehearsal plays a push
@@ -161,6 +160,7 @@ def test_the_gates_of_a_pull_request_are_executed_too(dpra, copy) -> None:
     assert {job["job"]: job["result"] for job in made.result["jobs"]} == {
         "build": "success",
         "security": "success",
+        "scan": "success",
         "generated-files": "success",
     }
     (copy / ".github/dependabot.yml").write_text("version: 2\nupdates: []\n")

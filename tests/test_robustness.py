@@ -133,5 +133,5 @@ def test_an_odd_repository_is_generated_and_rehearsed(dpra, git, copy, tmp_path,
     root = odd_repository(kind, copy, tmp_path, git)
     assert dpra("generate", cwd=root).returncode == 0
     assert dpra("check", cwd=root).returncode == 0
-    done = dpra("rehearse", "--offline", "--only", "build,security", cwd=root)
+    done = dpra("rehearse", "--offline", "--only", "build,security,scan", cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr

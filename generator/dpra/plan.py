@@ -63,9 +63,11 @@ class Plan:
 
     @property
     def scanning(self) -> tuple[str, ...]:
-        """The jobs with checks that a pull request runs, too: those that need no AWS account."""
+        """The jobs with checks that a pull request runs, too, and those that they need: none needs an AWS account."""
         checks = {action.id for action in self.catalogue.actions if action.of}
-        return tuple(job.id for job in self.workflows[PULL_REQUEST].jobs.values() if checks & {*job.steps})
+        jobs = [job for job in self.workflows[PULL_REQUEST].jobs.values() if checks & {*job.steps}]
+        needed = {name for job in jobs for name in job.needs}
+        return (*(name for name in self.jobs if name in needed), *(job.id for job in jobs))
 
     def waived(self, audit: str) -> list[str]:
         """The files of the workflows that an audit of zizmor's does not fit."""
@@ -277,6 +279,11 @@ class Plan:
         """The tools of the checks that run against what is deployed to an environment."""
         stage = self.catalogue.stage(environment)
         return frozenset(tool for action in stage.actions for tool in self.tools.get(action.id, ()))
+
+    @property
+    def lint(self) -> str:
+        """The project's own linter, where its configuration is code and so no gate reads it; empty where there is none."""
+        return str(self.language.get("lint", ""))
 
     @property
     def hooks(self) -> list[tuple[str, str, str]]:

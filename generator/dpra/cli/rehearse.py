@@ -50,7 +50,7 @@ def rehearse(
     With a fault that concerns production the commit before is released first, so that there is something to go back to.
 
     \b
-    dpra rehearse --only build,security --offline
+    dpra rehearse --only build,security,scan --offline
     dpra rehearse --offline --json result.json
     dpra rehearse --offline --fail gamma.synthetic-tests
     dpra rehearse --offline --alarm prod/eu-west-1:shop-errors@bake --page result.html
