@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 SCHEMA = Path(__file__).parents[1] / "docs/evidence.schema.json"
-INJECTION = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
+INJECTION = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = \'" + name + "\'")\n'
 WAIVER = """waivers:
   - check: sast
     rule: B608

@@ -282,7 +282,7 @@ class Plan:
 
     @property
     def lint(self) -> str:
-        """The project's own linter, where its configuration is code and so no gate reads it; empty where there is none."""
+        """The project's own linter, where its configuration is code, which no gate runs; empty where there is none."""
         return str(self.language.get("lint", ""))
 
     @property
