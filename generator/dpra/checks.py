@@ -63,7 +63,7 @@ def secrets(root: Path) -> tuple[list[tuple[str, str, int, str]], str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("GITHUB_", "INPUT_"))}
         environment |= {"RUNNER_TEMP": temp, "DPRA_TOOLS": str(resources.user_cache()), "INPUT_FAIL_ON": "any"}
         environment |= {"INPUT_ACTION": "secrets-detection", "INPUT_TOOL": "gitleaks"}
-        words = [sys.executable, "-B", str(resources.PACK / "check" / "scan.py")]
+        words = [sys.executable, "-I", "-B", str(resources.PACK / "check" / "scan.py")]
         ran = subprocess.run(words, cwd=root, env=environment, capture_output=True, text=True, check=False)
         try:
             record = json.loads((Path(temp) / "dpra" / "evidence.jsonl").read_text(encoding="utf-8").splitlines()[-1])
