@@ -8,7 +8,7 @@ from typing import Any
 
 from dpra import describe, names, resources, scalar
 from dpra.dataclasses import dataclass
-from dpra.graph import Environment, Workflow
+from dpra.graph import Environment, Job, Workflow
 from dpra.names import EXPECTED, VENDORED
 from dpra.plan import Plan, values_of
 from dpra.spec.models import Permission, Waiver
@@ -115,6 +115,11 @@ class View:
     def expected(self) -> str:
         """The file with what the workflows promise."""
         return scalar.Written(EXPECTED)
+
+    def reports(self, job: Job) -> str:
+        """Whether a check of the job left a report, as an expression."""
+        checks = [step for step in job.steps if self.plan.runs(step) and self.plan.catalogue.action(step).of]
+        return " || ".join(f"steps.{check}.outputs.report" for check in checks)
 
     def waivers(self, check: str) -> str:
         """What may pass a check, as the check action reads it."""

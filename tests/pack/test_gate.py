@@ -255,7 +255,7 @@ def test_hostile_reports_stay_data(job: Any, hostile: dict[str, str], inert: Any
     invocation = {"executionSuccessful": True, "toolExecutionNotifications": said}
     document = report(invocations=[invocation]) if as_notification else report(*said)
     job.write("hostile.json", json.dumps(document))
-    ran = lie(job, 'cp hostile.json "$SARIF"')
+    ran = lie(job, 'cp "$TARGET/hostile.json" "$SARIF"')
     assert (ran.code, len(ran.errors)) == (1, len(hostile))
     inert(job, ran)
 
@@ -263,6 +263,22 @@ def test_hostile_reports_stay_data(job: Any, hostile: dict[str, str], inert: Any
 def test_lone_surrogates_can_be_said(job: Any) -> None:
     document = report(result(level="error", message={"text": "\ud800"}, ruleId="\udcff"))
     job.write("hostile.json", json.dumps(document))
-    ran = lie(job, 'cp hostile.json "$SARIF"')
+    ran = lie(job, 'cp "$TARGET/hostile.json" "$SARIF"')
     assert (ran.code, len(ran.errors)) == (1, 1)
     assert "Traceback" not in ran.out
+
+
+@pytest.mark.parametrize("secrets", [False, True])
+def test_each_kept_run_has_a_category_of_its_own(tmp_path: Path, secrets: bool) -> None:
+    """ruff's report has two runs; trivy serves two actions of a job: code scanning takes neither without."""
+    import gate
+
+    run = {"tool": {"driver": {"name": "trivy"}}, "results": []}
+    seen = set()
+    for action in ("sca", "policy-as-code"):
+        (tmp_path / "report.sarif").write_text(json.dumps({"version": "2.1.0", "runs": [run, run]}))
+        kept = tmp_path / f"{action}.sarif"
+        gate.sarif(tmp_path / "report.sarif", 0, [0], "any", kept, secrets, f"dpra/security/{action}/trivy")
+        seen |= {one["automationDetails"]["id"] for one in json.loads(kept.read_text())["runs"]}
+    assert len(seen) == (2 if secrets else 4)
+    assert all(one.startswith("dpra/security/") and one.endswith("/") for one in seen)

@@ -22,7 +22,7 @@ def use(tmp_path: Path) -> Use:
         folder = STAND_INS / action
         known = YAML(typ="safe").load(folder / "action.yml")["inputs"]
         given = {name: spec["default"] for name, spec in known.items()}
-        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        given |= {name if name in known else name.replace("_", "-"): value for name, value in inputs.items()}
         assert set(given) == set(known)
         (tmp_path / "store").mkdir(exist_ok=True)
         runner = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH")}
@@ -235,3 +235,37 @@ def test_what_is_not_there_is_not_attested(use: Use, paths: str) -> None:
     code, said = use("actions/attest", dict.fromkeys(names, "http://127.0.0.1:9"), subject_path=paths)
     assert code == 1
     assert "Could not find subject at path" in said
+
+
+# ---- Code scanning
+
+RUN = '{{"tool": {{"driver": {{"name": "{tool}"}}}}, "results": []{details}}}'
+
+
+def sarif(*runs: str, version: str = "2.1.0") -> str:
+    return f'{{"version": "{version}", "runs": [{", ".join(runs)}]}}'
+
+
+def scanned(tool: str, category: str = "") -> str:
+    return RUN.format(tool=tool, details=f', "automationDetails": {{"id": "{category}"}}' if category else "")
+
+
+@pytest.mark.parametrize(
+    ("reports", "said"),
+    [
+        ({}, "No SARIF files found"),
+        ({"a.txt": "x"}, "No SARIF files found"),
+        ({"a.sarif": sarif(version="1.0.0")}, "no SARIF 2.1.0"),
+        ({"a.sarif": sarif(scanned("trivy")), "b.sarif": sarif(scanned("trivy"))}, "multiple SARIF runs"),
+        ({"a.sarif": sarif(scanned("ruff"), scanned("ruff"))}, "multiple SARIF runs"),
+        ({"a.sarif": sarif(scanned("x", "c/")), "deep/b.sarif": sarif(scanned("x", "c/"))}, "multiple SARIF runs"),
+        ({"a.sarif": sarif(scanned("trivy", "sca/")), "b.sarif": sarif(scanned("trivy", "policy/"))}, ""),
+        ({"a.sarif": sarif(scanned("trivy")), "b.sarif": sarif(scanned("gitleaks"))}, ""),
+    ],
+)
+def test_what_code_scanning_refuses_is_refused(use: Use, tmp_path: Path, reports: dict[str, str], said: str) -> None:
+    for name, text in reports.items():
+        (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "reports" / name).write_text(text)
+    code, out = use("github/codeql-action/upload-sarif", sarif_file=str(tmp_path / "reports"), category="dpra")
+    assert (code, said in out) == (1 if said else 0, True), out

@@ -44,12 +44,19 @@ class Verdict:
 
 
 def sarif(
-    report: Path, exit_code: int, ok_codes: Container[int], fail_on: str, keep: Path, secrets: bool = False
+    report: Path,
+    exit_code: int,
+    ok_codes: Container[int],
+    fail_on: str,
+    keep: Path,
+    secrets: bool = False,
+    category: str = "",
 ) -> Verdict:
     """Judge a SARIF report, and keep a copy of it as evidence without the source text it quotes.
 
     Of a report about `secrets` only rule, file, line and commit are shown and kept: a message may quote the secret, and
-    so may the commit's message. Every secret is critical."""
+    so may the commit's message. Every secret is critical. In the copy each run has a `category` of its own, without
+    which GitHub's code scanning takes one run of a tool in a workflow."""
     errors = [] if exit_code in ok_codes else [_error(f"the tool failed with {runner.ended(exit_code)}")]
     found: list[Finding] = []
     try:
@@ -61,6 +68,8 @@ def sarif(
             errors += _tool_errors(run, secrets)
             found += _results(run, fail_on, secrets)
         kept = _without_text(found) if secrets else _without_source(document)
+        for number, run in enumerate(kept["runs"] if category else (), 1):
+            run["automationDetails"] = {"id": f"{category}/{number}/"}
         keep.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     except FileNotFoundError:
         errors.append(_error("the tool wrote no SARIF report"))
