@@ -112,7 +112,8 @@ def test_a_held_run_is_not_whole_whatever_a_test_wrote(kept: Evidence) -> None:
     kept.of_all(but=("prod-approve", "prod-1", "prod-bake-1"))
     kept.add("evidence-prod-approve-0-1", record("prod-approve", "manual-approval", result="held"))
     forged = [one for one in PROMISE if one["job"].startswith("prod")]
-    kept.add("evidence-build-0-1", *[record(one["job"], one["action"], one.get("region", "")) for one in forged])
+    later = [record(one["job"], one["action"], one.get("region", ""), attempt="2") for one in forged]
+    kept.add("evidence-build-0-1", *later)  # it would replace what the approval said itself
     needs = {"prod-approve": {"result": "success"}, "prod-1": {"result": "skipped"}}
     needs |= {"prod-bake-1": {"result": "skipped"}}
     ran = kept.report(needs=json.dumps(needs), held="no window is open")
