@@ -54,9 +54,9 @@ def merged(folder: Path, promised: list[Document], pipeline: str) -> Document:
     if made.is_file():
         return read(made)
     lib = resources.lib("merge")
-    actions = lib.judged(lib.newest(list(lib.records(folder, {"schema": 1}, lambda line: None))), promised)
+    actions = lib.judged(lib.records(folder, {"schema": 1}, promised, lambda line: None), promised)
     said = {"schema": 1, "pipeline": pipeline, "expected": promised, "actions": actions}
-    return {**said, "figures": lib.figures(actions)}
+    return {**said, "figures": lib.figures(actions, promised)}
 
 
 def read(path: Path) -> Document:
@@ -71,8 +71,9 @@ def read(path: Path) -> Document:
         expected = lib.expectations(said["expected"])
         types = catalogue.load(said["pipeline"])
         records = [one for one in said["actions"] if one["result"] not in ("not run", "left out")]
-        actions = lib.judged(records, [*expected, *_unpromised(types, expected)])
-        return {**said, "actions": actions, "figures": lib.figures(actions)}
+        required = [*expected, *_unpromised(types, expected)]
+        actions = lib.judged(records, required)
+        return {**said, "actions": actions, "figures": lib.figures(actions, required)}
     except OSError as problem:
         raise EvidenceError(f"{path}: {problem.strerror}") from problem
     except (ValueError, LookupError, TypeError, AttributeError) as problem:

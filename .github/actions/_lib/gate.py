@@ -4,16 +4,18 @@ Tools lie: some exit 0 with findings, some exit 0 without having looked. So the 
 ran, the report says what it found, and a report that is missing or empty is an error.
 """
 
+import codecs
 import json
 import math
 import re
+import sys
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
-from collections import Counter
-from collections.abc import Container, Iterator
+from collections import Counter, deque
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import runner
 
@@ -21,10 +23,11 @@ SEVERITIES = ("critical", "high", "medium", "low")
 THRESHOLDS = (*SEVERITIES, "any")
 LEVELS = {"error": "high", "warning": "medium", "note": "low", "none": "low"}
 SHOWN = 10  # GitHub shows ten annotations a step
+LARGEST = 256  # MiB of a report; no tool says that much of what somebody will read
 UNREADABLE = (ValueError, TypeError, AttributeError, LookupError, OverflowError, RecursionError, OSError)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     severity: str  # one of SEVERITIES; "error" where the tool itself failed; "failed" for a test
     rule: str
@@ -34,6 +37,7 @@ class Finding:
     blocks: bool = True
     secret: bool = False  # neither its text nor its line may be repeated
     excuse: str = ""  # why it does not block though it is at the threshold: waived, baseline
+    mark: str = ""  # the same in the next run: policy.py gives it
 
 
 @dataclass(frozen=True)
@@ -55,22 +59,35 @@ def sarif(
     """Judge a SARIF report, and keep a copy of it as evidence without the source text it quotes.
 
     Of a report about `secrets` only rule, file, line and commit are shown and kept: a message may quote the secret, and
-    so may the commit's message. Every secret is critical. In the copy each run has a `category` of its own, without
-    which GitHub's code scanning takes one run of a tool in a workflow."""
+    so may the commit's message. Every secret is critical. The report is read result by result: it may be large. In the
+    copy each run has a `category` of its own, without which GitHub's code scanning takes one run of a tool."""
     errors = [] if exit_code in ok_codes else [_error(f"the tool failed with {runner.ended(exit_code)}")]
     found: list[Finding] = []
     try:
-        document = json.loads(report.read_bytes())
-        runs = document["runs"]
-        if not runs:
-            raise ValueError("it has no runs")
-        for run in runs:
+        if (size := report.stat().st_size) > LARGEST * 2**20:
+            return _too_large(size, errors)
+        document: dict[str, Any] = {}
+        deque(_walk(report, document), maxlen=0)  # the rules may stand behind the results
+        for run in document["runs"]:
             errors += _tool_errors(run, secrets)
-            found += _results(run, fail_on, secrets)
-        kept = _without_text(found) if secrets else _without_source(document)
-        for number, run in enumerate(kept["runs"] if category else (), 1):
-            run["automationDetails"] = {"id": f"{category}/{number}/"}
-        keep.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        by_id = [_by_id(run) for run in document["runs"]]
+
+        def judged() -> Iterator[tuple[int, Any]]:
+            for number, result in _walk(report, {}):
+                if result is not _FIRST:
+                    found.append(_finding(result, document["runs"][number], by_id[number], fail_on, secrets))
+                yield number, result
+
+        kept = _SECRETS if secrets else document
+        runs = [
+            {**run, "automationDetails": {"id": f"{category}/{number}/"}} for number, run in enumerate(kept["runs"], 1)
+        ]
+        kept = {**kept, "runs": runs} if category else kept
+        if secrets:
+            deque(judged(), maxlen=0)
+            _write(keep, kept, ((0, _without_text(one)) for one in (None, *found)))
+        else:
+            _write(keep, kept, judged())
     except FileNotFoundError:
         errors.append(_error("the tool wrote no SARIF report"))
     except UNREADABLE as problem:
@@ -187,23 +204,28 @@ def _tool_errors(run: dict[str, Any], secrets: bool) -> Iterator[Finding]:
                     yield Finding("error", "", text or "the tool reports an error", file, line)
 
 
-def _results(run: dict[str, Any], fail_on: str, secrets: bool) -> Iterator[Finding]:
-    driver = run["tool"]["driver"]
-    rules = driver.get("rules") or []
-    by_id = {rule["id"]: rule for rule in rules}
-    results = run["results"]
-    if not isinstance(results, list):  # null: the tool did not look
-        raise TypeError("results is no list")
-    for result in results:
-        index = result.get("ruleIndex", -1)
-        rule = by_id.get(result.get("ruleId")) or (rules[index] if 0 <= index < len(rules) else {})
-        name = str(result.get("ruleId") or rule.get("id") or "no rule")
-        file, line = _place(result)
-        if secrets:
-            severity, text = "critical", f"a secret{_commit(result)}: revoke it, then remove it"
-        else:
-            severity, text = _severity(result, rule), str(result["message"].get("text", ""))
-        yield Finding(severity, name, text, file, line, _at_least(severity, fail_on), secrets)
+def _too_large(size: int, errors: list[Finding]) -> Verdict:
+    text = f"the tool's report has {size >> 20} MiB, at most {LARGEST} MiB are judged: let the tool look at less"
+    return Verdict("error", dict.fromkeys(SEVERITIES, 0), (*errors, _error(text)))
+
+
+def _by_id(run: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {rule["id"]: rule for rule in run["tool"]["driver"].get("rules") or []}
+
+
+def _finding(
+    result: dict[str, Any], run: dict[str, Any], by_id: dict[str, dict[str, Any]], fail_on: str, secrets: bool
+) -> Finding:
+    rules = run["tool"]["driver"].get("rules") or []
+    index = result.get("ruleIndex", -1)
+    rule = by_id.get(result.get("ruleId", "")) or (rules[index] if 0 <= index < len(rules) else {})
+    name = sys.intern(str(result.get("ruleId") or rule.get("id") or "no rule"))
+    file, line = _place(result)
+    if secrets:
+        severity, text = "critical", f"a secret{_commit(result)}: revoke it, then remove it"
+    else:
+        severity, text = _severity(result, rule), str(result["message"].get("text", ""))
+    return Finding(severity, name, text, sys.intern(file), line, _at_least(severity, fail_on), secrets)
 
 
 def _severity(result: dict[str, Any], rule: dict[str, Any]) -> str:
@@ -242,34 +264,172 @@ def _commit(result: dict[str, Any]) -> str:
     return f" in commit {commit[:12]}" if re.fullmatch(r"[0-9a-f]{40,64}", commit) else ""
 
 
-def _without_source(value: Any) -> Any:
-    if isinstance(value, dict):
-        quotes = ("snippet", "contextRegion", "contents")
-        return {key: _without_source(inner) for key, inner in value.items() if key not in quotes}
-    return [_without_source(inner) for inner in value] if isinstance(value, list) else value
+_SECRETS = {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "secrets detection"}}}]}
 
 
-def _without_text(findings: list[Finding]) -> dict[str, Any]:
-    results = [
-        {
-            "ruleId": finding.rule,
-            "level": "error",
-            "message": {"text": finding.text},
-            "locations": [
-                {
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": urllib.parse.quote(finding.file, errors="replace")},
-                        "region": {"startLine": finding.line or 1},
-                    }
-                }
-            ],
-        }
-        for finding in findings
-    ]
+def _without_text(finding: Finding | None) -> Any:
+    if finding is None:
+        return _FIRST
     return {
-        "version": "2.1.0",
-        "runs": [{"tool": {"driver": {"name": "secrets detection"}}, "results": results}],
+        "ruleId": finding.rule,
+        "level": "error",
+        "message": {"text": finding.text},
+        "locations": [
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": urllib.parse.quote(finding.file, errors="replace")},
+                    "region": {"startLine": finding.line or 1},
+                }
+            }
+        ],
     }
+
+
+# ---- SARIF piece by piece: of a report of 100 MB, one result is in memory at a time
+
+QUOTES = ("snippet", "contextRegion", "contents")  # source text
+BLOCK = 2**20
+_FIRST = object()  # stands before the first result of a run
+_WHITE = re.compile(r"[ \t\n\r]*")
+
+
+def _walk(report: Path, document: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    """The results with the number of their run; what else the report says is put into `document`, without source text.
+
+    Raises:
+        ValueError: it is no JSON, or none of SARIF's form.
+    """
+    with report.open("rb") as file:
+        pieces = _Pieces(file)
+        for name in _once(pieces.members()):
+            if name == "runs":
+                document[name] = []
+                for number, _ in enumerate(pieces.items()):
+                    run: dict[str, Any] = {}
+                    document[name].append(run)
+                    yield from _walk_run(pieces, number, run)
+            else:
+                document |= _unquoted([(name, pieces.value())])
+        if not document.get("runs") or pieces.next():
+            raise ValueError("it has no runs, or something behind them")
+
+
+def _walk_run(pieces: "_Pieces", number: int, run: dict[str, Any]) -> Iterator[tuple[int, Any]]:
+    looked = False
+    for name in _once(pieces.members()):
+        if name == "results":  # null: the tool did not look
+            looked = True
+            yield number, _FIRST
+            for _ in pieces.items():
+                yield number, pieces.value()
+        else:
+            run |= _unquoted([(name, pieces.value())])
+    if not looked:
+        raise ValueError("a run has no results")
+
+
+def _once(names: Iterator[str]) -> Iterator[str]:
+    """Readers differ in which of two members of one name they believe."""
+    known: set[str] = set()
+    for name in names:
+        if name in known:
+            raise ValueError(f"{name} is there twice")
+        known.add(name)
+        yield name
+
+
+def _write(keep: Path, document: dict[str, Any], results: Iterable[tuple[int, Any]]) -> None:
+    """A report with these results, a line each; all of it, or nothing."""
+    part = keep.with_name(f"{keep.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            head = json.dumps({name: value for name, value in document.items() if name != "runs"})[1:-1]
+            file.write(f'{{{head}{", " if head else ""}"runs": [')
+            between = end = ""
+            for number, result in results:
+                if result is _FIRST:
+                    run = json.dumps(document["runs"][number])[1:-1]
+                    file.write(f'{end}\n{{{run}{", " if run else ""}"results": [')
+                    between, end = "\n", "]},"
+                else:
+                    file.write(between + json.dumps(result))
+                    between = ",\n"
+            file.write("]}]}\n")
+        part.replace(keep)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unquoted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if name not in QUOTES}
+
+
+class _Pieces:
+    """JSON that is read a block at a time: who asks for members and items takes the values himself."""
+
+    decode = json.JSONDecoder(object_pairs_hook=_unquoted).raw_decode
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        start = file.read(4)
+        self.decoder = codecs.getincrementaldecoder(json.detect_encoding(start))("surrogatepass")
+        self.text, self.at, self.ended = self.decoder.decode(start), 0, False
+
+    def more(self) -> None:
+        """As much again as there is, so that a value of any size is tried a few times only."""
+        self.text = self.text[self.at :]
+        block = self.file.read(max(BLOCK, len(self.text)))
+        self.text, self.at, self.ended = self.text + self.decoder.decode(block, final=not block), 0, not block
+
+    def next(self) -> str:
+        """The next character that is no white space; empty at the end."""
+        while True:
+            white = _WHITE.match(self.text, self.at)
+            self.at = white.end() if white else self.at
+            if self.at < len(self.text) or self.ended:
+                return self.text[self.at : self.at + 1]
+            self.more()
+
+    def take(self, expected: str) -> str:
+        if (found := self.next()) and found in expected:
+            self.at += 1
+            return found
+        raise ValueError(f"'{expected}' is missing")
+
+    def value(self) -> Any:
+        self.next()
+        while True:
+            try:
+                found, end = self.decode(self.text, self.at)
+                if end < len(self.text) or self.ended:  # else a number may go on
+                    self.at = end
+                    return found
+            except ValueError:
+                if self.ended:
+                    raise
+            self.more()
+
+    def items(self) -> Iterator[None]:
+        self.take("[")
+        more = self.next() != "]"
+        while more:
+            yield None
+            if self.take(",]") == "]":
+                return
+        self.take("]")
+
+    def members(self) -> Iterator[str]:
+        self.take("{")
+        more = self.next() != "}"
+        while more:
+            if self.next() != '"':
+                raise ValueError("a name is missing")
+            name = self.value()
+            self.take(":")
+            yield name
+            if self.take(",}") == "}":
+                return
+        self.take("}")
 
 
 # ---- JUnit

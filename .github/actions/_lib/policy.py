@@ -9,7 +9,7 @@ import datetime
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 import changes
 import gate
 import runner
+
+LARGEST = 2**26  # bytes of a file whose lines are looked up
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,30 @@ def baseline(path: Path, action: str) -> Counter[str]:
         raise runner.Failed(f"the baseline '{path}' cannot be read: {problem}; make it with dpra baseline") from problem
 
 
-def fingerprint(finding: gate.Finding) -> str:
-    """The same for the same finding after lines above it came or went; another as soon as its own line changes."""
-    said = finding.text
-    if finding.line and finding.severity != "error" and not finding.secret:
-        with suppress(OSError, ValueError, LookupError):  # in an artifact, or in a file that went: its message must do
-            said = Path(finding.file).read_text(encoding="utf-8").splitlines()[finding.line - 1].strip()
-    return hashlib.sha256(json.dumps([finding.rule, finding.file, said]).encode()).hexdigest()[:32]
+def fingerprints(findings: Iterable[gate.Finding]) -> dict[gate.Finding, str]:
+    """The same for the same finding after lines above it came or went; another as soon as its own line changes.
+
+    A file is read once, whatever is found in it, and one file at a time."""
+    places: dict[str, list[gate.Finding]] = {}
+    for finding in findings:
+        places.setdefault(finding.file, []).append(finding)
+    marks = {}
+    for file, found in places.items():
+        quoted = [one for one in found if one.line > 0 and one.severity != "error" and not one.secret]
+        lines = _lines(Path(file)) if quoted else []
+        for one in found:
+            # In an artifact, or in a file that went: its message must do.
+            there = 0 < one.line <= len(lines) and one.severity != "error" and not one.secret
+            said = lines[one.line - 1].strip() if there else one.text
+            marks[one] = hashlib.sha256(json.dumps([one.rule, file, said]).encode()).hexdigest()[:32]
+    return marks
+
+
+def _lines(file: Path) -> list[str]:
+    with suppress(OSError, ValueError):
+        if file.is_file() and file.stat().st_size <= LARGEST:  # a pipe never ends
+            return file.read_text(encoding="utf-8").splitlines()
+    return []
 
 
 def judge(verdict: gate.Verdict, given: Sequence[Waiver], known: Counter[str]) -> Judged:
@@ -81,17 +100,22 @@ def judge(verdict: gate.Verdict, given: Sequence[Waiver], known: Counter[str]) -
     used: Counter[Waiver] = Counter()
     left = known.copy()
     findings = []
+    marks = fingerprints(one for one in verdict.findings if one.severity in gate.SEVERITIES)
+    by_rule: dict[str, list[Waiver]] = {}
+    for one in given:
+        if not one.expired:
+            by_rule.setdefault(one.rule, []).append(one)
     for finding in verdict.findings:
         excuse = ""
-        if finding.severity in gate.SEVERITIES:
-            mark = fingerprint(finding)
-            if waiver := next((one for one in given if one.covers(finding)), None):
+        mark = marks.get(finding, "")
+        if mark:
+            if waiver := next((one for one in by_rule.get(finding.rule, ()) if one.covers(finding)), None):
                 used[waiver] += 1
                 excuse = "waived"
             elif left[mark] > 0:
                 left[mark] -= 1
                 excuse = "baseline"
-        findings.append(replace(finding, blocks=finding.blocks and not excuse, excuse=excuse))
+        findings.append(replace(finding, blocks=finding.blocks and not excuse, excuse=excuse, mark=mark))
     late = [gate.Finding("error", "", f"{waiver} has expired") for waiver in given if waiver.expired]
     result = verdict.result
     if result != "error":
@@ -130,9 +154,9 @@ def facts(judged: Judged) -> dict[str, Any]:
     return found
 
 
-def listed(action: str, tool: str, verdict: gate.Verdict) -> list[dict[str, Any]]:
+def listed(action: str, tool: str, judged: Judged) -> Iterator[dict[str, Any]]:
     """What a baseline could take: every finding, by its fingerprint."""
-    return [
+    return (
         {
             "action": action,
             "tool": tool,
@@ -140,8 +164,8 @@ def listed(action: str, tool: str, verdict: gate.Verdict) -> list[dict[str, Any]
             "rule": finding.rule,
             "file": finding.file,
             "line": finding.line,
-            "fingerprint": fingerprint(finding),
+            "fingerprint": finding.mark,
         }
-        for finding in verdict.findings
+        for finding in judged.verdict.findings
         if finding.severity in gate.SEVERITIES and finding.excuse != "waived"
-    ]
+    )

@@ -39,10 +39,10 @@ def job_results() -> dict[str, str]:
     return {job: result for job, result in _needs().items() if job not in skipped}
 
 
-def skipped_jobs() -> set[str]:
-    """The jobs that were skipped and may be: those of `may-be-skipped`; of a held release, any."""
-    may_be_skipped, held = given("MAY_BE_SKIPPED").split(), bool(given("HELD"))
-    return {job for job, result in _needs().items() if result == "skipped" and (held or job in may_be_skipped)}
+def skipped_jobs(*, every: bool = False) -> set[str]:
+    """The jobs that were skipped and may be: those of `may-be-skipped`; of a held release, any; or `every` one."""
+    may_be_skipped, every = given("MAY_BE_SKIPPED").split(), every or bool(given("HELD"))
+    return {job for job, result in _needs().items() if result == "skipped" and (every or job in may_be_skipped)}
 
 
 def _needs() -> dict[str, str]:

@@ -149,9 +149,9 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         if kept.exists():
             facts["where"] = kept.name
             runner.output("report", str(kept))
-        (kept.with_suffix(".findings.json")).write_text(
-            json.dumps(policy.listed(action, script.stem, judged.verdict), indent=1) + "\n", encoding="utf-8"
-        )
+        with kept.with_suffix(".findings.json").open("w", encoding="utf-8") as file:
+            listed = policy.listed(action, script.stem, judged)
+            file.write("[" + ",\n".join(map(json.dumps, listed)) + "]\n")
         gate.publish(action, f"{script.stem} {facts['version']}", judged.verdict, bool(runner.given("ADVISORY")))
         if judged.verdict.result != "pass":
             raise runner.Failed(result=judged.verdict.result)

@@ -19,14 +19,16 @@ def main() -> None:
             raise runner.Failed(f"expected: {problem}", "error") from problem
         this = {"schema": 1, "run": os.environ["GITHUB_RUN_ID"], "commit": os.environ["GITHUB_SHA"]}
         folder = Path(runner.given("EVIDENCE") or "evidence")
-        actions = merge.judged(merge.newest(list(merge.records(folder, this, runner.warning))), expected)
+        attempts, never = int(os.environ["GITHUB_RUN_ATTEMPT"]), runner.skipped_jobs(every=True)
+        found = merge.records(folder, this, expected, runner.warning, attempts=attempts, skipped=never)
+        actions = merge.judged(found, expected)
         merged = {
             **this,
             "repository": os.environ["GITHUB_REPOSITORY"],
             "pipeline": runner.given("PIPELINE"),
             "expected": expected,
             "actions": actions,
-            "figures": merge.figures(actions),
+            "figures": merge.figures(actions, expected),
         }
         path = evidence.directory() / "evidence.json"
         path.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
