@@ -9,4 +9,4 @@
 # ok-exit-codes: 0
 # pip: semgrep==1.182.0
 set -euo pipefail
-bash "$CHECK/semgrep.sh" semgrep --metrics off
+python3 -I -B "$CHECK/semgrep.py" "$CHECK/rules/semgrep" semgrep --metrics off | python3 -I -B "$CHECK/sarif.py" semgrep
