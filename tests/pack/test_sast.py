@@ -118,7 +118,7 @@ def committed(job: Any) -> None:
 
 
 def spent() -> float:
-    """Seconds of processor time of all processes that were started and have ended: the clock counts others' work, too."""
+    """Seconds of processor time of the processes that have ended: the clock counts others' work, too."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
