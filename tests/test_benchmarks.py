@@ -20,5 +20,7 @@ def test_every_contender_does_its_work_and_is_measured(needs) -> None:
     assert {"projen", "cdk-pipelines-github", "cookiecutter", "bare imports"} < measured["runs"].keys()
     assert all(seconds > 0 and mebibytes > 1 for [(seconds, mebibytes)] in measured["runs"].values())
     assert {"read the spec", "plan"} < measured["phases"].keys()
+    assert measured["gate"]["seconds"] > 0
+    assert "## The gate under load" in (HERE / "README.md").read_text("utf-8")
     for name in measured["runs"]:
         assert f"| {name} |" in (HERE / "README.md").read_text("utf-8")

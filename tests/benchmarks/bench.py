@@ -184,6 +184,53 @@ def phases(scratch: Path, rounds: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in found.items()}
 
 
+FILES, FINDINGS = 50_000, 100_000
+GATE = """
+import json, sys
+from collections import Counter
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import gate, policy
+verdict = gate.sarif(Path("report.sarif"), 0, [0], "medium", Path("kept.sarif"))
+judged = policy.judge(verdict, [], Counter())
+with open("kept.findings.json", "w") as file:
+    file.writelines(json.dumps(one) + "\\n" for one in policy.listed("sast", "tool", judged))
+"""
+
+
+def sources_with_findings(folder: Path) -> None:
+    """50,000 source files, and a tool's report of two findings in each."""
+    for number in range(FILES):
+        path = folder / f"src/{number // 500}/module{number}.py"
+        if not number % 500:
+            path.parent.mkdir(parents=True)
+        path.write_text(f"import os\n\n\ndef run(name):\n    os.system('{number} ' + name)\n", "utf-8")
+    rules = [{"id": f"R{number}", "properties": {"security-severity": "8.0"}} for number in range(50)]
+    with (folder / "report.sarif").open("w") as file:
+        tool = json.dumps({"driver": {"name": "tool", "rules": rules}})
+        file.write(f'{{"version": "2.1.0", "runs": [{{"tool": {tool}, "results": [')
+        for number in range(FINDINGS):
+            of = number % FILES
+            region = {"startLine": 5, "endLine": 5, "snippet": {"text": f"    os.system('{of} ' + name)\n" * 5}}
+            place = {"artifactLocation": {"uri": f"src/{of // 500}/module{of}.py"}, "region": region}
+            said = {"ruleId": f"R{number % 50}", "message": {"text": "a command is made of text that a caller gives"}}
+            said |= {"locations": [{"physicalLocation": place}], "partialFingerprints": {"line": f"{number:032x}"}}
+            file.write(("," if number else "") + json.dumps(said))
+        file.write("]}]}")
+
+
+def gate(scratch: Path) -> dict[str, float]:
+    """What the gate takes for that: seconds, peak MiB, and how large the report is."""
+    folder = _folder(scratch / "gate")
+    command = [sys.executable, "-B", "-c", GATE, str(ROOT / ".github/actions/_lib")]
+    seconds, mebibytes = run(Contender("the gate", command, sources_with_findings), folder)
+    listed = sum(1 for _ in (folder / "kept.findings.json").open())
+    if listed != FINDINGS:
+        sys.exit(f"the gate judged {listed} of {FINDINGS} findings")
+    size = (folder / "report.sarif").stat().st_size / 2**20
+    return {"seconds": seconds, "mebibytes": mebibytes, "report": size}
+
+
 def growth(seconds: Callable[[int], float], sizes: list[int]) -> tuple[list[float], float, float]:
     """Seconds at each size, the slope of the line through them, and the largest deviation from it as a share."""
     seconds(sizes[0])  # warm
@@ -218,7 +265,12 @@ def regions_of_prod(count: int) -> float:
     return (time.perf_counter() - start) / 20
 
 
-def report(found: dict[str, list[tuple[float, float]]], parts: dict[str, float], grown: dict[str, Any]) -> str:
+def report(
+    found: dict[str, list[tuple[float, float]]],
+    parts: dict[str, float],
+    grown: dict[str, Any],
+    load: dict[str, float],
+) -> str:
     median = {name: statistics.median(s for s, _ in runs) for name, runs in found.items()}
     memory = {name: statistics.median(m for _, m in runs) for name, runs in found.items()}
     ours = median["dpra generate, nothing there yet"]
@@ -269,6 +321,15 @@ def report(found: dict[str, list[tuple[float, float]]], parts: dict[str, float],
     for name, (sizes, times, slope, deviation) in grown.items():
         seconds = ", ".join(f"{t:.3f}" for t in times)
         lines.append(f"| {name} | {', '.join(map(str, sizes))} | {seconds} | {slope * 1000:.2f} ms | {deviation:.0%} |")
+    lines += [
+        "",
+        "## The gate under load\n",
+        "One report judged once, against the files that it names: severities, waivers, fingerprints, the kept copy.\n",
+        "| files | findings | report | seconds | peak memory |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+        f"| {FILES:,} | {FINDINGS:,} | {load['report']:.0f} MiB | {load['seconds']:.1f} "
+        f"| {load['mebibytes']:.0f} MiB |",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -305,17 +366,19 @@ def main() -> None:
         scratch = Path(place)
         found = measure(contenders(scratch), options.rounds, scratch)
         parts = phases(scratch, options.rounds)
+        print("the gate under load", file=sys.stderr)
+        load = gate(scratch)
     if options.json and options.no_growth:
-        print(json.dumps({"runs": found, "phases": parts}))
+        print(json.dumps({"runs": found, "phases": parts, "gate": load}))
         return
     print("growth", file=sys.stderr)
     sizes = {"specs in one process": [10, 100, 1000], "regions of prod": [1, 5, 10, 15, 20]}
     of = {"specs in one process": specs_in_one_process, "regions of prod": regions_of_prod}
     grown = {name: (sizes[name], *growth(of[name], sizes[name])) for name in sizes}
     if options.json:
-        print(json.dumps({"runs": found, "phases": parts, "growth": grown}))
+        print(json.dumps({"runs": found, "phases": parts, "growth": grown, "gate": load}))
         return
-    text = report(found, parts, grown)
+    text = report(found, parts, grown, load)
     (HERE / "README.md").write_text(text, "utf-8")
     print(text)
     if missed := [what for what, measured, aim in aims(found, grown) if measured > aim]:

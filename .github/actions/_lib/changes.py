@@ -10,10 +10,12 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable
+from functools import cache
 
 import runner
 
 
+@cache
 def pattern(glob: str) -> re.Pattern[str]:
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*"}
     parts = re.split(r"(\*\*/|\*\*|\*)", glob)
