@@ -1,0 +1,139 @@
+"""A gate of code quality looks at every file that there is, whatever the project's configuration or a comment says.
+
+What the configuration adds is found, too; what it hides is a finding, `not-checked`, with the file's name."""
+
+import json
+from typing import Any
+
+import pytest
+
+Files = dict[str, str]
+
+
+def check(job: Any, tool: str, language: str, files: Files, **inputs: str) -> tuple[Any, set[tuple[str, str]]]:
+    """What the gate said, and rule and file of each finding."""
+    for name, content in files.items():
+        job.write(name, content)
+    ran = job.use("check", **{"action": "code-quality", "tool": tool, "language": language, **inputs})
+    report = job.evidence / f"{inputs.get('action', 'code-quality')}.findings.json"
+    listed = json.loads(report.read_text()) if report.exists() else []
+    return ran, {(one["rule"], one["file"]) for one in listed}
+
+
+def stage(job: Any) -> None:
+    """All files become tracked, the ignored, too."""
+    job.git("init", "--quiet")
+    job.git("add", "--all", "--force")
+
+
+# ---- ruff
+
+NAMELESS = "x = nobody\n"
+UNUSED = "import os\n"
+RUFF_BLIND: dict[str, Files] = {
+    "everything excluded": {"pyproject.toml": '[tool.ruff]\nexclude = ["*"]\n'},
+    "excluded by force": {"ruff.toml": 'exclude = ["a.py"]\nforce-exclude = true\n'},
+    "extend-exclude": {".ruff.toml": 'extend-exclude = ["a*"]\n'},
+    "no rule selected": {"pyproject.toml": "[tool.ruff.lint]\nselect = []\n"},
+    "every rule ignored": {"ruff.toml": '[lint]\nignore = ["ALL"]\n'},
+    "every rule ignored in each file": {"ruff.toml": "[lint]\nper-file-ignores = {'*' = ['ALL']}\n"},
+    "each selected rule ignored in this file": {
+        "ruff.toml": "[lint]\nselect = ['F401', 'E711']\nper-file-ignores = {'a.py' = ['F', 'E']}\n"
+    },
+    "ignored in all files but one": {"ruff.toml": "[lint]\nper-file-ignores = {'!b.py' = ['ALL']}\n"},
+    "by another file": {"ruff.toml": "extend = 'x/base.toml'\n", "x/base.toml": "[lint]\nselect = []\n"},
+}
+
+
+@pytest.mark.parametrize("hidden", RUFF_BLIND)
+def test_a_configuration_cannot_make_ruff_look_at_nothing(job: Any, hidden: str) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": UNUSED, **RUFF_BLIND[hidden]})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("not-checked", "a.py") in found
+
+
+def test_a_configuration_in_a_subfolder_cannot_either(job: Any) -> None:
+    files = {"a.py": "x = 1\n", "b/a.py": UNUSED, "b/ruff.toml": "[lint]\nselect = []\n"}
+    ran, found = check(job, "ruff", "python", files)
+    assert (ran.code, found) == (1, {("not-checked", "b/a.py")}), ran.out
+
+
+@pytest.mark.parametrize("comment", ["# ruff: noqa", "# flake8: noqa", "#ruff:noqa", "# ruff: noqa  # generated"])
+def test_a_comment_that_switches_every_rule_off_is_a_finding(job: Any, comment: str) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": f"{comment}\n{UNUSED}"})
+    assert ran.code == 1
+    assert ("not-checked", "a.py") in found
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "x = nobody  # noqa\n"},
+        {"a.py": "x = nobody  # noqa: F821\n"},
+        {"a.py": "# ruff: noqa: F821\nx = nobody\n"},
+        {"a.py": "# ruff: disable[F821]\nx = nobody\n"},
+        {"a.py": NAMELESS, "ruff.toml": "[lint]\nignore = ['F821']\n"},
+        {"a.py": NAMELESS, "pyproject.toml": "[tool.ruff.lint]\nselect = ['E501']\n"},
+        {"a.py": NAMELESS, "ruff.toml": "fix-only = true\n"},
+        {"a.py": NAMELESS, "ruff.toml": "[lint]\nexclude = ['a.py']\n"},
+        {"a.PY": NAMELESS},
+        {"a": f"#!/usr/bin/env python3\n{NAMELESS}"},
+    ],
+)
+def test_nothing_lets_a_real_error_of_python_through(job: Any, files: Files) -> None:
+    ran, found = check(job, "ruff", "python", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "F821" in {rule for rule, _ in found}
+
+
+def test_ruff_looks_at_tracked_files_that_git_ignores_or_that_lie_in_build(job: Any) -> None:
+    for name in ("hidden/a.py", "build/a.py", ".venv/a.py"):
+        job.write(name, UNUSED)
+    job.write(".gitignore", "hidden/\n.venv/\n")
+    stage(job)
+    ran, found = check(
+        job,
+        "ruff",
+        "python",
+        {
+            "ruff.toml": "respect-gitignore = true\n",
+            "generated/b.py": UNUSED,
+            ".gitignore": "hidden/\n.venv/\ngenerated/\n",
+        },
+    )
+    assert ran.code == 1
+    assert found == {("F401", "hidden/a.py"), ("F401", "build/a.py"), ("F401", ".venv/a.py")}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "l = 1\n", "ruff.toml": "[lint]\nextend-select = ['E7']\nignore = ['E741']\n"},
+        {"a.py": "import os  # noqa: F401\n"},
+        {"a.py": UNUSED, "ruff.toml": "[lint]\nper-file-ignores = {'a.py' = ['F401']}\n"},
+        {"a.py": "type Name = str\n", "pyproject.toml": "[project]\nrequires-python = '>=3.12'\n"},
+        {"a.py": 'x = "# ruff: noqa"\n'},
+    ],
+)
+def test_what_a_project_chose_deliberately_stays_as_it_is(job: Any, files: Files) -> None:
+    ran, found = check(job, "ruff", "python", files)
+    assert (ran.code, found) == (0, set()), ran.out
+
+
+def test_a_configuration_adds_rules(job: Any) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": "x = 1;\n", "ruff.toml": "[lint]\nselect = ['E7']\n"})
+    assert ran.code == 1
+    assert ("E703", "a.py") in found
+
+
+def test_a_file_that_cannot_be_read_by_name_is_not_checked(job: Any) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": "x = 1\n", "b\nc.py": UNUSED})
+    assert ran.code == 1
+    assert {rule for rule, _ in found} == {"not-checked"}
+
+
+def test_a_waiver_lets_a_file_be_excluded(job: Any) -> None:
+    waiver = {"rule": "not-checked", "path": "generated/**", "reason": "made", "owner": "me", "until": "2999-01-01"}
+    files = {"generated/a.py": UNUSED, "b.py": "x = 1\n", "ruff.toml": "exclude = ['generated']\n"}
+    ran, _ = check(job, "ruff", "python", files, waivers=json.dumps([waiver]))
+    assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
