@@ -137,3 +137,130 @@ def test_a_waiver_lets_a_file_be_excluded(job: Any) -> None:
     files = {"generated/a.py": UNUSED, "b.py": "x = 1\n", "ruff.toml": "exclude = ['generated']\n"}
     ran, _ = check(job, "ruff", "python", files, waivers=json.dumps([waiver]))
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
+
+
+# ---- eslint, biome
+
+USELESS = "debugger;\n"
+NODE_HIDDEN: list[Files] = [
+    {"a.ts": USELESS},
+    {"a.tsx": "export const A = () => <p>{1}</p>;\ndebugger;\n"},
+    {"a.mts": USELESS},
+    {"a.cts": USELESS},
+    {"a.jsx": USELESS},
+    {"a.TS": USELESS},
+    {"app/[slug].ts": USELESS},
+    {"a b/*.js": USELESS},
+    {"a": f"#!/usr/bin/env node\n{USELESS}"},
+    {"a.ts": f"/* eslint-disable */\n/* biome-ignore-all lint: x */\n{USELESS}"},
+    {"a.js": f"// eslint-disable-next-line\n// biome-ignore lint/suspicious/noDebugger: x\n{USELESS}"},
+    {"a.ts": USELESS, "eslint.config.mjs": 'export default [{ ignores: ["**"] }];\n'},
+    {"a.ts": USELESS, "eslint.config.js": "module.exports = [];\n"},
+    {"a.ts": USELESS, ".eslintignore": "*\n", ".biomeignore": "*\n"},
+    {"a.ts": USELESS, "biome.json": '{"files": {"includes": ["!**"]}}'},
+    {"a.ts": USELESS, "biome.json": '{"linter": {"enabled": false}}'},
+    {"a.ts": USELESS, "biome.jsonc": '{"linter": {"rules": {"recommended": false}}}'},
+    {"b/a.ts": USELESS, "b/biome.json": '{"root": false, "linter": {"rules": {"suspicious": "off"}}}'},
+    {"a.ts": USELESS, ".biome.json": '{"vcs": {"enabled": true, "clientKind": "git", "useIgnoreFile": true}}'},
+    {"a.ts": USELESS, "biome.json": '{"overrides": [{"includes": ["**"], "linter": {"enabled": false}}]}'},
+    {"a.ts": USELESS, "biome.json": '{"files": {"maxSize": 1}}'},
+]
+
+
+@pytest.mark.parametrize("files", NODE_HIDDEN, ids=lambda files: "-".join(files).replace("/", "."))
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_nothing_hides_a_file_of_javascript_or_typescript(job: Any, needs: Any, tool: str, files: Files) -> None:
+    needs("npm")
+    ran, found = check(job, tool, "node", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if USELESS in content]
+    rule = {"eslint": "no-debugger", "biome": "lint/suspicious/noDebugger"}[tool]
+    assert (rule, where) in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ts", "export const x: number = 1;\n"),
+        ("a.tsx", "export const A = (p: { x: string }) => <p>{p.x}</p>;\n"),
+        ("a.mts", "import { y } from './y.mjs';\nexport type X = typeof y;\nexport const x: X = y;\n"),
+        ("a.cts", "import y = require('y');\nexport = y;\n"),
+        ("a.d.ts", "declare module 'x' {\n  export const y: string;\n}\n"),
+        ("a.ts", "enum A { B }\nabstract class C<T> { constructor(private t: T) {} get() { return this.t; } }\n"
+                 "export { A, C };\n"),
+        ("a.js", "const y = require('y');\nmodule.exports = y;\n"),
+        ("a.js", "if (process.argv[2] === 'x') return;\nmodule.exports = 1;\n"),
+        ("a.jsx", "import React from 'react';\nexport const A = () => <p>{document.title}</p>;\n"),
+        ("a.mjs", "\ufeffexport const x = await fetch('x').catch((_) => 1);\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_good_javascript_and_typescript_passes(job: Any, needs: Any, tool: str, name: str, content: str) -> None:
+    needs("npm")
+    if tool == "biome" and ("React" in content or "return;" in content):
+        pytest.skip("Biome would have React used, and no return outside of a function")
+    ran, _ = check(job, tool, "node", {name: content})
+    assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ts", "const = ;\n"),
+        ("a.tsx", "export const A = () => <p>;\n"),
+        ("a.mts", "export {\n"),
+        ("a.cts", "interface { }\n"),
+        ("a.js", "function ( {\n"),
+        ("a.jsx", "<a>\n"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_what_cannot_be_parsed_is_a_finding(job: Any, needs: Any, tool: str, name: str, content: str) -> None:
+    needs("npm")
+    ran, found = check(job, tool, "node", {name: content, "b.ts": "export const x = 1;\n"})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("not-parsed", name) in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".eslintrc.json", "{}"),
+        (".eslintrc.cjs", "module.exports = {};\n"),
+        (".eslintrc.yml", "root: true\n"),
+        (".eslintrc", "{}"),
+        (".eslintrc.js", "module.exports = {};\n"),
+        ("packages/a/.eslintrc.yaml", "root: true\n"),
+        ("package.json", '{"eslintConfig": {"rules": {}}}'),
+    ],
+)
+def test_a_configuration_that_eslint_no_longer_reads_is_a_finding(
+    job: Any, needs: Any, name: str, content: str
+) -> None:
+    needs("npm")
+    ran, found = check(job, "eslint", "node", {"a.ts": "export const x = 1;\n", name: content})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("eslintrc", name) in found
+    assert "npx @eslint/migrate-config" in ran.out
+
+
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_generated_files_that_git_ignores_are_not_linted_unless_they_are_tracked(
+    job: Any, needs: Any, tool: str
+) -> None:
+    needs("npm")
+    files = {"tracked/a.ts": USELESS, "node_modules/x/a.js": USELESS, ".gitignore": "node_modules/\ndist/\ntracked/\n"}
+    for name, content in files.items():
+        job.write(name, content)
+    stage(job)
+    ran, found = check(job, tool, "node", {"dist/a.js": USELESS, "a.ts": "export const x = 1;\n"})
+    assert ran.code == 1
+    assert {file for _, file in found} == {"tracked/a.ts", "node_modules/x/a.js"}
+
+
+@pytest.mark.parametrize("tool", ["ruff", "pylint", "eslint", "biome", "checkstyle", "go-vet", "hadolint"])
+def test_no_file_at_all_is_an_error(job: Any, needs: Any, tool: str) -> None:
+    needs({"eslint": "npm", "biome": "npm", "checkstyle": "checkstyle", "go-vet": "go"}.get(tool, ""))
+    language = {"ruff": "python", "pylint": "python", "checkstyle": "java", "go-vet": "go", "hadolint": "container"}
+    ran, _ = check(job, tool, language.get(tool, "node"), {"README.md": "x\n"})
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
