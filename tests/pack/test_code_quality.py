@@ -264,3 +264,46 @@ def test_no_file_at_all_is_an_error(job: Any, needs: Any, tool: str) -> None:
     language = {"ruff": "python", "pylint": "python", "checkstyle": "java", "go-vet": "go", "hadolint": "container"}
     ran, _ = check(job, tool, language.get(tool, "node"), {"README.md": "x\n"})
     assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+# ---- pylint
+
+PRINTED = "print(nobody)\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": f"# pylint: skip-file\n{PRINTED}"},
+        {"a.py": f"# pylint: disable=all\n{PRINTED}"},
+        {"a.py": "print(nobody)  # pylint: disable=undefined-variable\n"},
+        {"a.py": "# pylint: disable-next=E0602\nprint(nobody)\n"},
+        {"a.py": f"#pylint:disable=E\n{PRINTED}"},
+        {"a.py": PRINTED, ".pylintrc": "[MAIN]\nignore=a.py\n"},
+        {"a.py": PRINTED, "pylintrc": "[MAIN]\ndisable=all\n"},
+        {"a.py": PRINTED, "pyproject.toml": '[tool.pylint.main]\ndisable = ["undefined-variable", "all"]\n'},
+        {"a.py": PRINTED, "setup.cfg": "[pylint.main]\ndisable=E0602\nignore-paths=.*\n"},
+        {"a.py": PRINTED, "tox.ini": "[pylint]\ndisable=all\n"},
+        {"a/__init__.py": "", "a/b/c.py": PRINTED},
+        {".hidden/a.py": PRINTED},
+        {"CVS/a.py": PRINTED},
+        {".#a.py": PRINTED},
+        {"a": f"#!/usr/bin/env python3\n{PRINTED}"},
+        {"a.PY": PRINTED},
+    ],
+)
+def test_nothing_hides_an_error_from_pylint(job: Any, files: Files) -> None:
+    ran, found = check(job, "pylint", "python", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "print(nobody)" in content]
+    assert ("undefined-variable", where) in found
+
+
+def test_what_a_project_disables_for_pylint_stays_so_unless_it_is_an_error(job: Any) -> None:
+    files = {"a.py": "X = 1  # TODO: y\n", "pyproject.toml": "[tool.pylint]\n'messages control'.disable = 'fixme'\n"}
+    ran, found = check(job, "pylint", "python", files)
+    assert ran.code == 0, ran.out
+    assert "fixme" not in {rule for rule, _ in found}
+    ran, found = check(job, "pylint", "python", {"pyproject.toml": ""})
+    assert ran.code == 1
+    assert ("fixme", "a.py") in found
