@@ -307,3 +307,54 @@ def test_what_a_project_disables_for_pylint_stays_so_unless_it_is_an_error(job: 
     ran, found = check(job, "pylint", "python", {"pyproject.toml": ""})
     assert ran.code == 1
     assert ("fixme", "a.py") in found
+
+
+# ---- cfn-lint, hadolint
+
+SITE = "Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Metadata: {%s}\n    Properties: {Nme: x}\n"
+IGNORED = "cfn-lint: {config: {ignore_checks: [E3002, E0]}}"
+TEMPLATE = "infrastructure/template.yml"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {TEMPLATE: SITE % IGNORED},
+        {TEMPLATE: SITE % '"cfn\\u002dlint": {config: {ignore_checks: [E]}}'},
+        {TEMPLATE: f"Metadata: {{{IGNORED}}}\n{SITE % ''}"},
+        {TEMPLATE: SITE % "", ".cfnlintrc": "ignore_checks: [E3002]\n"},
+        {TEMPLATE: SITE % "", ".cfnlintrc.yaml": "ignore_templates: [infrastructure/template.yml]\n"},
+        {TEMPLATE: SITE % "", "infrastructure/.cfnlintrc.yml": "ignore_checks: [E]\n"},
+        {"infrastructure/nested/[a].yaml": SITE % "", TEMPLATE: "Resources: {P: {Type: AWS::SNS::Topic}}\n"},
+        {"infrastructure/a.YML": SITE % ""},
+        {"cdk.out/assembly-Prod/Shop.template.json": '{"Resources": {"Site": {"Type": "AWS::S3::Bucket", '
+         '"Properties": {"Nme": "x"}}}}'},
+    ],
+)  # fmt: skip
+def test_nothing_hides_an_error_from_cfn_lint(job: Any, files: Files) -> None:
+    ran, found = check(job, "cfn-lint", "cloudformation", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "Nme" in content]
+    assert ("E3002", where) in found
+
+
+SUDO = "FROM debian:12\nRUN sudo ls\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"Dockerfile": SUDO, ".hadolint.yaml": "ignored: [DL3004]\n"},
+        {"Dockerfile": SUDO, ".hadolint.yml": "failure-threshold: none\noverride: {style: [DL3004]}\n"},
+        {"Dockerfile": "# hadolint global ignore=DL3004\n" + SUDO},
+        {"Dockerfile": "FROM debian:12\n# hadolint ignore=DL3004\nRUN sudo ls\n"},
+        {"a b/Dockerfile.prod": SUDO},
+        {"x/web.Dockerfile": SUDO},
+        {"dockerfile": SUDO},
+        {"x/Containerfile": SUDO},
+    ],
+)
+def test_nothing_hides_an_error_from_hadolint(job: Any, files: Files) -> None:
+    ran, found = check(job, "hadolint", "container", {"y/Dockerfile": "FROM scratch\n", **files})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("DL3004", next(iter(files))) in found
