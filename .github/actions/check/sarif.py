@@ -43,6 +43,8 @@ def unseen(path: str, looked: set[str]) -> Iterable[dict[str, Any]]:
     wanted = [relative(name) for name in os.fsdecode(Path(path).read_bytes()).split("\0") if name]
     if not wanted:
         sys.exit("There is no file to check.")
+    if looked.isdisjoint(wanted):
+        sys.exit(f"The tool looked at none of the {len(wanted)} files.")
     for name in sorted(set(wanted) - looked):
         yield {"rule": "not-checked", "severity": "high", "text": UNSEEN, "file": name}
 
