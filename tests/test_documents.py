@@ -90,10 +90,11 @@ def gates_table() -> str:
     for gate in dict.fromkeys(names):
         cells = []
         for language in gates.LANGUAGES:
+            spoken = gates.AS.get(language, language)
             tools = [cell.tool for cell in gates.CELLS if (cell.gate, cell.language) == (gate, language)]
             tools += gates.ELSEWHERE.get(gate, {}).get(language, ())
             action = gates.ACTIONS.get(gate, "secrets-detection")
-            default = {tool.name for tool in catalogue.tools() if tool.fits(action, language, default=True)}
+            default = {tool.name for tool in catalogue.tools() if tool.fits(action, spoken, default=True)}
             shown = [f"**{tool}**" if tool in default else tool for tool in dict.fromkeys(tools)]
             if reason := gates.UNPROVEN.get((gate, language)):
                 shown.append(f"*not executed: {reason}*")

@@ -5,7 +5,7 @@ tools that could not be executed where these tests run, and why."""
 
 import io
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ PYTHON_SQL = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM
 PYTHON_OK = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = ?", (name,))\n'
 NODE_SQL = "export const find = (db, name) => db.query(`SELECT * FROM users WHERE name = '${name}'`);\n"
 NODE_OK = 'export const find = (db, name) => db.query("SELECT * FROM users WHERE name = $1", [name]);\n'
+TS_SQL = "export const find = (db: Db, name: string) => db.query(`SELECT * FROM users WHERE name = '${name}'`);\n"
+TS_OK = 'export const find = (db: Db, name: string) => db.query("SELECT * FROM users WHERE name = $1", [name]);\n'
 JAVA_SQL = """import java.sql.Statement;
 
 class Users {
@@ -123,6 +125,17 @@ CELLS = [
         needs="npm",
     ),
     Cell(
+        *("code quality", "typescript", "eslint"),
+        *({"a.ts": "const x: number = 1;\n"}, {"a.ts": "export const x: number = 1;\n"}),
+        rule="@typescript-eslint/no-unused-vars",
+        needs="npm",
+    ),
+    Cell(
+        *("code quality", "typescript", "biome"),
+        *({"a.tsx": "debugger;\n"}, {"a.tsx": "export const A = () => <p>{1}</p>;\n"}, "lint/suspicious/noDebugger"),
+        needs="npm",
+    ),
+    Cell(
         "code quality",
         "cdk",
         "eslint",
@@ -175,6 +188,8 @@ CELLS = [
     Cell("SAST", "python", "bandit", {"a.py": PYTHON_SQL}, {"a.py": PYTHON_OK}, "B608"),
     Cell("SAST", "python", "semgrep", {"a.py": PYTHON_SQL}, {"a.py": PYTHON_OK}, "python-sql-injection"),
     Cell("SAST", "node", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection", needs="npm"),
+    Cell("SAST", "typescript", "semgrep", {"a.ts": TS_SQL}, {"a.ts": TS_OK}, "node-sql-injection", needs="npm"),
+    Cell("SAST", "typescript", "opengrep", {"a.ts": TS_SQL}, {"a.ts": TS_OK}, "node-sql-injection", needs="npm"),
     Cell("SAST", "cdk", "semgrep", {"a.mjs": NODE_SQL}, {"a.mjs": NODE_OK}, "node-sql-injection", needs="npm"),
     Cell("SAST", "java", "semgrep", {"A.java": JAVA_SQL}, {"A.java": JAVA_OK}, "java-sql-injection", needs="javac"),
     Cell("SAST", "go", "semgrep", {"a.go": GO_SQL}, {"a.go": GO_OK}, "go-sql-injection", needs="go"),
@@ -187,6 +202,7 @@ CELLS = [
         *({"requirements.txt": "requests==2.19.1\n"}, {"requirements.txt": "requests==2.32.3\n"}, "CVE-2018-18074"),
     ),
     Cell("SCA", "node", "trivy", lock("4.17.11"), lock("4.17.21"), "CVE-2019-10744"),
+    Cell("SCA", "typescript", "trivy", lock("4.17.11"), lock("4.17.21"), "CVE-2019-10744"),
     Cell("SCA", "java", "trivy", pom("2.14.1"), pom("2.24.0"), "CVE-2021-44228"),
     Cell("SCA", "go", "trivy", text("v0.3.7"), text("v0.14.0"), "CVE-2022-32149"),
     Cell(
@@ -260,6 +276,11 @@ CELLS = [
     Cell("policy as code", "terraform", "trivy", {"m.tf": TF_BUCKET}, {"m.tf": TF_OK}, "AWS-0092"),
     Cell("policy as code", "terraform", "checkov", {"m.tf": TF_BUCKET}, {"m.tf": TF_OK}, "CKV_AWS_20"),
 ]
+CELLS += [  # what is packed of TypeScript is JavaScript
+    replace(cell, language="typescript")
+    for cell in CELLS
+    if cell.language == "node" and cell.gate in ("SBOM", "licences")
+]
 ACTIONS = {
     "code quality": "code-quality",
     "SAST": "sast",
@@ -269,11 +290,12 @@ ACTIONS = {
     "policy as code": "policy-as-code",
     "images": "vulnerability-assessment",
 }
-LANGUAGES = ("python", "node", "java", "go", "container", "cloudformation", "cdk", "terraform")
+AS = {"typescript": "node"}  # what a dpra.yml calls the language
+LANGUAGES = ("python", "node", "typescript", "java", "go", "container", "cloudformation", "cdk", "terraform")
 # Gates that other tests see blocking and passing: gate -> language -> tools. The test is named beside the gate.
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
     "secrets": dict.fromkeys(LANGUAGES, ("gitleaks", "detect-secrets")),  # test_secrets_detection.py
-    "SCA": {"python": ("pip-audit",), "node": ("npm-audit",)},  # test_gates.py
+    "SCA": {"python": ("pip-audit",), "node": ("npm-audit",), "typescript": ("npm-audit",)},  # test_gates.py
     "SBOM": {"container": ("trivy",)},  # test_gates.py
     "images": {"container": ("trivy",)},  # test_gates.py
     "IaC unit tests": {"cloudformation": ("cfn-guard test",), "terraform": ("terraform test",)},  # test_gates.py
@@ -285,6 +307,7 @@ ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # What could not be executed here, and why.
 UNPROVEN: dict[tuple[str, str], str] = {
+    ("unit tests, coverage", "typescript"): "what compiles it is the project's",
     ("unit tests, coverage", "java"): "JaCoCo reports are read; none for Java 17 could be had",
     ("SBOM", "go"): "no dependency of Go could be fetched",
     ("licences", "java"): "no dependency of Maven could be fetched",

@@ -1,4 +1,4 @@
-"""What a check is to look at is what git has, whatever it is called; nothing hides by its name or its place."""
+"""The files that a check has to look at: by git, by ending, by content."""
 
 import os
 import subprocess
@@ -7,72 +7,96 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import resources
 
-SCRIPT = resources.PACK / "check/files.py"
+FILES = Path(__file__).parents[2] / ".github" / "actions" / "check" / "files.py"
 
 
-def listed(target: Path, *languages: str) -> list[str]:
-    command = [sys.executable, "-I", "-B", SCRIPT, *languages]
-    ran = subprocess.run(command, env={**os.environ, "TARGET": str(target)}, capture_output=True, check=True)
+def listed(target: Path, *languages: str, **environment: str) -> list[str]:
+    ran = subprocess.run(
+        [sys.executable, "-I", "-B", str(FILES), *languages],
+        env={"PATH": os.environ["PATH"], "TARGET": str(target), **environment},
+        cwd="/",
+        check=True,
+        capture_output=True,
+    )
     return [os.fsdecode(name) for name in ran.stdout.split(b"\0") if name]
 
 
-FILES = {
-    "a.py": "python",
-    "B.PY": "python",
-    "c.pyw": "python",
-    "types.pyi": "python",
-    "tool": "python",
-    "deep/er/d.py": "python",
-    ".hidden/e.py": "python",
-    "with blank.py": "python",
-    "new\nline.py": "python",
-    "f.js": "node",
-    "g.MTS": "node",
-    "h.cts": "node",
-    "i.tsx": "node",
-    "run": "node",
-    "node_modules/x/j.js": "node",
-    ".venv/lib/k.py": "python",
-    "vendor/l.go": "go",
-    "M.java": "java",
-    "n.tf": "terraform",
-    "Dockerfile": "container",
-    "web/api.Dockerfile": "container",
-    "dockerfile.dev": "container",
-    "README.md": "",
-    "data": "",
-    ".github/actions/dpra/check/scan.py": "",
-    ".github/scripts/o.py": "python",
-}
-TEXTS = {"tool": "#!/usr/bin/env python3\n", "run": "#!/usr/bin/node\n", "data": "#!/bin/sh\n"}
+@pytest.mark.parametrize(
+    ("language", "name", "content"),
+    [
+        *[("python", name, "") for name in ("a.py", "A.PY", "a.pyw", "a.PyW", "a.pyi", "b c/ä.py", "-x.py")],
+        *[("node", f"a.{ending}", "") for ending in "js mjs cjs jsx ts tsx mts cts JS MTS".split()],
+        *[("java", "A.java", ""), ("java", "A.JAVA", ""), ("go", "a.go", ""), ("cdk", "a.ts", "")],
+        *[("python", "tool", f"#!{line}\n") for line in ("/usr/bin/python3", "/usr/bin/env python3.11", "/bin/pypy3")],
+        *[("python", "tool.txt", "#! /usr/bin/env -S uv run --script\n"), ("python", "x.sh", "#!/usr/bin/python\n")],
+        *[("node", "cli", f"#!/usr/bin/env {line}\n") for line in ("node", "nodejs", "-S node --x", "bun", "tsx")],
+        ("java", "run", "#!/usr/bin/java --source 17\n"),
+    ],
+)
+def test_a_file_is_of_a_language_by_its_ending_or_its_first_line(
+    job: Any, language: str, name: str, content: str
+) -> None:
+    job.write(name, content)
+    job.write("README.md", "#!/bin/sh\npython node\n")
+    assert listed(job.workspace, language) == [name]
+    assert listed(job.workspace, "terraform") == []
 
 
-@pytest.mark.parametrize("tracked", [True, False])
-def test_each_language_has_its_files_in_a_repository_and_elsewhere(job: Any, tracked: bool) -> None:
-    for name in FILES:
-        job.write(name, TEXTS.get(name, "x"))
-    if tracked:
-        job.git("init", "--quiet")
-        job.git("add", "--force", ".")
-    for language in {*FILES.values()} - {""}:
-        assert listed(job.workspace, language) == sorted(name for name, of in FILES.items() if of == language)
-    assert listed(job.workspace, "python", "go") == sorted(n for n, of in FILES.items() if of in ("python", "go"))
-
-
-def test_what_git_ignores_counts_where_it_is_tracked_all_the_same(job: Any) -> None:
-    for name in ("a.py", "build/b.py", "build/c.py", "new.py"):
-        job.write(name, "x")
-    job.write(".gitignore", "build/\n")
-    job.write(".gitattributes", "*.py export-ignore -diff linguist-generated\n")
+def test_what_git_tracks_counts_and_what_it_ignores_does_not(job: Any) -> None:
     job.git("init", "--quiet")
-    job.git("add", "--force", "a.py", "build/b.py", ".gitignore")
-    assert listed(job.workspace, "python") == ["a.py", "build/b.py", "new.py"]
+    job.write(".gitignore", "node_modules/\n.venv/\ncdk.out/\nhidden.py\n")
+    for name in ("node_modules/a/x.js", ".venv/x.py", "hidden.py", ".github/scripts/x.py", "src/x.py"):
+        job.write(name, "")
+    job.git("add", "--force", ".")
+    for name in ("node_modules/b/x.js", ".venv/y.py", "cdk.out/x.js", "new.py", ".github/actions/dpra/check/x.py"):
+        job.write(name, "")
+    job.write(".git/info/exclude", "*.py\n")  # whoever ran before wrote it
+    job.git("config", "core.excludesFile", ".gitattributes")
+    job.write(".gitattributes", "*.py\n")
+    found = {".github/scripts/x.py", ".venv/x.py", "hidden.py", "new.py", "src/x.py", "node_modules/a/x.js"}
+    assert set(listed(job.workspace, "python", "node")) == found
+    assert listed(job.workspace / "src", "python") == ["x.py"]
+    assert listed(job.workspace / "cdk.out", "node") == ["x.js"]  # asked for by name
 
 
-def test_a_link_leads_nowhere(job: Any) -> None:
-    (job.workspace / "out.py").symlink_to("/etc/hostname")
-    (job.workspace / "loop.py").symlink_to("loop.py")
-    job.write("a.py", "x")
-    assert listed(job.workspace, "python") == ["a.py"]
+def test_outside_a_repository_all_counts(job: Any) -> None:
+    for name in ("node_modules/x.js", "x.js", ".gitignore", ".github/actions/dpra/x.js", ".git/hooks/x.js"):
+        job.write(name, "*\n")
+    assert listed(job.workspace, "node") == ["node_modules/x.js", "x.js"]
+
+
+def test_a_link_is_the_file_that_it_leads_to_in_the_repository(job: Any) -> None:
+    job.git("init", "--quiet")
+    job.write("text.txt", "")
+    (job.root / "secret.py").write_text("")
+    for name, leads in {
+        "a.py": "text.txt",
+        "b.py": "../secret.py",
+        "c.py": "/etc/passwd",
+        "d.py": "d.py",
+        "e.py": ".git/config",
+        "f": "..",
+        "g.py": "nowhere",
+    }.items():
+        (job.workspace / name).symlink_to(leads)
+    assert listed(job.workspace, "python") == ["text.txt"]
+
+
+def test_what_lies_in_git_s_configuration_or_the_environment_does_not_decide(job: Any) -> None:
+    job.git("init", "--quiet")
+    job.write("a.py", "")
+    job.write("hook", f"#!/bin/sh\ntouch {job.root}/pwned\n").chmod(0o755)
+    job.git("config", "core.fsmonitor", str(job.workspace / "hook"))
+    job.git("init", "--quiet", str(job.root / "other"))
+    assert listed(job.workspace, "python", GIT_DIR=f"{job.root}/other/.git", GIT_INDEX_FILE="/dev/null") == ["a.py"]
+    assert not (job.root / "pwned").exists()
+
+
+def test_a_submodule_and_names_that_are_no_text_are_listed(job: Any) -> None:
+    job.git("init", "--quiet")
+    job.git("init", "--quiet", "inner")
+    job.write("inner/x.py", "")
+    Path(os.fsdecode(os.fsencode(job.workspace) + b"/\xff.py")).write_text("")
+    job.write("a\nb.py", "")
+    assert listed(job.workspace, "python") == ["a\nb.py", "inner/x.py", os.fsdecode(b"\xff.py")]

@@ -21,7 +21,12 @@ _spec.loader.exec_module(gates)
 def check(job: Any, cell: Any, files: dict[str, str | bytes]) -> Any:
     shutil.rmtree(job.workspace)
     job.workspace.mkdir()
-    inputs = {"action": gates.ACTIONS[cell.gate], "tool": cell.tool, "language": cell.language, **cell.inputs}
+    inputs = {
+        "action": gates.ACTIONS[cell.gate],
+        "tool": cell.tool,
+        "language": gates.AS.get(cell.language, cell.language),
+    }
+    inputs |= cell.inputs
     if cell.packed:
         with zipfile.ZipFile(job.workspace / "package.zip", "w") as archive:
             for name, content in files.items():
@@ -53,7 +58,8 @@ def test_a_default_tool_is_known_for_every_gate_and_language_that_the_readme_cla
     from dpra import catalogue
 
     for cell in gates.CELLS:
-        tools = [tool for tool in catalogue.tools() if tool.fits(gates.ACTIONS[cell.gate], cell.language, default=True)]
+        language = gates.AS.get(cell.language, cell.language)
+        tools = [tool for tool in catalogue.tools() if tool.fits(gates.ACTIONS[cell.gate], language, default=True)]
         assert len(tools) == 1, (cell.gate, cell.language)
         of_it = {one.tool for one in gates.CELLS if (one.gate, one.language) == (cell.gate, cell.language)}
         assert tools[0].name in of_it, f"the default tool {tools[0].name} was not seen to block"

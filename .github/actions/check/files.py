@@ -1,66 +1,46 @@
-"""The files of languages that a check is to look at: files.py LANGUAGE..., seen from $TARGET, with a NUL behind each.
+"""The files that a check has to look at: `files.py LANGUAGE...` prints $TARGET's in the languages, NUL-separated.
 
-In a repository those that git tracks, and those that lie there and that it does not ignore; elsewhere all of them. A
-language's files are known by their endings, in whatever case, or by their first line. A dependency that is committed is
-code like any other. dpra's own actions are not the component's. Standard library only.
+In a repository they are what git tracks, and what lies there that no .gitignore names; elsewhere (an unpacked release)
+all files. A file is of a language by its ending, in any case, or by the program that its first line names. Left out are
+only .git and dpra's own actions: a node_modules/ or a .venv/ that is tracked is code like any other. A link counts as
+the file that it leads to, in the target; what lies outside is not looked at. Paths are relative to $TARGET.
+Standard library only.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-OURS = ".github/actions/dpra/"
-SCRIPT = ".js .mjs .cjs .jsx .ts .mts .cts .tsx".split()
-ENDINGS = {
-    "python": ".py .pyw .pyi".split(),
-    "node": SCRIPT,
-    "cdk": SCRIPT,
-    "java": [".java"],
-    "go": [".go"],
-    "terraform": [".tf", ".tf.json"],
+# Language -> its endings, and what a `#!` line calls its programs.
+LANGUAGES = {
+    "python": ("py pyw pyi", rb"python|pypy|uv +run"),
+    "node": ("js mjs cjs jsx ts tsx mts cts", rb"node|bun|deno|tsx"),
+    "java": ("java", rb"java\b"),
+    "go": ("go", rb"go +run"),
 }
-STARTS = {"python": b"python", "node": b"node", "cdk": b"node"}  # in the line that begins with #!
 # By which tools tell a language; what a copy gets whose name does not.
 KNOWN = (".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".go")
 GIVEN = {"python": ".py", "node": ".js", "cdk": ".js", "java": ".java", "go": ".go"}
-DOCKERFILES = ("dockerfile", "containerfile")
+OWN = (".github", "actions", "dpra")
+# Nothing that lies in .git/config may run; no ignoring but the repository's own .gitignore files counts.
+GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
+LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore")
 
 
-def every(target: Path) -> list[str]:
-    """All files of the component, in order; links are none."""
-    command = ["git", "-C", str(target), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    ran = subprocess.run(command, capture_output=True, check=False)
-    if ran.returncode == 0:
-        names = {os.fsdecode(name) for name in ran.stdout.split(b"\0") if name}
-    else:
-        names = {f"{place}/{name}"[len(str(target)) + 1 :] for place, _, found in os.walk(target) for name in found}
-    return sorted(
-        name
-        for name in names
-        if not name.startswith((OURS, ".git/")) and (target / name).is_file() and not (target / name).is_symlink()
-    )
+def listed(target: Path, languages: Collection[str] = ()) -> list[str]:
+    """The sorted paths of the files in the languages, of all files without any.
+
+    A name that is no text is surrogate-escaped. A language without endings here has no files; `cdk` is node."""
+    wanted = [("node" if name == "cdk" else name) for name in languages]
+    found = dict.fromkeys(_real(target, name, wanted, bool(languages)) for name in _names(target))
+    return sorted(name for name in found if name)
 
 
-def listed(target: Path, languages: Iterable[str]) -> list[str]:
-    """The files of the languages; of all that are known where none is named."""
-    chosen = list(languages) or list(ENDINGS)
-    endings = tuple(ending for language in chosen for ending in ENDINGS.get(language, ()))
-    starts = [STARTS[language] for language in chosen if language in STARTS]
-    found = []
-    for name in every(target):
-        low = name.rpartition("/")[2].lower()
-        docker = "container" in chosen and (
-            low in DOCKERFILES or low.startswith(tuple(f"{one}." for one in DOCKERFILES)) or low.endswith(".dockerfile")
-        )
-        if docker or (endings and low.endswith(endings)) or ("." not in low and _starts(target / name, starts)):
-            found.append(name)
-    return found
-
-
-def copy(target: Path, languages: Iterable[str], folder: Path) -> dict[str, tuple[str, str]]:
+def copy(target: Path, languages: Collection[str], folder: Path) -> dict[str, tuple[str, str]]:
     """Copy the languages' code into an empty folder, where no configuration and no ignore file lies above it.
 
     The path of a copy -> the file's own, and its language. A copy's name ends as tools know the language."""
@@ -78,12 +58,70 @@ def copy(target: Path, languages: Iterable[str], folder: Path) -> dict[str, tupl
     return found
 
 
-def _starts(path: Path, words: list[bytes]) -> bool:
-    with path.open("rb") as file:
-        first = file.readline(200)
-    return first.startswith(b"#!") and any(word in first for word in words)
+def of_language(path: Path, language: str) -> bool:
+    """Whether a file is of the language, by its name or else its first line."""
+    endings, programs = LANGUAGES.get(language, ("", rb"(?!)"))
+    if path.suffix[1:].lower() in endings.split():
+        return True
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!" and bool(re.search(rb"(?:^|[\s/])(?:%b)" % programs, file.readline(500)))
+
+
+def _names(target: Path) -> Iterator[str]:
+    """What lies in the target: files and links."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        ran = subprocess.run((*GIT, *LIST), cwd=target, env=environment, capture_output=True, check=False)
+        known = [os.fsdecode(name) for name in ran.stdout.split(b"\0") if name] if not ran.returncode else []
+    except OSError:  # no git
+        known = []
+    if not known:  # no repository, or the target is a folder that git ignores, such as what was built
+        yield from _below(target, "")
+    for name in known:
+        path = target / name
+        if path.is_dir() and not path.is_symlink():  # a submodule, or a repository of its own
+            yield from _below(target, name)
+        elif not _left_out(name):
+            yield name
+
+
+def _below(target: Path, name: str) -> Iterator[str]:
+    for folder, folders, names in os.walk(target / name):
+        inside = os.path.relpath(folder, target)
+        prefix = "" if inside == "." else f"{inside}/"
+        folders[:] = [one for one in folders if not _left_out(prefix + one)]
+        for one in names:
+            if one != ".git":  # a file, in a submodule
+                yield prefix + one
+
+
+def _left_out(name: str) -> bool:
+    parts = tuple(name.split("/"))
+    return ".git" in parts or parts[: len(OWN)] == OWN
+
+
+def _real(target: Path, name: str, languages: list[str], chosen: bool) -> str:
+    """The path of the file itself; nothing where it is none, lies outside, or is not of the languages."""
+    path = target / name
+    try:
+        if path.is_symlink():
+            real = os.path.relpath(os.path.realpath(path), os.path.realpath(target))
+            if real.startswith("..") or _left_out(real):
+                return ""
+        else:
+            real = name
+        if not (target / real).is_file():
+            return ""
+        by_name = any(path.suffix[1:].lower() in LANGUAGES.get(one, ("",))[0].split() for one in languages)
+        return real if not chosen or by_name or any(of_language(target / real, one) for one in languages) else ""
+    except OSError:  # it cannot be read, or is a loop of links
+        return name if not path.is_symlink() else ""
+
+
+def main() -> None:
+    names = listed(Path(os.environ["TARGET"]), sys.argv[1:] or list(LANGUAGES))
+    sys.stdout.buffer.write(b"".join(os.fsencode(name) + b"\0" for name in names))
 
 
 if __name__ == "__main__":
-    for name in listed(Path(os.environ["TARGET"]), sys.argv[1:]):
-        sys.stdout.buffer.write(os.fsencode(name) + b"\0")
+    main()

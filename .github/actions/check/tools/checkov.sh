@@ -6,26 +6,39 @@
 # version-command: checkov --version
 # ok-exit-codes: 0
 # pip: checkov==3.3.30
+#
+# It looks at copies: no .checkov.yaml lies beside them (its external-checks-dir is code), and what a comment or Metadata
+# skips is found all the same. A file that cannot be parsed, and one of Terraform that checkov did not read, is
+# not-checked; of CloudFormation and Dockerfiles checkov does not say which it read without finding anything in them.
+#
+# It reads besides: .checkov.yaml and .checkov.yml in the working directory (empty), in HOME (empty) and in the folder
+# that it looks at; CKV_*, CHECKOV_*, BC_*, PRISMA_* (not passed). Modules of Terraform are not downloaded.
 set -euo pipefail
-cd "$TARGET"
-case " $DPRA_LANGUAGE " in
-  *" terraform "*) framework=terraform ;;
-  *" container "*) framework=dockerfile ;;
-  *) framework=cloudformation ;;
-esac
-where=(--directory .)
-[[ -z ${TOOL_FILE:-} ]] || where=(--file "$TOOL_FILE")
-echo "compact: true" > "$TMPDIR/empty.yaml" # a .checkov.yaml of the repository could switch all of it off
-checkov "${where[@]}" --config-file "$TMPDIR/empty.yaml" --framework "$framework" --skip-download \
-  --soft-fail --skip-path .github/actions --output json > "$TMPDIR/found.json"
-python3 -I -c '
-import json, sys
+framework=$(python3 -I -B "$CHECK/infrastructure.py")
+echo "compact: true" > "$TMPDIR/empty.yaml"
+checkov --directory "$TMPDIR/code" --config-file "$TMPDIR/empty.yaml" --framework "$framework" --skip-download \
+  --soft-fail --output json > "$TMPDIR/found.json"
+python3 -I - "$TMPDIR/found.json" "$framework" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" checkov "$TMPDIR/files"
+import json, os, sys
+
 said = json.load(open(sys.argv[1], encoding="utf-8"))
-if "results" not in said: sys.exit("There is nothing to check, or it cannot be parsed.")
-summary = said["summary"]
-if summary["parsing_errors"]: sys.exit(f"{summary['"'parsing_errors'"']} files cannot be parsed: " + ", ".join(said["results"].get("parsing_errors") or []))
-results = said["results"]  # what a comment or metadata skips is found all the same
+places = json.load(open(os.path.join(os.environ["TMPDIR"], "places.json"), encoding="utf-8"))
+if "results" not in said or not said["summary"]["resource_count"]:
+    sys.exit("There is nothing to check, or it cannot be parsed.")
+results = said["results"]
+broken = {os.path.realpath(path) for path in results.get("parsing_errors") or []}
+looked = set()
 for one in results["failed_checks"] + results["skipped_checks"]:
-    print(json.dumps({"rule": one["check_id"], "severity": "high", "text": f"{one['"'check_name'"']} ({one['"'resource'"']})",
-                      "file": one["file_path"].lstrip("/"), "line": one["file_line_range"][0]}))
-' "$TMPDIR/found.json" | python3 -I -B "$CHECK/sarif.py" checkov
+    path = one["file_abs_path"]
+    name, lines = places[path]
+    if ".dpra_canary_" in one["resource"]:
+        looked.add(path)
+    else:
+        print(json.dumps({"rule": one["check_id"], "severity": "high", "text": f"{one['check_name']} ({one['resource']})",
+                          "file": name, "line": one["file_line_range"][0]}))
+if sys.argv[2] != "terraform":
+    looked = set(places)
+for path in looked:
+    if os.path.realpath(path) not in broken:
+        print(json.dumps({"looked": places[path][0]}))
+PYTHON

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Known vulnerabilities and licences of dependencies, SBOMs, vulnerabilities of images, and misconfigured infrastructure.
-# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off.
+# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off. It reads besides:
+# TRIVY_* (those named below are passed), its own cache in XDG_CACHE_HOME or HOME, remote modules of Terraform.
 # default for sca: any
 # default for sbom: any
 # default for licence-policy: any
@@ -45,17 +46,32 @@ case $ACTION in
     trivy image "${common[@]}" --scanners vuln --ignore-unfixed "${to_report[@]}" --input "$image"
     ;;
   policy-as-code | code-quality)
-    what=terraform
-    case " $DPRA_LANGUAGE " in
-      *" container "*) what=dockerfile ;;
-      *" cloudformation "* | *" cdk "*) what=cloudformation ;;
-    esac
-    # A template that cannot be parsed is passed over: cfn-lint, terraform or hadolint says that.
-    trivy config "${common[@]}" --skip-check-update --misconfig-scanners "$what" --format json --output "$json" \
-      "${TOOL_FILE:-.}"
-    python3 -I -c 'import json, sys
-if not json.load(open(sys.argv[1])).get("Results"): sys.exit("There is nothing to check, or it cannot be parsed.")' "$json" || exit 65
-    trivy convert --quiet "${to_report[@]}" "$json"
+    # Copies beside which no configuration lies, and in which no comment lets a finding through. A template that cannot be
+    # parsed is passed over without a word: it is not in the report, so it is not-checked.
+    what=$(python3 -I -B "$CHECK/infrastructure.py")
+    (
+      cd "$TMPDIR"
+      trivy config "${common[@]}" --skip-check-update --misconfig-scanners "$what" --format json --output "$json" code
+    )
+    python3 -I - "$json" "$what" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" trivy "$TMPDIR/files"
+import json, os, sys
+
+code = os.path.join(os.environ["TMPDIR"], "code")
+places = json.load(open(os.path.join(os.environ["TMPDIR"], "places.json"), encoding="utf-8"))
+for result in json.load(open(sys.argv[1], encoding="utf-8")).get("Results") or []:
+    path = os.path.join(code, result["Target"])
+    found = result.get("Misconfigurations") or []
+    if sys.argv[2] != "terraform" and path in places and result.get("MisconfSummary"):
+        print(json.dumps({"looked": places[path][0]}))
+    for one in found:
+        cause = one.get("CauseMetadata") or {}
+        name, lines = places.get(path, (result["Target"], 0))
+        if sys.argv[2] == "terraform" and ".dpra_canary_" in cause.get("Resource", ""):
+            print(json.dumps({"looked": name}))
+            continue
+        print(json.dumps({"rule": one["ID"], "severity": one["Severity"].lower().replace("unknown", "low"),
+                          "text": f"{one['Title']}: {one['Message']}", "file": name, "line": cause.get("StartLine", 1)}))
+PYTHON
     ;;
   sbom)
     image=$(find . -maxdepth 1 -name '*.tar' -print -quit)

@@ -1,0 +1,360 @@
+"""A gate of code quality looks at every file that there is, whatever the project's configuration or a comment says.
+
+What the configuration adds is found, too; what it hides is a finding, `not-checked`, with the file's name."""
+
+import json
+from typing import Any
+
+import pytest
+
+Files = dict[str, str]
+
+
+def check(job: Any, tool: str, language: str, files: Files, **inputs: str) -> tuple[Any, set[tuple[str, str]]]:
+    """What the gate said, and rule and file of each finding."""
+    for name, content in files.items():
+        job.write(name, content)
+    ran = job.use("check", **{"action": "code-quality", "tool": tool, "language": language, **inputs})
+    report = job.evidence / f"{inputs.get('action', 'code-quality')}.findings.json"
+    listed = json.loads(report.read_text()) if report.exists() else []
+    return ran, {(one["rule"], one["file"]) for one in listed}
+
+
+def stage(job: Any) -> None:
+    """All files become tracked, the ignored, too."""
+    job.git("init", "--quiet")
+    job.git("add", "--all", "--force")
+
+
+# ---- ruff
+
+NAMELESS = "x = nobody\n"
+UNUSED = "import os\n"
+RUFF_BLIND: dict[str, Files] = {
+    "everything excluded": {"pyproject.toml": '[tool.ruff]\nexclude = ["*"]\n'},
+    "excluded by force": {"ruff.toml": 'exclude = ["a.py"]\nforce-exclude = true\n'},
+    "extend-exclude": {".ruff.toml": 'extend-exclude = ["a*"]\n'},
+    "no rule selected": {"pyproject.toml": "[tool.ruff.lint]\nselect = []\n"},
+    "every rule ignored": {"ruff.toml": '[lint]\nignore = ["ALL"]\n'},
+    "every rule ignored in each file": {"ruff.toml": "[lint]\nper-file-ignores = {'*' = ['ALL']}\n"},
+    "each selected rule ignored in this file": {
+        "ruff.toml": "[lint]\nselect = ['F401', 'E711']\nper-file-ignores = {'a.py' = ['F', 'E']}\n"
+    },
+    "ignored in all files but one": {"ruff.toml": "[lint]\nper-file-ignores = {'!b.py' = ['ALL']}\n"},
+    "by another file": {"ruff.toml": "extend = 'x/base.toml'\n", "x/base.toml": "[lint]\nselect = []\n"},
+}
+
+
+@pytest.mark.parametrize("hidden", RUFF_BLIND)
+def test_a_configuration_cannot_make_ruff_look_at_nothing(job: Any, hidden: str) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": UNUSED, **RUFF_BLIND[hidden]})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("not-checked", "a.py") in found
+
+
+def test_a_configuration_in_a_subfolder_cannot_either(job: Any) -> None:
+    files = {"a.py": "x = 1\n", "b/a.py": UNUSED, "b/ruff.toml": "[lint]\nselect = []\n"}
+    ran, found = check(job, "ruff", "python", files)
+    assert (ran.code, found) == (1, {("not-checked", "b/a.py")}), ran.out
+
+
+@pytest.mark.parametrize("comment", ["# ruff: noqa", "# flake8: noqa", "#ruff:noqa", "# ruff: noqa  # generated"])
+def test_a_comment_that_switches_every_rule_off_is_a_finding(job: Any, comment: str) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": f"{comment}\n{UNUSED}"})
+    assert ran.code == 1
+    assert ("not-checked", "a.py") in found
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "x = nobody  # noqa\n"},
+        {"a.py": "x = nobody  # noqa: F821\n"},
+        {"a.py": "# ruff: noqa: F821\nx = nobody\n"},
+        {"a.py": "# ruff: disable[F821]\nx = nobody\n"},
+        {"a.py": NAMELESS, "ruff.toml": "[lint]\nignore = ['F821']\n"},
+        {"a.py": NAMELESS, "pyproject.toml": "[tool.ruff.lint]\nselect = ['E501']\n"},
+        {"a.py": NAMELESS, "ruff.toml": "fix-only = true\n"},
+        {"a.py": NAMELESS, "ruff.toml": "[lint]\nexclude = ['a.py']\n"},
+        {"a.PY": NAMELESS},
+        {"a": f"#!/usr/bin/env python3\n{NAMELESS}"},
+    ],
+)
+def test_nothing_lets_a_real_error_of_python_through(job: Any, files: Files) -> None:
+    ran, found = check(job, "ruff", "python", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "F821" in {rule for rule, _ in found}
+
+
+def test_ruff_looks_at_tracked_files_that_git_ignores_or_that_lie_in_build(job: Any) -> None:
+    for name in ("hidden/a.py", "build/a.py", ".venv/a.py"):
+        job.write(name, UNUSED)
+    job.write(".gitignore", "hidden/\n.venv/\n")
+    stage(job)
+    ran, found = check(
+        job,
+        "ruff",
+        "python",
+        {
+            "ruff.toml": "respect-gitignore = true\n",
+            "generated/b.py": UNUSED,
+            ".gitignore": "hidden/\n.venv/\ngenerated/\n",
+        },
+    )
+    assert ran.code == 1
+    assert found == {("F401", "hidden/a.py"), ("F401", "build/a.py"), ("F401", ".venv/a.py")}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": "l = 1\n", "ruff.toml": "[lint]\nextend-select = ['E7']\nignore = ['E741']\n"},
+        {"a.py": "import os  # noqa: F401\n"},
+        {"a.py": UNUSED, "ruff.toml": "[lint]\nper-file-ignores = {'a.py' = ['F401']}\n"},
+        {"a.py": "type Name = str\n", "pyproject.toml": "[project]\nrequires-python = '>=3.12'\n"},
+        {"a.py": 'x = "# ruff: noqa"\n'},
+    ],
+)
+def test_what_a_project_chose_deliberately_stays_as_it_is(job: Any, files: Files) -> None:
+    ran, found = check(job, "ruff", "python", files)
+    assert (ran.code, found) == (0, set()), ran.out
+
+
+def test_a_configuration_adds_rules(job: Any) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": "x = 1;\n", "ruff.toml": "[lint]\nselect = ['E7']\n"})
+    assert ran.code == 1
+    assert ("E703", "a.py") in found
+
+
+def test_a_file_that_cannot_be_read_by_name_is_not_checked(job: Any) -> None:
+    ran, found = check(job, "ruff", "python", {"a.py": "x = 1\n", "b\nc.py": UNUSED})
+    assert ran.code == 1
+    assert {rule for rule, _ in found} == {"not-checked"}
+
+
+def test_a_waiver_lets_a_file_be_excluded(job: Any) -> None:
+    waiver = {"rule": "not-checked", "path": "generated/**", "reason": "made", "owner": "me", "until": "2999-01-01"}
+    files = {"generated/a.py": UNUSED, "b.py": "x = 1\n", "ruff.toml": "exclude = ['generated']\n"}
+    ran, _ = check(job, "ruff", "python", files, waivers=json.dumps([waiver]))
+    assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
+
+
+# ---- eslint, biome
+
+USELESS = "debugger;\n"
+NODE_HIDDEN: list[Files] = [
+    {"a.ts": USELESS},
+    {"a.tsx": "export const A = () => <p>{1}</p>;\ndebugger;\n"},
+    {"a.mts": USELESS},
+    {"a.cts": USELESS},
+    {"a.jsx": USELESS},
+    {"a.TS": USELESS},
+    {"app/[slug].ts": USELESS},
+    {"a b/*.js": USELESS},
+    {"a": f"#!/usr/bin/env node\n{USELESS}"},
+    {"a.ts": f"/* eslint-disable */\n/* biome-ignore-all lint: x */\n{USELESS}"},
+    {"a.js": f"// eslint-disable-next-line\n// biome-ignore lint/suspicious/noDebugger: x\n{USELESS}"},
+    {"a.ts": USELESS, "eslint.config.mjs": 'export default [{ ignores: ["**"] }];\n'},
+    {"a.ts": USELESS, "eslint.config.js": "module.exports = [];\n"},
+    {"a.ts": USELESS, ".eslintignore": "*\n", ".biomeignore": "*\n"},
+    {"a.ts": USELESS, "biome.json": '{"files": {"includes": ["!**"]}}'},
+    {"a.ts": USELESS, "biome.json": '{"linter": {"enabled": false}}'},
+    {"a.ts": USELESS, "biome.jsonc": '{"linter": {"rules": {"recommended": false}}}'},
+    {"b/a.ts": USELESS, "b/biome.json": '{"root": false, "linter": {"rules": {"suspicious": "off"}}}'},
+    {"a.ts": USELESS, ".biome.json": '{"vcs": {"enabled": true, "clientKind": "git", "useIgnoreFile": true}}'},
+    {"a.ts": USELESS, "biome.json": '{"overrides": [{"includes": ["**"], "linter": {"enabled": false}}]}'},
+    {"a.ts": USELESS, "biome.json": '{"files": {"maxSize": 1}}'},
+]
+
+
+@pytest.mark.parametrize("files", NODE_HIDDEN, ids=lambda files: "-".join(files).replace("/", "."))
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_nothing_hides_a_file_of_javascript_or_typescript(job: Any, needs: Any, tool: str, files: Files) -> None:
+    needs("npm")
+    ran, found = check(job, tool, "node", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if USELESS in content]
+    rule = {"eslint": "no-debugger", "biome": "lint/suspicious/noDebugger"}[tool]
+    assert (rule, where) in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ts", "export const x: number = 1;\n"),
+        ("a.tsx", "export const A = (p: { x: string }) => <p>{p.x}</p>;\n"),
+        ("a.mts", "import { y } from './y.mjs';\nexport type X = typeof y;\nexport const x: X = y;\n"),
+        ("a.cts", "import y = require('y');\nexport = y;\n"),
+        ("a.d.ts", "declare module 'x' {\n  export const y: string;\n}\n"),
+        ("a.ts", "enum A { B }\nabstract class C<T> { constructor(private t: T) {} get() { return this.t; } }\n"
+                 "export { A, C };\n"),
+        ("a.js", "const y = require('y');\nmodule.exports = y;\n"),
+        ("a.js", "if (process.argv[2] === 'x') return;\nmodule.exports = 1;\n"),
+        ("a.jsx", "import React from 'react';\nexport const A = () => <p>{document.title}</p>;\n"),
+        ("a.mjs", "\ufeffexport const x = await fetch('x').catch((_) => 1);\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_good_javascript_and_typescript_passes(job: Any, needs: Any, tool: str, name: str, content: str) -> None:
+    needs("npm")
+    if tool == "biome" and ("React" in content or "return;" in content):
+        pytest.skip("Biome would have React used, and no return outside of a function")
+    ran, _ = check(job, tool, "node", {name: content})
+    assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ts", "const = ;\n"),
+        ("a.tsx", "export const A = () => <p>;\n"),
+        ("a.mts", "export {\n"),
+        ("a.cts", "interface { }\n"),
+        ("a.js", "function ( {\n"),
+        ("a.jsx", "<a>\n"),
+    ],
+)
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_what_cannot_be_parsed_is_a_finding(job: Any, needs: Any, tool: str, name: str, content: str) -> None:
+    needs("npm")
+    ran, found = check(job, tool, "node", {name: content, "b.ts": "export const x = 1;\n"})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("not-parsed", name) in found
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (".eslintrc.json", "{}"),
+        (".eslintrc.cjs", "module.exports = {};\n"),
+        (".eslintrc.yml", "root: true\n"),
+        (".eslintrc", "{}"),
+        (".eslintrc.js", "module.exports = {};\n"),
+        ("packages/a/.eslintrc.yaml", "root: true\n"),
+        ("package.json", '{"eslintConfig": {"rules": {}}}'),
+    ],
+)
+def test_a_configuration_that_eslint_no_longer_reads_is_a_finding(
+    job: Any, needs: Any, name: str, content: str
+) -> None:
+    needs("npm")
+    ran, found = check(job, "eslint", "node", {"a.ts": "export const x = 1;\n", name: content})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("eslintrc", name) in found
+    assert "npx @eslint/migrate-config" in ran.out
+
+
+@pytest.mark.parametrize("tool", ["eslint", "biome"])
+def test_generated_files_that_git_ignores_are_not_linted_unless_they_are_tracked(
+    job: Any, needs: Any, tool: str
+) -> None:
+    needs("npm")
+    files = {"tracked/a.ts": USELESS, "node_modules/x/a.js": USELESS, ".gitignore": "node_modules/\ndist/\ntracked/\n"}
+    for name, content in files.items():
+        job.write(name, content)
+    stage(job)
+    ran, found = check(job, tool, "node", {"dist/a.js": USELESS, "a.ts": "export const x = 1;\n"})
+    assert ran.code == 1
+    assert {file for _, file in found} == {"tracked/a.ts", "node_modules/x/a.js"}
+
+
+@pytest.mark.parametrize("tool", ["ruff", "pylint", "eslint", "biome", "checkstyle", "go-vet", "hadolint"])
+def test_no_file_at_all_is_an_error(job: Any, needs: Any, tool: str) -> None:
+    needs({"eslint": "npm", "biome": "npm", "checkstyle": "checkstyle", "go-vet": "go"}.get(tool, ""))
+    language = {"ruff": "python", "pylint": "python", "checkstyle": "java", "go-vet": "go", "hadolint": "container"}
+    ran, _ = check(job, tool, language.get(tool, "node"), {"README.md": "x\n"})
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+
+
+# ---- pylint
+
+PRINTED = "print(nobody)\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.py": f"# pylint: skip-file\n{PRINTED}"},
+        {"a.py": f"# pylint: disable=all\n{PRINTED}"},
+        {"a.py": "print(nobody)  # pylint: disable=undefined-variable\n"},
+        {"a.py": "# pylint: disable-next=E0602\nprint(nobody)\n"},
+        {"a.py": f"#pylint:disable=E\n{PRINTED}"},
+        {"a.py": PRINTED, ".pylintrc": "[MAIN]\nignore=a.py\n"},
+        {"a.py": PRINTED, "pylintrc": "[MAIN]\ndisable=all\n"},
+        {"a.py": PRINTED, "pyproject.toml": '[tool.pylint.main]\ndisable = ["undefined-variable", "all"]\n'},
+        {"a.py": PRINTED, "setup.cfg": "[pylint.main]\ndisable=E0602\nignore-paths=.*\n"},
+        {"a.py": PRINTED, "tox.ini": "[pylint]\ndisable=all\n"},
+        {"a/__init__.py": "", "a/b/c.py": PRINTED},
+        {".hidden/a.py": PRINTED},
+        {"CVS/a.py": PRINTED},
+        {".#a.py": PRINTED},
+        {"a": f"#!/usr/bin/env python3\n{PRINTED}"},
+        {"a.PY": PRINTED},
+    ],
+)
+def test_nothing_hides_an_error_from_pylint(job: Any, files: Files) -> None:
+    ran, found = check(job, "pylint", "python", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "print(nobody)" in content]
+    assert ("undefined-variable", where) in found
+
+
+def test_what_a_project_disables_for_pylint_stays_so_unless_it_is_an_error(job: Any) -> None:
+    files = {"a.py": "X = 1  # TODO: y\n", "pyproject.toml": "[tool.pylint]\n'messages control'.disable = 'fixme'\n"}
+    ran, found = check(job, "pylint", "python", files)
+    assert ran.code == 0, ran.out
+    assert "fixme" not in {rule for rule, _ in found}
+    ran, found = check(job, "pylint", "python", {"pyproject.toml": ""})
+    assert ran.code == 1
+    assert ("fixme", "a.py") in found
+
+
+# ---- cfn-lint, hadolint
+
+SITE = "Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Metadata: {%s}\n    Properties: {Nme: x}\n"
+IGNORED = "cfn-lint: {config: {ignore_checks: [E3002, E0]}}"
+TEMPLATE = "infrastructure/template.yml"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {TEMPLATE: SITE % IGNORED},
+        {TEMPLATE: SITE % '"cfn\\u002dlint": {config: {ignore_checks: [E]}}'},
+        {TEMPLATE: f"Metadata: {{{IGNORED}}}\n{SITE % ''}"},
+        {TEMPLATE: SITE % "", ".cfnlintrc": "ignore_checks: [E3002]\n"},
+        {TEMPLATE: SITE % "", ".cfnlintrc.yaml": "ignore_templates: [infrastructure/template.yml]\n"},
+        {TEMPLATE: SITE % "", "infrastructure/.cfnlintrc.yml": "ignore_checks: [E]\n"},
+        {"infrastructure/nested/[a].yaml": SITE % "", TEMPLATE: "Resources: {P: {Type: AWS::SNS::Topic}}\n"},
+        {"infrastructure/a.YML": SITE % ""},
+        {"cdk.out/assembly-Prod/Shop.template.json": '{"Resources": {"Site": {"Type": "AWS::S3::Bucket", '
+         '"Properties": {"Nme": "x"}}}}'},
+    ],
+)  # fmt: skip
+def test_nothing_hides_an_error_from_cfn_lint(job: Any, files: Files) -> None:
+    ran, found = check(job, "cfn-lint", "cloudformation", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "Nme" in content]
+    assert ("E3002", where) in found
+
+
+SUDO = "FROM debian:12\nRUN sudo ls\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"Dockerfile": SUDO, ".hadolint.yaml": "ignored: [DL3004]\n"},
+        {"Dockerfile": SUDO, ".hadolint.yml": "failure-threshold: none\noverride: {style: [DL3004]}\n"},
+        {"Dockerfile": "# hadolint global ignore=DL3004\n" + SUDO},
+        {"Dockerfile": "FROM debian:12\n# hadolint ignore=DL3004\nRUN sudo ls\n"},
+        {"a b/Dockerfile.prod": SUDO},
+        {"x/web.Dockerfile": SUDO},
+        {"dockerfile": SUDO},
+        {"x/Containerfile": SUDO},
+    ],
+)
+def test_nothing_hides_an_error_from_hadolint(job: Any, files: Files) -> None:
+    ran, found = check(job, "hadolint", "container", {"y/Dockerfile": "FROM scratch\n", **files})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("DL3004", next(iter(files))) in found
