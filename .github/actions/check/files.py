@@ -22,6 +22,7 @@ LANGUAGES = {
     "java": ("java", rb"java\b"),
     "go": ("go", rb"go +run"),
 }
+DOCKERFILE = re.compile(r"(docker|container)file(\..+)?|.+\.dockerfile", re.IGNORECASE)
 # By which tools tell a language; what a copy gets whose name does not.
 KNOWN = (".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".go")
 GIVEN = {"python": ".py", "node": ".js", "cdk": ".js", "java": ".java", "go": ".go"}
@@ -60,6 +61,8 @@ def copy(target: Path, languages: Collection[str], folder: Path) -> dict[str, tu
 
 def of_language(path: Path, language: str) -> bool:
     """Whether a file is of the language, by its name or else its first line."""
+    if language == "container":
+        return bool(DOCKERFILE.fullmatch(path.name))
     endings, programs = LANGUAGES.get(language, ("", rb"(?!)"))
     if path.suffix[1:].lower() in endings.split():
         return True
