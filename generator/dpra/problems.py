@@ -100,6 +100,8 @@ def _jobs(plan: Plan) -> Iterator[tuple[str, str]]:
         asks = any(plan.spec.actions[step].new_on_trunk == "notify" for step in steps if step in plan.spec.actions)
         for scope in {"checks", "pull-requests"} & {*said.permissions} if asks else ():
             yield f"jobs.{name}.permissions.{scope}", "dpra gives it already"
+        if plan.spec.code_scanning and name in plan.scanning and "security-events" in said.permissions:
+            yield f"jobs.{name}.permissions.security-events", "dpra gives it already"
     for job in plan.jobs.values() if plan.attests else ():
         if job.duty != "store":
             continue

@@ -1,5 +1,6 @@
 """What is rehearsed is the working tree as it is: committed in a private clone, on the trunk."""
 
+import json
 import subprocess
 from types import SimpleNamespace
 
@@ -87,7 +88,28 @@ def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
     assert jobs["with"]["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in issuer.jobs
     assert len(issuer.jobs) == 1
     assert jobs["with"]["env"]["DPRA_REHEARSAL_ATTEST_URL"] == cloud.attest_url
-    assert set(jobs["without"]["env"]) == {"HOME", "TMPDIR"}
+    assert set(jobs["without"]["env"]) == {"HOME", "TMPDIR", "DPRA_REHEARSAL_PERMISSIONS"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "job", "known"),
+    [
+        ({}, {}, {"contents": "read", "packages": "read"}),
+        ({"permissions": {}}, {}, {}),
+        ({"permissions": {"contents": "read"}}, {"permissions": {"actions": "read"}}, {"actions": "read"}),
+        ({"permissions": {"contents": "read", "actions": "none"}}, {}, {"contents": "read"}),
+        ({}, {"permissions": {"vulnerability-alerts": "read"}}, {"vulnerability-alerts": "read"}),
+    ],
+)
+def test_a_stand_in_knows_what_the_jobs_token_may_do(tmp_path, whole, job, known):
+    jobs = {"one": {**job}}
+    workflow.prepare({**whole, "jobs": jobs}, jobs, {}, lambda *_: "", SimpleNamespace(), tmp_path)
+    assert json.loads(jobs["one"]["env"]["DPRA_REHEARSAL_PERMISSIONS"]) == known
+
+
+def test_a_token_that_may_write_everything_may_upload():
+    may = workflow.permissions({"permissions": "write-all"}, {})
+    assert {may["security-events"], may["contents"], may["id-token"]} == {"write"}
 
 
 def test_the_legs_of_a_matrix_are_numbered_where_act_does_not():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dpra.rehearsal.third_party import STAND_INS
@@ -22,7 +23,7 @@ def use(tmp_path: Path) -> Use:
         folder = STAND_INS / action
         known = YAML(typ="safe").load(folder / "action.yml")["inputs"]
         given = {name: spec["default"] for name, spec in known.items()}
-        given |= {name.replace("_", "-"): value for name, value in inputs.items()}
+        given |= {name if name in known else name.replace("_", "-"): value for name, value in inputs.items()}
         assert set(given) == set(known)
         (tmp_path / "store").mkdir(exist_ok=True)
         runner = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH")}
@@ -235,3 +236,94 @@ def test_what_is_not_there_is_not_attested(use: Use, paths: str) -> None:
     code, said = use("actions/attest", dict.fromkeys(names, "http://127.0.0.1:9"), subject_path=paths)
     assert code == 1
     assert "Could not find subject at path" in said
+
+
+# ---- Code scanning
+
+
+SARIF = "github/codeql-action/upload-sarif"
+MAY = {"DPRA_REHEARSAL_PERMISSIONS": '{"security-events": "write", "actions": "read"}'}
+
+
+def run_of(tool: str, category: str = "") -> dict[str, Any]:
+    details = {"automationDetails": {"id": category}} if category else {}
+    return {"tool": {"driver": {"name": tool}}, "results": [], **details}
+
+
+def reports(folder: Path, *runs: list[dict[str, Any]]) -> str:
+    folder.mkdir()
+    for number, inside in enumerate(runs):
+        (folder / f"{number}.sarif").write_text(json.dumps({"version": "2.1.0", "runs": inside}))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [[run_of("trivy")], [run_of("trivy")]],
+        [[run_of("trivy"), run_of("trivy")]],
+        [[run_of("trivy", "dpra/security/sca/trivy/")], [run_of("trivy", "dpra/security/sca/trivy/")]],
+        [[run_of("trivy", "all/1")], [run_of("trivy", "all/2")]],  # what is behind the last slash tells nothing apart
+        [[run_of("trivy", "given/")], [run_of("trivy")]],  # the category that the step gives to what has none
+    ],
+)
+def test_code_scanning_takes_one_run_of_a_category_and_a_tool(use: Use, tmp_path: Path, runs: Any) -> None:
+    code, said = use(SARIF, MAY, sarif_file=reports(tmp_path / "reports", *runs), category="given")
+    assert code == 1
+    assert "multiple SARIF runs with the same category" in said
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [[run_of("trivy", "dpra/security/sca/trivy/")], [run_of("trivy", "dpra/security/policy-as-code/trivy/")]],
+        [[run_of("ruff", "a/"), run_of("ruff format", "a/")]],
+        [[run_of("ruff", "a/"), run_of("ruff", "a/2/")]],
+        [[run_of("a")], [run_of("b")]],
+    ],
+)
+def test_code_scanning_takes_runs_that_differ(use: Use, tmp_path: Path, runs: Any) -> None:
+    code, said = use(SARIF, MAY, sarif_file=reports(tmp_path / "reports", *runs))
+    assert code == 0, said
+    sentinels = dict(line.split("=") for line in (tmp_path / "github_env").read_text().splitlines())
+    code, said = use(SARIF, MAY | sentinels, sarif_file=str(tmp_path / "reports"))
+    assert code == 1
+    assert "only one run" in said  # a second upload of the same in a job
+
+
+@pytest.mark.parametrize(
+    ("permissions", "private", "says"),
+    [
+        ('{"actions": "read"}', "true", "Resource not accessible by integration"),
+        ('{"actions": "read", "security-events": "read"}', "true", "Resource not accessible by integration"),
+        ('{"security-events": "write"}', "true", "get-a-workflow-run"),
+        ('{"security-events": "write"}', "false", ""),
+        ('{"actions": "write", "security-events": "write"}', "true", ""),
+    ],
+)
+def test_an_upload_needs_the_permissions(use: Use, tmp_path: Path, permissions: str, private: str, says: str) -> None:
+    folder = reports(tmp_path / "reports", [run_of("a")])
+    code, said = use(SARIF, {"DPRA_REHEARSAL_PERMISSIONS": permissions, "PRIVATE": private}, sarif_file=folder)
+    assert code == (1 if says else 0), said
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "No SARIF files found"),
+        ("{", "JSON syntax error"),
+        ('{"version": "2.0.0", "runs": []}', "not valid SARIF"),
+        ('{"version": "2.1.0"}', "Missing 'runs'"),
+        ('{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "a"}}}]}', "Missing 'results'"),
+        ('{"version": "2.1.0", "runs": [{"results": []}]}', "names no tool"),
+        (json.dumps({"version": "2.1.0", "runs": [run_of(f"{number}") for number in range(21)]}), "more runs than"),
+    ],
+)
+def test_what_is_no_report_is_not_uploaded(use: Use, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "reports").mkdir()
+    if text:
+        (tmp_path / "reports/a.sarif").write_text(text)
+    code, said = use(SARIF, MAY, sarif_file=str(tmp_path / "reports"))
+    assert code == 1
+    assert says in said

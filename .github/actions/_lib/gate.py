@@ -44,9 +44,17 @@ class Verdict:
 
 
 def sarif(
-    report: Path, exit_code: int, ok_codes: Container[int], fail_on: str, keep: Path, secrets: bool = False
+    report: Path,
+    exit_code: int,
+    ok_codes: Container[int],
+    fail_on: str,
+    keep: Path,
+    secrets: bool = False,
+    category: str = "",
 ) -> Verdict:
     """Judge a SARIF report, and keep a copy of it as evidence without the source text it quotes.
+
+    Each run that is kept is of the `category`, by which code scanning tells it from every other upload of the commit.
 
     Of a report about `secrets` only rule, file, line and commit are shown and kept: a message may quote the secret, and
     so may the commit's message. Every secret is critical."""
@@ -61,6 +69,8 @@ def sarif(
             errors += _tool_errors(run, secrets)
             found += _results(run, fail_on, secrets)
         kept = _without_text(found) if secrets else _without_source(document)
+        if category:
+            _categorise(kept["runs"], category)
         keep.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     except FileNotFoundError:
         errors.append(_error("the tool wrote no SARIF report"))
@@ -231,6 +241,12 @@ def _place(located: dict[str, Any]) -> tuple[str, int]:
 def _commit(result: dict[str, Any]) -> str:
     commit = str((result.get("partialFingerprints") or {}).get("commitSha", ""))
     return f" in commit {commit[:12]}" if re.fullmatch(r"[0-9a-f]{40,64}", commit) else ""
+
+
+def _categorise(runs: list[dict[str, Any]], category: str) -> None:
+    """Code scanning takes one run of a category and tool: a second one of the same report gets its number, too."""
+    for number, run in enumerate(runs, 1):
+        run["automationDetails"] = {"id": f"{category}/{number}/" if number > 1 else f"{category}/"}
 
 
 def _without_source(value: Any) -> Any:

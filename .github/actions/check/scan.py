@@ -117,7 +117,8 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         code = run(script, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
-        verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets)
+        category = "/".join(filter(None, ("dpra", os.environ.get("GITHUB_JOB"), action, script.stem)))
+        verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets, category)
         if words := data.get(f"suppressed in {action}"):
             verdict = gate.with_more(verdict, inline_suppressions(words[0], Path(target), fail_on))
         shutil.rmtree(private, ignore_errors=True)

@@ -130,7 +130,8 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
     found += [
         "actions/checkout: the whole commit with its history, whatever fetch-depth and sparse-checkout ask for",
         "concurrency: one run, so no queue",
-        "permissions of GITHUB_TOKEN other than id-token and attestations",
+        "permissions of GITHUB_TOKEN other than those that actions are refused without: "
+        "actions, attestations, id-token, security-events",
     ]
     jobs = [job for job in here.plan.jobs.values() if job.id in selected]
     environments = dict.fromkeys(filter(None, (workflow.environment(loaded["jobs"][job]) for job in selected)))

@@ -1,8 +1,11 @@
 """A workflow as it is rehearsed: a copy in act's dialect, with the jobs that are played and what each may do."""
 
+import json
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
+
+from dpra.spec.models import SCOPES
 
 from . import dialect
 from .result import RehearsalError
@@ -63,6 +66,16 @@ def may_write(scope: str, workflow: Mapping[str, Any], job: Mapping[str, Any]) -
     return permissions == "write-all" or (isinstance(permissions, Mapping) and permissions.get(scope) == "write")
 
 
+def permissions(workflow: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, str]:
+    """What the job's GITHUB_TOKEN may do, by scope; nothing said is GitHub's default, to read contents and packages."""
+    said = job.get("permissions", workflow.get("permissions"))
+    if said is None:
+        return {"contents": "read", "packages": "read"}
+    if isinstance(said, str):
+        return dict.fromkeys(("contents", "id-token", *SCOPES), said.removesuffix("-all"))
+    return {scope: access for scope, access in said.items() if access != "none"}
+
+
 def runner_labels(workflow: Mapping[str, Any]) -> list[str]:
     """The labels of all runners asked for; act silently skips a job whose label it is not told."""
     labels: set[str] = set()
@@ -104,8 +117,9 @@ def prepare(
     """
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
-    dialect.lower(workflow)
     jobs = workflow["jobs"]
+    rights = {name: permissions(workflow, job) for name, job in jobs.items()}  # before act's dialect loses some
+    dialect.lower(workflow)
     for name in [name for name in jobs if name not in keep]:
         del jobs[name]
     for name, job in jobs.items():
@@ -121,6 +135,7 @@ def prepare(
         for step in job.get("steps") or ():
             if str(step.get("uses")).endswith("/dpra/bake") and "minutes" in step.get("with", {}):
                 step["with"]["minutes"] = "0"  # the bake time passes at once; run.simulated says so
+        job["env"]["DPRA_REHEARSAL_PERMISSIONS"] = Quoted(json.dumps(rights[name]))
         if may_write("attestations", workflow, job):
             job["env"]["DPRA_REHEARSAL_ATTEST_URL"] = Quoted(cloud.attest_url)
         if may_write("id-token", workflow, job):

@@ -270,7 +270,7 @@ def event(spec: Any, sha: str, run: Run) -> dict[str, Any]:
             "name": name,
             "full_name": spec.repository,
             "default_branch": spec.trunk,
-            "private": True,
+            "private": spec.github.visibility != "public",
             "owner": {"id": spec.owner_id or 1, "login": owner},
         },
         "sender": {"login": owner},
