@@ -240,7 +240,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
             assert set(job["permissions"]) - own <= {
                 "contents",
                 "id-token",
-                *(["security-events"] if name in ("build", "security") else []),
+                *(["security-events", "actions"] if name in ("build", "security") else []),
                 *(["attestations"] if name == "artifacts" else []),
                 *(["issues"] if name == "follow-up" else []),
                 *(["actions"] if name == "resume" else []),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,7 +20,7 @@ Use = Callable[..., tuple[int, str]]
 def use(tmp_path: Path) -> Use:
     """Use an action in a workspace: its exit code, and what it said."""
 
-    def use(action: str, env: dict[str, str] | None = None, **inputs: str) -> tuple[int, str]:
+    def use(action: str, env: dict[str, str] | None = None, word: str = "", **inputs: str) -> tuple[int, str]:
         folder = STAND_INS / action
         known = YAML(typ="safe").load(folder / "action.yml")["inputs"]
         given = {name: spec["default"] for name, spec in known.items()}
@@ -28,7 +29,7 @@ def use(tmp_path: Path) -> Use:
         (tmp_path / "store").mkdir(exist_ok=True)
         runner = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH")}
         done = subprocess.run(
-            [sys.executable, "-B", str(next(folder.glob("*.py")))],
+            [sys.executable, "-B", str(next(folder.glob("*.py"))), *filter(None, [word])],
             cwd=tmp_path,
             env={
                 "INPUTS": json.dumps(given),
@@ -325,5 +326,98 @@ def test_what_is_no_report_is_not_uploaded(use: Use, tmp_path: Path, text: str, 
     if text:
         (tmp_path / "reports/a.sarif").write_text(text)
     code, said = use(SARIF, MAY, sarif_file=str(tmp_path / "reports"))
+    assert code == 1
+    assert says in said
+
+
+# ---- Caches
+
+
+@pytest.fixture
+def cached(use: Use, tmp_path: Path) -> Use:
+    """A job with a step of actions/cache, which makes a folder where there is none, and passes; what it said."""
+
+    def cached(key: str = "k", path: str = "kept", makes: str = "", **inputs: str) -> tuple[int, str]:
+        for name in ("temp", "github_output"):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+        (tmp_path / "temp").mkdir()
+        (tmp_path / "caches").mkdir(exist_ok=True)
+        env = {"DPRA_REHEARSAL_CACHES": str(tmp_path / "caches")}
+        code, said = use("actions/cache", env, word="restore", key=key, path=path, **inputs)
+        if makes:
+            (tmp_path / "kept").mkdir(exist_ok=True)
+            (tmp_path / "kept" / makes).write_text(makes)
+        ended, more = use("actions/cache", env, word="save")
+        return code or ended, said + more
+
+    return cached
+
+
+def test_the_second_run_of_each_job_hits_what_its_first_saved(cached: Use, tmp_path: Path) -> None:
+    for job in ("build", "security"):
+        code, said = cached(f"dpra-{job}-1", makes=job)
+        assert code == 0
+        assert "Cache not found" in said
+        assert f"Cache saved with key: dpra-{job}-1" in said
+        shutil.rmtree(tmp_path / "kept")
+    for job in ("build", "security"):
+        code, said = cached(f"dpra-{job}-1")
+        assert f"Cache restored from key: dpra-{job}-1" in said
+        assert "not saving cache" in said
+        assert below(tmp_path / "kept") == [job]
+        shutil.rmtree(tmp_path / "kept")
+
+
+def test_an_entry_is_never_changed(cached: Use, use: Use, tmp_path: Path) -> None:
+    """Two jobs that miss at once: the second cannot save, and does not fail."""
+    env = {"DPRA_REHEARSAL_CACHES": str(tmp_path / "caches"), "RUNNER_TEMP": str(tmp_path / "other")}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "caches").mkdir()
+    use("actions/cache", env, word="restore", key="k", path="kept")
+    cached("k", makes="first")
+    (tmp_path / "kept/second").write_text("second")
+    code, said = use("actions/cache", env, word="save")
+    assert code == 0
+    assert "Unable to reserve cache with key k" in said
+    shutil.rmtree(tmp_path / "kept")
+    cached("k")
+    assert below(tmp_path / "kept") == ["first"]
+
+
+def test_the_newest_entry_whose_key_begins_so_is_restored_and_is_no_hit(cached: Use, tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        cached(f"k-{number}", makes=number)
+    shutil.rmtree(tmp_path / "kept")
+    _, said = cached("k-3", restore_keys="none-\nk-", makes="3")
+    assert "Cache restored from key: k-2" in said
+    assert "Cache saved with key: k-3" in said
+    assert below(tmp_path / "kept") == ["1", "2", "3"]
+
+
+def test_the_same_key_for_other_paths_is_another_entry(cached: Use) -> None:
+    cached("k", makes="a")
+    assert "Cache not found" in cached("k", path="kept\nelsewhere")[1]
+
+
+def test_nothing_to_save_is_no_error(cached: Use) -> None:
+    code, said = cached("k")
+    assert code == 0
+    assert "no cache is being saved" in said
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"key": ""}, "not supplied: key"),
+        ({"path": " "}, "not supplied: path"),
+        ({"key": "k" * 513}, "cannot be larger than 512 characters"),
+        ({"key": "a,b"}, "cannot contain commas"),
+        ({"restore_keys": "a,b"}, "cannot contain commas"),
+        ({"restore_keys": "\n".join("abcdefghij")}, "limited to a maximum of 10"),
+        ({"fail_on_cache_miss": "true"}, "fail-on-cache-miss is set"),
+    ],
+)
+def test_a_cache_refuses_what_the_real_one_refuses(cached: Use, inputs: dict[str, str], says: str) -> None:
+    code, said = cached(**inputs)
     assert code == 1
     assert says in said

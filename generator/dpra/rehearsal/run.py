@@ -129,6 +129,7 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
              for label in workflow.runner_labels(loaded)]  # fmt: skip
     found += [
         "actions/checkout: the whole commit with its history, whatever fetch-depth and sparse-checkout ask for",
+        "actions/cache: what a run saves, later runs of this rehearsal find; nothing is kept after it",
         "concurrency: one run, so no queue",
         "permissions of GITHUB_TOKEN other than those that actions are refused without: "
         "actions, attestations, id-token, security-events",

@@ -135,12 +135,21 @@ def prepare(
         for step in job.get("steps") or ():
             if str(step.get("uses")).endswith("/dpra/bake") and "minutes" in step.get("with", {}):
                 step["with"]["minutes"] = "0"  # the bake time passes at once; run.simulated says so
+        save_caches(job)
         job["env"]["DPRA_REHEARSAL_PERMISSIONS"] = Quoted(json.dumps(rights[name]))
         if may_write("attestations", workflow, job):
             job["env"]["DPRA_REHEARSAL_ATTEST_URL"] = Quoted(cloud.attest_url)
         if may_write("id-token", workflow, job):
             job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(cloud.token_url)
             job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(admit(name, environment(job)))
+
+
+def save_caches(job: MutableMapping[str, Any]) -> None:
+    """A last step for what actions/cache does behind all steps of a job that passed: a stand-in has no post step."""
+    steps = job.get("steps") or []
+    if any(str(step.get("uses")).startswith("actions/cache@") for step in steps):
+        run = '"$DPRA_REHEARSAL_PYTHON" -B "$DPRA_REHEARSAL_STAND_INS/actions/cache/cache.py" save'
+        steps.append({"id": "post-cache", "if": "success()", "shell": "bash", "run": run})
 
 
 def done_before(job: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, Any]:
