@@ -342,7 +342,7 @@ def cached(use: Use, tmp_path: Path) -> Use:
             shutil.rmtree(tmp_path / name, ignore_errors=True)
         (tmp_path / "temp").mkdir()
         (tmp_path / "caches").mkdir(exist_ok=True)
-        env = {"DPRA_REHEARSAL_CACHES": str(tmp_path / "caches")}
+        env = {"DPRA_REHEARSAL_CACHES": str(tmp_path / "caches"), "DPRA_REHEARSAL_CACHE": str(tmp_path / "mine")}
         code, said = use("actions/cache", env, word="restore", key=key, path=path, **inputs)
         if makes:
             (tmp_path / "kept").mkdir(exist_ok=True)
@@ -370,7 +370,11 @@ def test_the_second_run_of_each_job_hits_what_its_first_saved(cached: Use, tmp_p
 
 def test_an_entry_is_never_changed(cached: Use, use: Use, tmp_path: Path) -> None:
     """Two jobs that miss at once: the second cannot save, and does not fail."""
-    env = {"DPRA_REHEARSAL_CACHES": str(tmp_path / "caches"), "RUNNER_TEMP": str(tmp_path / "other")}
+    env = {
+        "DPRA_REHEARSAL_CACHES": str(tmp_path / "caches"),
+        "DPRA_REHEARSAL_CACHE": "/mine",
+        "RUNNER_TEMP": str(tmp_path / "other"),
+    }
     (tmp_path / "other").mkdir()
     (tmp_path / "caches").mkdir()
     use("actions/cache", env, word="restore", key="k", path="kept")
@@ -397,6 +401,12 @@ def test_the_newest_entry_whose_key_begins_so_is_restored_and_is_no_hit(cached: 
 def test_the_same_key_for_other_paths_is_another_entry(cached: Use) -> None:
     cached("k", makes="a")
     assert "Cache not found" in cached("k", path="kept\nelsewhere")[1]
+
+
+def test_what_lies_in_the_users_own_cache_is_not_copied(cached: Use, tmp_path: Path) -> None:
+    (tmp_path / "mine/uv").mkdir(parents=True)
+    assert "kept in your own cache" in cached("k", path=str(tmp_path / "mine/uv"))[1]
+    assert below(tmp_path / "caches") == []
 
 
 def test_nothing_to_save_is_no_error(cached: Use) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 STORE = Path(os.environ["DPRA_REHEARSAL_CACHES"])
+MINE = os.environ["DPRA_REHEARSAL_CACHE"]
 ASKED = Path(os.environ["RUNNER_TEMP"], "dpra-rehearsal-caches.jsonl")  # of the job: what its steps asked for, in order
 LONGEST, MOST = 512, 10  # of a key, keys
 
@@ -88,6 +89,9 @@ def save(key: str, paths: list[str], matched: str) -> None:
     if not there:
         why = "Path(s) specified in the action for caching do(es) not exist, hence no cache is being saved."
         print(f"[warning]Path Validation Error: {why}")
+        return
+    if any(path.is_relative_to(MINE) for path in there.values()):
+        print("These files are kept in your own cache, which rehearsals share.")
         return
     entry = folder(key, paths)
     entry.parent.mkdir(parents=True, exist_ok=True)
