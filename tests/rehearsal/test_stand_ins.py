@@ -182,7 +182,7 @@ def test_credentials_are_exported_masked_and_of_the_allowed_account(use, cloud, 
     code, output = use(CREDENTIALS, issuer, **role, allowed_account_ids="222222222222")
     assert code == 1
     assert "(111111111111) does not match" in output
-    assert not (tmp_path / "github_env").exists()
+    (tmp_path / "github_env").unlink()  # as the real one, it has exported them before it looks
     code, output = use(CREDENTIALS, issuer, **role, allowed_account_ids="222222222222, 111111111111")
     assert code == 0
     env = dict(line.split("=", 1) for line in (tmp_path / "github_env").read_text().splitlines())
@@ -190,6 +190,43 @@ def test_credentials_are_exported_masked_and_of_the_allowed_account(use, cloud, 
     assert env["AWS_ACCESS_KEY_ID"] in cloud.keys
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         assert f"::add-mask::{env[name]}" in output
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"role_duration_seconds": "3601"}, "exceeds the MaxSessionDuration set for this role"),
+        ({"role_duration_seconds": "43200"}, "exceeds the MaxSessionDuration set for this role"),
+        ({"role_duration_seconds": "899"}, "must be 900 or more"),
+        ({"role_session_name": "x"}, "must be between 2 and 64 characters"),
+        ({"role_session_name": "x" * 65}, "must be between 2 and 64 characters"),
+        ({"role_session_name": "a/b"}, "Role session name is not valid"),
+    ],
+)
+def test_a_session_that_sts_would_not_give_is_refused(use, cloud, inputs, says):
+    issuer = {
+        "AWS_ENDPOINT_URL": cloud.url,
+        "ACTIONS_ID_TOKEN_REQUEST_URL": cloud.token_url,
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": cloud.issuer.admit("beta", "beta"),
+    }
+    role = {"role_to_assume": "arn:aws:iam::111111111111:role/dpra-demo-beta", "aws_region": "eu-west-1"}
+    code, output = use(CREDENTIALS, issuer, **role, **inputs)
+    assert code == 1
+    assert says in output
+
+
+def test_credentials_are_tried_before_anything_else_has_them(use, cloud, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cloud, "forward", lambda environ: asked.append(environ) or type(cloud).forward(cloud, environ))
+    issuer = {
+        "AWS_ENDPOINT_URL": cloud.url,
+        "ACTIONS_ID_TOKEN_REQUEST_URL": cloud.token_url,
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": cloud.issuer.admit("beta", "beta"),
+    }
+    role = {"role_to_assume": "arn:aws:iam::111111111111:role/dpra-demo-beta", "aws_region": "eu-west-1"}
+    assert use(CREDENTIALS, issuer, **role)[0] == 0
+    [environ] = asked
+    assert "/sts/aws4_request" in environ["HTTP_AUTHORIZATION"]
 
 
 def test_offline_what_is_installed_beside_dpra_is_installed_in_the_job(use, write, tmp_path):

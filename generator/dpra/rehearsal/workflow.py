@@ -103,7 +103,7 @@ def prepare(
     workflow: MutableMapping[str, Any],
     keep: Collection[str],
     kept: Mapping[str, Mapping[str, str]],
-    admit: Callable[[str, str], str],
+    admit: Callable[..., str],
     cloud: Any,
     work: Path,
 ) -> None:
@@ -113,7 +113,7 @@ def prepare(
     Args:
         keep: the jobs to run.
         kept: those of them that an earlier attempt has done, with the outputs that they gave.
-        admit: job and environment -> the bearer by which the job asks for tokens.
+        admit: job, environment and how long it bakes -> the bearer by which the job asks for tokens.
     """
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
@@ -132,8 +132,10 @@ def prepare(
         for variable in ("HOME", "TMPDIR"):  # on GitHub each job has a machine of its own
             (work / variable / name).mkdir(parents=True)
             job["env"].setdefault(variable, Quoted(work / variable / name))
+        minutes = "0"
         for step in job.get("steps") or ():
             if str(step.get("uses")).endswith("/dpra/bake") and "minutes" in step.get("with", {}):
+                minutes = str(step["with"]["minutes"])
                 step["with"]["minutes"] = "0"  # the bake time passes at once; run.simulated says so
         save_caches(job)
         job["env"]["DPRA_REHEARSAL_PERMISSIONS"] = Quoted(json.dumps(rights[name]))
@@ -141,7 +143,7 @@ def prepare(
             job["env"]["DPRA_REHEARSAL_ATTEST_URL"] = Quoted(cloud.attest_url)
         if may_write("id-token", workflow, job):
             job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(cloud.token_url)
-            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(admit(name, environment(job)))
+            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(admit(name, environment(job), bakes=minutes))
 
 
 def save_caches(job: MutableMapping[str, Any]) -> None:

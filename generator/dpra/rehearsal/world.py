@@ -158,7 +158,7 @@ def play(here: World, run: Run) -> Played:
 
     def prepare(copy: Any) -> None:
         faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
-        admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment: ""
+        admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment, bakes: ""
         workflow.prepare(copy, chosen, done, admit, cloud, work)
         workflow.tell_outputs(copy, work / "outputs.json")
 
