@@ -33,6 +33,37 @@ def test_changes_new_files_and_deletions_are_committed_on_top_of_the_history(rep
     assert git(clone, "remote") == ""
 
 
+def refs(folder):
+    return git(folder, "for-each-ref", "--format=%(refname) %(contents:subject)", "refs/remotes").splitlines()
+
+
+def test_every_branch_is_there_as_after_a_full_checkout(repository, tmp_path):
+    git(repository, "switch", "--quiet", "-c", "feature/x")
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "Somebody's")
+    git(repository, "switch", "--quiet", "main")
+    sha = checkout.clone(repository, "main", tmp_path / "clone")
+    checkout.check_out(tmp_path / "clone", sha, "main", tmp_path / "run")
+    there = ["refs/remotes/origin/feature/x Somebody's", "refs/remotes/origin/main All of it"]
+    assert refs(tmp_path / "run") == there
+    assert git(tmp_path / "run", "branch", "--format=%(refname)") == "refs/heads/main"
+    assert git(tmp_path / "run", "remote") == ""
+
+
+def test_what_was_never_pushed_is_no_branch_of_github(repository, tmp_path):
+    git(tmp_path, "clone", "--quiet", str(repository), "mine")
+    git(tmp_path / "mine", "branch", "private")
+    checkout.clone(tmp_path / "mine", "main", tmp_path / "clone")
+    assert refs(tmp_path / "clone") == ["refs/remotes/origin/main All of it"]
+
+
+def test_a_shallow_repository_is_rehearsed_with_what_it_has(repository, tmp_path):
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "Newer")
+    git(tmp_path, "clone", "--quiet", "--depth=1", "--no-single-branch", f"file://{repository}", "shallow")
+    sha = checkout.clone(tmp_path / "shallow", "main", tmp_path / "clone")
+    checkout.check_out(tmp_path / "clone", sha, "main", tmp_path / "run")
+    assert git(tmp_path / "run", "log", "--format=%s") == "Newer"
+
+
 def test_an_unchanged_tree_keeps_its_commit(repository, tmp_path):
     assert checkout.clone(repository, "main", tmp_path / "clone") == git(repository, "rev-parse", "HEAD")
 

@@ -147,6 +147,12 @@ def test_an_artifact_name_can_be_used_once_in_a_run(rehearse):
     assert "409" in result.annotations[0]
 
 
+def test_a_job_that_may_not_read_contents_checks_nothing_out(rehearse):
+    checkout = "{uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1}"
+    with pytest.raises(RehearsalError, match="job beta: actions/checkout finds no private repository"):
+        rehearse(one_job(checkout))
+
+
 def test_what_a_job_saves_in_a_cache_a_later_one_finds(rehearse):
     """Saved behind all steps of a job that passed, and not of one that failed."""
     job = """

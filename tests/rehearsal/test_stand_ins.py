@@ -130,6 +130,32 @@ def test_a_name_that_github_forbids_is_refused(use, write, name):
     assert "artifact name is not valid" in output
 
 
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a*b", "a?b", "a|b", "a<b>", "a\rb"])
+def test_a_file_whose_name_windows_does_not_know_is_refused(use, write, name):
+    write(f"out/{name}")
+    code, output = use("actions/upload-artifact", path="out")
+    assert code == 1
+    assert "is not valid" in output
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "says"),
+    [
+        ("", 0, "has 1 files"),
+        ("0", 0, "has 1 files"),
+        ("90", 0, "has 1 files"),
+        ("91", 0, "::warning::Retention days cannot be greater than the maximum"),
+        ("a week", 1, "::error::Invalid retention-days"),
+    ],
+)
+def test_how_long_an_artifact_is_kept_is_a_number_that_github_allows(use, write, days, code, says):
+    write("a")
+    returncode, output = use("actions/upload-artifact", path="a", retention_days=days)
+    assert returncode == code
+    assert says in output
+    assert code or ("warning" in output) == (days == "91")
+
+
 def test_a_missing_artifact_is_an_error_and_a_pattern_without_a_match_is_none(use, write, tmp_path):
     code, output = use("actions/download-artifact", name="release")
     assert code == 1

@@ -92,6 +92,11 @@ def refuse_unplayable(workflow: Mapping[str, Any]) -> None:
             raise RehearsalError(f"job {name}: calls a reusable workflow; a rehearsal plays jobs with steps")
         if "container" in job:
             raise RehearsalError(f"job {name}: container needs Docker; a rehearsal runs on this machine")
+        checks_out = any(str(step.get("uses")).startswith("actions/checkout@") for step in job.get("steps") or ())
+        if checks_out and not permissions(workflow, job).get("contents"):
+            raise RehearsalError(
+                f"job {name}: actions/checkout finds no private repository without the permission contents: read"
+            )
         for key, value in (("environment", environment(job)), ("runs-on", str(job.get("runs-on")))):
             if "${{" in value:
                 raise RehearsalError(
