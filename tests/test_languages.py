@@ -69,3 +69,23 @@ def test_the_generated_build_job_runs_in_each_language(sample: str, dpra: Any, n
     assert passed(result) == 1
     if sample == "container":
         assert passed(result, "integration-tests") == 1  # the image's address reached the stack
+
+
+@pytest.mark.slow
+@pytest.mark.needs("pnpm")
+def test_pnpms_store_is_that_of_the_component_in_its_folder(dpra: Any, tmp_path: Path) -> None:
+    """What stands in the root folder is another package manager's: pnpm cannot be asked there."""
+    root = tmp_path / "shop"
+    shutil.copytree(HERE / "languages/pnpm", root / "services/order")
+    (root / "package.json").write_text('{"packageManager": "yarn@1.22.22"}')
+    (root / "services/order/infrastructure").mkdir()
+    (root / "services/order/infrastructure/template.yml").write_text(TEMPLATE)
+    said = SAMPLES["pnpm"] + "working-directory: services/order\n"
+    said += "deploy: {template: services/order/infrastructure/template.yml}\n"
+    (root / "dpra.yml").write_text((HERE / "specs/minimal.yml").read_text() + said)
+    subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
+    assert dpra("generate", cwd=root).returncode == 0
+    code, result, text = rehearsed(dpra, root, "--only", "build")
+    assert code == 0, text
+    assert passed(result) == 1
+    assert "Keep pnpm's downloads: success" in text

@@ -18,6 +18,8 @@ from dpra.graph import Environment, Job, Record, Role, Store, Workflow
 from dpra.spec import models
 from dpra.spec.models import Action, Spec, Step, Waiver, Windows, name_of
 
+LONGEST_SESSION = 43200  # seconds that AWS lets a role's credentials live
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -138,6 +140,10 @@ class Plan:
 
         Source: https://docs.github.com/actions/reference/workflows-and-actions/deployments-and-environments"""
         return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
+
+    def session(self, bake: int) -> int:
+        """How many seconds the credentials of a bake live: as long as it, where it waits itself, and ten minutes."""
+        return 3600 if self.protects else min(LONGEST_SESSION, max(3600, 60 * (bake + 10)))
 
     @property
     def attests(self) -> bool:

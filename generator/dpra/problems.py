@@ -6,9 +6,10 @@ from pathlib import Path
 
 from dpra import actions, alarms, cron, names, planner, types
 from dpra.errors import InputError
-from dpra.plan import Plan
+from dpra.plan import LONGEST_SESSION, Plan
 from dpra.spec.models import READ_ONLY, Spec, Step
 
+HOSTED = 360  # minutes that a job may run on a hosted runner
 MOST = 20  # regions or other targets of a wave's environment; keeps the job graph far from GitHub's silent limits
 
 
@@ -100,6 +101,8 @@ def _jobs(plan: Plan) -> Iterator[tuple[str, str]]:
         asks = any(plan.spec.actions[step].new_on_trunk == "notify" for step in steps if step in plan.spec.actions)
         for scope in {"checks", "pull-requests"} & {*said.permissions} if asks else ():
             yield f"jobs.{name}.permissions.{scope}", "dpra gives it already"
+        if plan.spec.code_scanning and name in plan.scanning and "security-events" in said.permissions:
+            yield f"jobs.{name}.permissions.security-events", "dpra gives it already"
     for job in plan.jobs.values() if plan.attests else ():
         if job.duty != "store":
             continue
@@ -168,6 +171,13 @@ def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"{key}.alarms", "no alarm is looked at here"
         if watched and plan.deployer and not said.alarms and not where.stacks:
             yield f"{key}.alarms", f"is missing: {plan.deployer.name} has no stack with alarms"
+        if where.bake and not plan.protects:
+            hosted = any("self-hosted" not in plan.runs_on(job.template) for job in plan.jobs.values()
+                         if job.at == where and job.kind == "bake")  # fmt: skip
+            most = (HOSTED if hosted else LONGEST_SESSION // 60) - 10
+            if where.bake > most:
+                limit = "a hosted runner gives it six hours" if hosted else "AWS's credentials live twelve hours"
+                yield f"{key}.bake", f"at most {most} minutes: without GitHub's wait timers a job waits, and {limit}"
         if boundary := said.permissions_boundary:
             _, partition, _, _, owner, _ = boundary.split(":", 5)
             if owner not in ("aws", said.account):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dpra import describe, names, resources, scalar
+from dpra.catalogue import PULL_REQUEST
 from dpra.dataclasses import dataclass
 from dpra.graph import Environment, Job, Workflow
 from dpra.names import EXPECTED, VENDORED
@@ -116,14 +117,20 @@ class View:
         """The file with what the workflows promise."""
         return scalar.Written(EXPECTED)
 
-    def reports(self, job: Job) -> str:
-        """Whether a check of the job left a report, as an expression."""
-        checks = [step for step in job.steps if self.plan.runs(step) and self.plan.catalogue.action(step).of]
-        return " || ".join(f"steps.{check}.outputs.report" for check in checks)
-
     def waivers(self, check: str) -> str:
         """What may pass a check, as the check action reads it."""
         return json.dumps([_waiver(waiver) for waiver in self.plan.waivers(check)], indent=1)
+
+    def reported(self, job: Job) -> str:
+        """The condition of a step that takes the reports of the job's checks: that there is one, and not of a fork's
+        change. Empty where the job makes no checks."""
+        checks = [one.id for one in self.plan.catalogue.actions if one.of and one.id in job.steps]
+        found = " || ".join(f"steps.{check}.outputs.report" for check in checks if self.plan.runs(check))
+        condition = f"always() && ({found})" if found else ""
+        if found and self.workflow and self.workflow.id == PULL_REQUEST:
+            same = "github.event.pull_request.head.repo.full_name == github.repository"
+            condition += f" && (github.event_name != 'pull_request' || {same})"
+        return condition
 
     @property
     def mermaid(self) -> str:

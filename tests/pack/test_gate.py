@@ -233,6 +233,32 @@ def test_a_kept_report_quotes_no_source_but_loses_nothing_else(judge: Any, tmp_p
     assert kept == bare
 
 
+@pytest.mark.parametrize("secrets", [False, True])
+def test_each_run_that_is_kept_is_of_a_category_of_its_own(tmp_path: Path, secrets: bool) -> None:
+    """Code scanning refuses two runs of a tool and category, whatever ids the tool itself gives them."""
+    import gate
+
+    runs = [dict(CLEAN["runs"][0], automationDetails={"id": "the tool's own"}) for _ in range(3)]
+    (tmp_path / "report").write_text(json.dumps({"version": "2.1.0", "runs": runs}))
+    kept = tmp_path / "kept"
+    gate.sarif(tmp_path / "report", 0, [0], "any", kept, secrets, "dpra/build/code-quality/ruff")
+    found = [run["automationDetails"]["id"] for run in json.loads(kept.read_text())["runs"]]
+    rest = [] if secrets else ["dpra/build/code-quality/ruff/2/", "dpra/build/code-quality/ruff/3/"]
+    assert found == ["dpra/build/code-quality/ruff/", *rest]
+
+
+def test_reports_of_a_job_are_told_apart_by_action_and_tool(job: Any) -> None:
+    script = LIAR.replace("# version:", "# default for other-lies: any\n# version:", 1)
+    tool = job.own_pack() / "check" / "tools" / "liar.sh"
+    tool.write_text(f"{script}echo '{json.dumps(CLEAN)}' > \"$SARIF\"")
+    assert [job.use("check", action=action).code for action in ("lies", "other-lies")] == [0, 0]
+    kept = [json.loads(path.read_text())["runs"] for path in sorted(job.evidence.glob("*.sarif"))]
+    assert [run["automationDetails"]["id"] for runs in kept for run in runs] == [
+        "dpra/job/lies/liar/",
+        "dpra/job/other-lies/liar/",
+    ]
+
+
 def test_only_the_first_ten_are_shown(job: Any) -> None:
     document = report(*[result(level="error", message={"text": str(number)}) for number in range(25)])
     ran = lie(job, f"echo '{json.dumps(document)}' > \"$SARIF\"")

@@ -1,5 +1,6 @@
 """What is rehearsed is the working tree as it is: committed in a private clone, on the trunk."""
 
+import json
 import subprocess
 from types import SimpleNamespace
 
@@ -30,6 +31,37 @@ def test_changes_new_files_and_deletions_are_committed_on_top_of_the_history(rep
         "D", ".python-version", "M", "README.md", "D", "deploy.py", "A", "new.txt",
     ]  # fmt: skip
     assert git(clone, "remote") == ""
+
+
+def refs(folder):
+    return git(folder, "for-each-ref", "--format=%(refname) %(contents:subject)", "refs/remotes").splitlines()
+
+
+def test_every_branch_is_there_as_after_a_full_checkout(repository, tmp_path):
+    git(repository, "switch", "--quiet", "-c", "feature/x")
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "Somebody's")
+    git(repository, "switch", "--quiet", "main")
+    sha = checkout.clone(repository, "main", tmp_path / "clone")
+    checkout.check_out(tmp_path / "clone", sha, "main", tmp_path / "run")
+    there = ["refs/remotes/origin/feature/x Somebody's", "refs/remotes/origin/main All of it"]
+    assert refs(tmp_path / "run") == there
+    assert git(tmp_path / "run", "branch", "--format=%(refname)") == "refs/heads/main"
+    assert git(tmp_path / "run", "remote") == ""
+
+
+def test_what_was_never_pushed_is_no_branch_of_github(repository, tmp_path):
+    git(tmp_path, "clone", "--quiet", str(repository), "mine")
+    git(tmp_path / "mine", "branch", "private")
+    checkout.clone(tmp_path / "mine", "main", tmp_path / "clone")
+    assert refs(tmp_path / "clone") == ["refs/remotes/origin/main All of it"]
+
+
+def test_a_shallow_repository_is_rehearsed_with_what_it_has(repository, tmp_path):
+    git(repository, "commit", "--quiet", "--allow-empty", "-m", "Newer")
+    git(tmp_path, "clone", "--quiet", "--depth=1", "--no-single-branch", f"file://{repository}", "shallow")
+    sha = checkout.clone(tmp_path / "shallow", "main", tmp_path / "clone")
+    checkout.check_out(tmp_path / "clone", sha, "main", tmp_path / "run")
+    assert git(tmp_path / "run", "log", "--format=%s") == "Newer"
 
 
 def test_an_unchanged_tree_keeps_its_commit(repository, tmp_path):
@@ -87,7 +119,28 @@ def test_only_jobs_with_the_permission_are_told_where_tokens_are(tmp_path):
     assert jobs["with"]["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] in issuer.jobs
     assert len(issuer.jobs) == 1
     assert jobs["with"]["env"]["DPRA_REHEARSAL_ATTEST_URL"] == cloud.attest_url
-    assert set(jobs["without"]["env"]) == {"HOME", "TMPDIR"}
+    assert set(jobs["without"]["env"]) == {"HOME", "TMPDIR", "DPRA_REHEARSAL_PERMISSIONS"}
+
+
+@pytest.mark.parametrize(
+    ("whole", "job", "known"),
+    [
+        ({}, {}, {"contents": "read", "packages": "read"}),
+        ({"permissions": {}}, {}, {}),
+        ({"permissions": {"contents": "read"}}, {"permissions": {"actions": "read"}}, {"actions": "read"}),
+        ({"permissions": {"contents": "read", "actions": "none"}}, {}, {"contents": "read"}),
+        ({}, {"permissions": {"vulnerability-alerts": "read"}}, {"vulnerability-alerts": "read"}),
+    ],
+)
+def test_a_stand_in_knows_what_the_jobs_token_may_do(tmp_path, whole, job, known):
+    jobs = {"one": {**job}}
+    workflow.prepare({**whole, "jobs": jobs}, jobs, {}, lambda *_: "", SimpleNamespace(), tmp_path)
+    assert json.loads(jobs["one"]["env"]["DPRA_REHEARSAL_PERMISSIONS"]) == known
+
+
+def test_a_token_that_may_write_everything_may_upload():
+    may = workflow.permissions({"permissions": "write-all"}, {})
+    assert {may["security-events"], may["contents"], may["id-token"]} == {"write"}
 
 
 def test_the_legs_of_a_matrix_are_numbered_where_act_does_not():

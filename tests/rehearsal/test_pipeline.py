@@ -147,6 +147,32 @@ def test_an_artifact_name_can_be_used_once_in_a_run(rehearse):
     assert "409" in result.annotations[0]
 
 
+def test_a_job_that_may_not_read_contents_checks_nothing_out(rehearse):
+    checkout = "{uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1}"
+    with pytest.raises(RehearsalError, match="job beta: actions/checkout finds no private repository"):
+        rehearse(one_job(checkout))
+
+
+def test_what_a_job_saves_in_a_cache_a_later_one_finds(rehearse):
+    """Saved behind all steps of a job that passed, and not of one that failed."""
+    job = """
+  {name}:
+    runs-on: ubuntu-24.04
+    needs: [{needs}]
+    if: always()
+    steps:
+      - {{uses: actions/cache@27d5ce7f107fe9357f9df03efb73ab90386fccae, with: {{key: k, path: kept}}}}
+      - run: test -f kept/{wants}
+      - run: mkdir -p kept && touch kept/by-{name} && {then}
+"""
+    jobs = job.format(name="lost", needs="", wants="it || true", then="false")
+    jobs += job.format(name="first", needs="lost", wants="by-lost && exit 1 || true", then="true")
+    jobs += job.format(name="second", needs="first", wants="by-first", then="true")
+    jobs += job.format(name="third", needs="second", wants="by-first && test ! -f kept/by-second", then="true")
+    result = rehearse(f"name: One\non: push\njobs:{jobs}")
+    assert [job.result for job in result.jobs] == ["failure", "success", "success", "success"]
+
+
 def test_an_action_without_a_stand_in_is_named_before_anything_runs(rehearse):
     with pytest.raises(RehearsalError, match="job beta: nothing stands in for acme/new@v1 in a rehearsal"):
         rehearse(one_job("{uses: acme/new@v1}"))

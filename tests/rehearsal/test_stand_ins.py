@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dpra.rehearsal.third_party import STAND_INS
@@ -18,7 +20,7 @@ Use = Callable[..., tuple[int, str]]
 def use(tmp_path: Path) -> Use:
     """Use an action in a workspace: its exit code, and what it said."""
 
-    def use(action: str, env: dict[str, str] | None = None, **inputs: str) -> tuple[int, str]:
+    def use(action: str, env: dict[str, str] | None = None, word: str = "", **inputs: str) -> tuple[int, str]:
         folder = STAND_INS / action
         known = YAML(typ="safe").load(folder / "action.yml")["inputs"]
         given = {name: spec["default"] for name, spec in known.items()}
@@ -27,7 +29,7 @@ def use(tmp_path: Path) -> Use:
         (tmp_path / "store").mkdir(exist_ok=True)
         runner = {name: str(tmp_path / name.lower()) for name in ("GITHUB_OUTPUT", "GITHUB_ENV", "GITHUB_PATH")}
         done = subprocess.run(
-            [sys.executable, "-B", str(next(folder.glob("*.py")))],
+            [sys.executable, "-B", str(next(folder.glob("*.py"))), *filter(None, [word])],
             cwd=tmp_path,
             env={
                 "INPUTS": json.dumps(given),
@@ -128,6 +130,32 @@ def test_a_name_that_github_forbids_is_refused(use, write, name):
     assert "artifact name is not valid" in output
 
 
+@pytest.mark.parametrize("name", ["a:b", 'a"b', "a*b", "a?b", "a|b", "a<b>", "a\rb"])
+def test_a_file_whose_name_windows_does_not_know_is_refused(use, write, name):
+    write(f"out/{name}")
+    code, output = use("actions/upload-artifact", path="out")
+    assert code == 1
+    assert "is not valid" in output
+
+
+@pytest.mark.parametrize(
+    ("days", "code", "says"),
+    [
+        ("", 0, "has 1 files"),
+        ("0", 0, "has 1 files"),
+        ("90", 0, "has 1 files"),
+        ("91", 0, "::warning::Retention days cannot be greater than the maximum"),
+        ("a week", 1, "::error::Invalid retention-days"),
+    ],
+)
+def test_how_long_an_artifact_is_kept_is_a_number_that_github_allows(use, write, days, code, says):
+    write("a")
+    returncode, output = use("actions/upload-artifact", path="a", retention_days=days)
+    assert returncode == code
+    assert says in output
+    assert code or ("warning" in output) == (days == "91")
+
+
 def test_a_missing_artifact_is_an_error_and_a_pattern_without_a_match_is_none(use, write, tmp_path):
     code, output = use("actions/download-artifact", name="release")
     assert code == 1
@@ -180,7 +208,7 @@ def test_credentials_are_exported_masked_and_of_the_allowed_account(use, cloud, 
     code, output = use(CREDENTIALS, issuer, **role, allowed_account_ids="222222222222")
     assert code == 1
     assert "(111111111111) does not match" in output
-    assert not (tmp_path / "github_env").exists()
+    (tmp_path / "github_env").unlink()  # as the real one, it has exported them before it looks
     code, output = use(CREDENTIALS, issuer, **role, allowed_account_ids="222222222222, 111111111111")
     assert code == 0
     env = dict(line.split("=", 1) for line in (tmp_path / "github_env").read_text().splitlines())
@@ -188,6 +216,43 @@ def test_credentials_are_exported_masked_and_of_the_allowed_account(use, cloud, 
     assert env["AWS_ACCESS_KEY_ID"] in cloud.keys
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         assert f"::add-mask::{env[name]}" in output
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"role_duration_seconds": "3601"}, "exceeds the MaxSessionDuration set for this role"),
+        ({"role_duration_seconds": "43200"}, "exceeds the MaxSessionDuration set for this role"),
+        ({"role_duration_seconds": "899"}, "must be 900 or more"),
+        ({"role_session_name": "x"}, "must be between 2 and 64 characters"),
+        ({"role_session_name": "x" * 65}, "must be between 2 and 64 characters"),
+        ({"role_session_name": "a/b"}, "Role session name is not valid"),
+    ],
+)
+def test_a_session_that_sts_would_not_give_is_refused(use, cloud, inputs, says):
+    issuer = {
+        "AWS_ENDPOINT_URL": cloud.url,
+        "ACTIONS_ID_TOKEN_REQUEST_URL": cloud.token_url,
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": cloud.issuer.admit("beta", "beta"),
+    }
+    role = {"role_to_assume": "arn:aws:iam::111111111111:role/dpra-demo-beta", "aws_region": "eu-west-1"}
+    code, output = use(CREDENTIALS, issuer, **role, **inputs)
+    assert code == 1
+    assert says in output
+
+
+def test_credentials_are_tried_before_anything_else_has_them(use, cloud, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cloud, "forward", lambda environ: asked.append(environ) or type(cloud).forward(cloud, environ))
+    issuer = {
+        "AWS_ENDPOINT_URL": cloud.url,
+        "ACTIONS_ID_TOKEN_REQUEST_URL": cloud.token_url,
+        "ACTIONS_ID_TOKEN_REQUEST_TOKEN": cloud.issuer.admit("beta", "beta"),
+    }
+    role = {"role_to_assume": "arn:aws:iam::111111111111:role/dpra-demo-beta", "aws_region": "eu-west-1"}
+    assert use(CREDENTIALS, issuer, **role)[0] == 0
+    [environ] = asked
+    assert "/sts/aws4_request" in environ["HTTP_AUTHORIZATION"]
 
 
 def test_offline_what_is_installed_beside_dpra_is_installed_in_the_job(use, write, tmp_path):
@@ -239,33 +304,193 @@ def test_what_is_not_there_is_not_attested(use: Use, paths: str) -> None:
 
 # ---- Code scanning
 
-RUN = '{{"tool": {{"driver": {{"name": "{tool}"}}}}, "results": []{details}}}'
+
+SARIF = "github/codeql-action/upload-sarif"
+MAY = {"DPRA_REHEARSAL_PERMISSIONS": '{"security-events": "write", "actions": "read"}'}
 
 
-def sarif(*runs: str, version: str = "2.1.0") -> str:
-    return f'{{"version": "{version}", "runs": [{", ".join(runs)}]}}'
+def run_of(tool: str, category: str = "") -> dict[str, Any]:
+    details = {"automationDetails": {"id": category}} if category else {}
+    return {"tool": {"driver": {"name": tool}}, "results": [], **details}
 
 
-def scanned(tool: str, category: str = "") -> str:
-    return RUN.format(tool=tool, details=f', "automationDetails": {{"id": "{category}"}}' if category else "")
+def reports(folder: Path, *runs: list[dict[str, Any]]) -> str:
+    folder.mkdir()
+    for number, inside in enumerate(runs):
+        (folder / f"{number}.sarif").write_text(json.dumps({"version": "2.1.0", "runs": inside}))
+    return str(folder)
 
 
 @pytest.mark.parametrize(
-    ("reports", "said"),
+    "runs",
     [
-        ({}, "No SARIF files found"),
-        ({"a.txt": "x"}, "No SARIF files found"),
-        ({"a.sarif": sarif(version="1.0.0")}, "no SARIF 2.1.0"),
-        ({"a.sarif": sarif(scanned("trivy")), "b.sarif": sarif(scanned("trivy"))}, "multiple SARIF runs"),
-        ({"a.sarif": sarif(scanned("ruff"), scanned("ruff"))}, "multiple SARIF runs"),
-        ({"a.sarif": sarif(scanned("x", "c/")), "deep/b.sarif": sarif(scanned("x", "c/"))}, "multiple SARIF runs"),
-        ({"a.sarif": sarif(scanned("trivy", "sca/")), "b.sarif": sarif(scanned("trivy", "policy/"))}, ""),
-        ({"a.sarif": sarif(scanned("trivy")), "b.sarif": sarif(scanned("gitleaks"))}, ""),
+        [[run_of("trivy")], [run_of("trivy")]],
+        [[run_of("trivy"), run_of("trivy")]],
+        [[run_of("trivy", "dpra/security/sca/trivy/")], [run_of("trivy", "dpra/security/sca/trivy/")]],
+        [[run_of("trivy", "all/1")], [run_of("trivy", "all/2")]],  # what is behind the last slash tells nothing apart
+        [[run_of("trivy", "given/")], [run_of("trivy")]],  # the category that the step gives to what has none
     ],
 )
-def test_what_code_scanning_refuses_is_refused(use: Use, tmp_path: Path, reports: dict[str, str], said: str) -> None:
-    for name, text in reports.items():
-        (tmp_path / "reports" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "reports" / name).write_text(text)
-    code, out = use("github/codeql-action/upload-sarif", sarif_file=str(tmp_path / "reports"), category="dpra")
-    assert (code, said in out) == (1 if said else 0, True), out
+def test_code_scanning_takes_one_run_of_a_category_and_a_tool(use: Use, tmp_path: Path, runs: Any) -> None:
+    code, said = use(SARIF, MAY, sarif_file=reports(tmp_path / "reports", *runs), category="given")
+    assert code == 1
+    assert "multiple SARIF runs with the same category" in said
+
+
+@pytest.mark.parametrize(
+    "runs",
+    [
+        [[run_of("trivy", "dpra/security/sca/trivy/")], [run_of("trivy", "dpra/security/policy-as-code/trivy/")]],
+        [[run_of("ruff", "a/"), run_of("ruff format", "a/")]],
+        [[run_of("ruff", "a/"), run_of("ruff", "a/2/")]],
+        [[run_of("a")], [run_of("b")]],
+    ],
+)
+def test_code_scanning_takes_runs_that_differ(use: Use, tmp_path: Path, runs: Any) -> None:
+    code, said = use(SARIF, MAY, sarif_file=reports(tmp_path / "reports", *runs))
+    assert code == 0, said
+    sentinels = dict(line.split("=") for line in (tmp_path / "github_env").read_text().splitlines())
+    code, said = use(SARIF, MAY | sentinels, sarif_file=str(tmp_path / "reports"))
+    assert code == 1
+    assert "only one run" in said  # a second upload of the same in a job
+
+
+@pytest.mark.parametrize(
+    ("permissions", "private", "says"),
+    [
+        ('{"actions": "read"}', "true", "Resource not accessible by integration"),
+        ('{"actions": "read", "security-events": "read"}', "true", "Resource not accessible by integration"),
+        ('{"security-events": "write"}', "true", "get-a-workflow-run"),
+        ('{"security-events": "write"}', "false", ""),
+        ('{"actions": "write", "security-events": "write"}', "true", ""),
+    ],
+)
+def test_an_upload_needs_the_permissions(use: Use, tmp_path: Path, permissions: str, private: str, says: str) -> None:
+    folder = reports(tmp_path / "reports", [run_of("a")])
+    code, said = use(SARIF, {"DPRA_REHEARSAL_PERMISSIONS": permissions, "PRIVATE": private}, sarif_file=folder)
+    assert code == (1 if says else 0), said
+    assert says in said
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "No SARIF files found"),
+        ("{", "JSON syntax error"),
+        ('{"version": "2.0.0", "runs": []}', "not valid SARIF"),
+        ('{"version": "2.1.0"}', "Missing 'runs'"),
+        ('{"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "a"}}}]}', "Missing 'results'"),
+        ('{"version": "2.1.0", "runs": [{"results": []}]}', "names no tool"),
+        (json.dumps({"version": "2.1.0", "runs": [run_of(f"{number}") for number in range(21)]}), "more runs than"),
+    ],
+)
+def test_what_is_no_report_is_not_uploaded(use: Use, tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "reports").mkdir()
+    if text:
+        (tmp_path / "reports/a.sarif").write_text(text)
+    code, said = use(SARIF, MAY, sarif_file=str(tmp_path / "reports"))
+    assert code == 1
+    assert says in said
+
+
+# ---- Caches
+
+
+@pytest.fixture
+def cached(use: Use, tmp_path: Path) -> Use:
+    """A job with a step of actions/cache, which makes a folder where there is none, and passes; what it said."""
+
+    def cached(key: str = "k", path: str = "kept", makes: str = "", **inputs: str) -> tuple[int, str]:
+        for name in ("temp", "github_output"):
+            shutil.rmtree(tmp_path / name, ignore_errors=True)
+        (tmp_path / "temp").mkdir()
+        (tmp_path / "caches").mkdir(exist_ok=True)
+        env = {"DPRA_REHEARSAL_CACHES": str(tmp_path / "caches"), "DPRA_REHEARSAL_CACHE": str(tmp_path / "mine")}
+        code, said = use("actions/cache", env, word="restore", key=key, path=path, **inputs)
+        if makes:
+            (tmp_path / "kept").mkdir(exist_ok=True)
+            (tmp_path / "kept" / makes).write_text(makes)
+        ended, more = use("actions/cache", env, word="save")
+        return code or ended, said + more
+
+    return cached
+
+
+def test_the_second_run_of_each_job_hits_what_its_first_saved(cached: Use, tmp_path: Path) -> None:
+    for job in ("build", "security"):
+        code, said = cached(f"dpra-{job}-1", makes=job)
+        assert code == 0
+        assert "Cache not found" in said
+        assert f"Cache saved with key: dpra-{job}-1" in said
+        shutil.rmtree(tmp_path / "kept")
+    for job in ("build", "security"):
+        code, said = cached(f"dpra-{job}-1")
+        assert f"Cache restored from key: dpra-{job}-1" in said
+        assert "not saving cache" in said
+        assert below(tmp_path / "kept") == [job]
+        shutil.rmtree(tmp_path / "kept")
+
+
+def test_an_entry_is_never_changed(cached: Use, use: Use, tmp_path: Path) -> None:
+    """Two jobs that miss at once: the second cannot save, and does not fail."""
+    env = {
+        "DPRA_REHEARSAL_CACHES": str(tmp_path / "caches"),
+        "DPRA_REHEARSAL_CACHE": "/mine",
+        "RUNNER_TEMP": str(tmp_path / "other"),
+    }
+    (tmp_path / "other").mkdir()
+    (tmp_path / "caches").mkdir()
+    use("actions/cache", env, word="restore", key="k", path="kept")
+    cached("k", makes="first")
+    (tmp_path / "kept/second").write_text("second")
+    code, said = use("actions/cache", env, word="save")
+    assert code == 0
+    assert "Unable to reserve cache with key k" in said
+    shutil.rmtree(tmp_path / "kept")
+    cached("k")
+    assert below(tmp_path / "kept") == ["first"]
+
+
+def test_the_newest_entry_whose_key_begins_so_is_restored_and_is_no_hit(cached: Use, tmp_path: Path) -> None:
+    for number in ("1", "2"):
+        cached(f"k-{number}", makes=number)
+    shutil.rmtree(tmp_path / "kept")
+    _, said = cached("k-3", restore_keys="none-\nk-", makes="3")
+    assert "Cache restored from key: k-2" in said
+    assert "Cache saved with key: k-3" in said
+    assert below(tmp_path / "kept") == ["1", "2", "3"]
+
+
+def test_the_same_key_for_other_paths_is_another_entry(cached: Use) -> None:
+    cached("k", makes="a")
+    assert "Cache not found" in cached("k", path="kept\nelsewhere")[1]
+
+
+def test_what_lies_in_the_users_own_cache_is_not_copied(cached: Use, tmp_path: Path) -> None:
+    (tmp_path / "mine/uv").mkdir(parents=True)
+    assert "kept in your own cache" in cached("k", path=str(tmp_path / "mine/uv"))[1]
+    assert below(tmp_path / "caches") == []
+
+
+def test_nothing_to_save_is_no_error(cached: Use) -> None:
+    code, said = cached("k")
+    assert code == 0
+    assert "no cache is being saved" in said
+
+
+@pytest.mark.parametrize(
+    ("inputs", "says"),
+    [
+        ({"key": ""}, "not supplied: key"),
+        ({"path": " "}, "not supplied: path"),
+        ({"key": "k" * 513}, "cannot be larger than 512 characters"),
+        ({"key": "a,b"}, "cannot contain commas"),
+        ({"restore_keys": "a,b"}, "cannot contain commas"),
+        ({"restore_keys": "\n".join("abcdefghij")}, "limited to a maximum of 10"),
+        ({"fail_on_cache_miss": "true"}, "fail-on-cache-miss is set"),
+    ],
+)
+def test_a_cache_refuses_what_the_real_one_refuses(cached: Use, inputs: dict[str, str], says: str) -> None:
+    code, said = cached(**inputs)
+    assert code == 1
+    assert says in said

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,7 +64,7 @@ def exported(tmp_path: Path) -> Callable[[], dict[str, str]]:
 
 
 NODE, JAVA, GO = "actions/setup-node", "actions/setup-java", "actions/setup-go"
-DOTNET, UV = "actions/setup-dotnet", "astral-sh/setup-uv"
+DOTNET = "actions/setup-dotnet"
 CORRETTO = {"distribution": "corretto", "java-version": "21"}
 
 
@@ -104,7 +103,6 @@ def test_a_setup_action_refuses_what_the_real_one_refuses(use, tmp_path, action,
         (JAVA, CORRETTO, "java"),
         (GO, {"go-version": "1.27"}, "go"),
         (DOTNET, {"dotnet-version": "10"}, "dotnet"),
-        (UV, {"version": "0.13.9"}, "uv"),
     ],
 )
 def test_a_toolchain_that_this_machine_does_not_have_is_named(use, tmp_path, action, inputs, tool):
@@ -124,7 +122,6 @@ def test_a_toolchain_that_this_machine_does_not_have_is_named(use, tmp_path, act
         (NODE, ("app/package-lock.json",), {"cache": "npm"}, r"stands in for any Node.js\."),
         (JAVA, ("pom.xml",), {**CORRETTO, "cache": "maven"}, r"Java \d+\.\d+\.\d+ stands in for Java 21\."),
         (GO, ("go.mod",), {"go-version-file": "go.mod"}, r"Go \d+\.\d+\S* stands in for the Go of go.mod\."),
-        (UV, (), {"version": "0.13.9", "enable-cache": "true"}, r"uv \d+\.\d+\.\d+ stands in for uv 0\.13\.9\."),
     ],
 )
 def test_the_log_says_which_version_stands_in_for_which(use, needs, tmp_path, action, files, inputs, says):
@@ -186,24 +183,17 @@ def test_offline_maven_uses_what_is_there_and_asks_nobody(use, tmp_path, exporte
     assert str(mine / ".m2/repository") in (tmp_path / "home/.m2/settings.xml").read_text()
 
 
-def test_uv_is_fetched_where_this_machine_has_none(use, tmp_path):
-    """By pip, here from a folder of its own instead of PyPI."""
-    wheel = tmp_path / "wheels/uv-9.8.7-py3-none-any.whl"
-    wheel.parent.mkdir()
-    info = "uv-9.8.7.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("uv/__init__.py", "")
-        script = zipfile.ZipInfo("uv-9.8.7.data/scripts/uv")
-        script.external_attr = 0o100755 << 16  # a file that runs
-        archive.writestr(script, "#!/bin/sh\necho uv 9.8.7\n")
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: uv\nVersion: 9.8.7\n")
-        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: false\nTag: py3-none-any\n")
-        archive.writestr(f"{info}/RECORD", "")
+def test_pnpms_store_is_asked_for_where_the_workspace_begins(use, tmp_path):
+    """Whatever stands there: no pnpm at all, one that another package manager's corepack refuses."""
+    (tmp_path / "work/app").mkdir(parents=True)
+    (tmp_path / "work/app/pnpm-lock.yaml").touch()
     (tmp_path / "bin").mkdir()
     for tool in ("bash", "sh"):
         (tmp_path / "bin" / tool).symlink_to(f"/bin/{tool}")
-    pip = {"PATH": str(tmp_path / "bin"), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
-    code, output = use(UV, {"version": "0.13.9"}, pip)
-    assert code == 0, output
-    assert "uv 9.8.7 stands in for uv 0.13.9." in output
-    assert (tmp_path / "github_path").read_text().strip() == str(tmp_path / "temp/uv/bin")
+    pnpm = {"cache": "pnpm", "cache-dependency-path": "app/pnpm-lock.yaml"}
+    code, output = use(NODE, pnpm, {"PATH": str(tmp_path / "bin")})
+    assert (code, output.strip()) == (1, "::error::Unable to locate executable file: pnpm.")
+    (tmp_path / "bin/pnpm").write_text("#!/bin/sh\necho configured to use yarn >&2; exit 1\n")
+    (tmp_path / "bin/pnpm").chmod(0o755)
+    code, output = use(NODE, pnpm, {"PATH": str(tmp_path / "bin")})
+    assert (code, output.strip()) == (1, "::error::configured to use yarn")

@@ -219,3 +219,28 @@ def test_keys_that_were_not_given_out_open_nothing(client, service):
     }
     with pytest.raises(Exception, match="InvalidClientTokenId"):
         getattr(client(service, key="AKIAIOSFODNN7EXAMPLE"), calls[service])()
+
+
+def test_credentials_end_when_their_time_is_over(cloud, client, monkeypatch):
+    import botocore.exceptions
+
+    sts, s3 = client("sts"), client("s3")
+    assert s3.list_buckets()["Buckets"]
+    now = time.time()
+    monkeypatch.setattr("dpra.rehearsal.aws.time.time", lambda: now + 3601)
+    with pytest.raises(botocore.exceptions.ClientError, match="ExpiredToken"):
+        s3.list_buckets()
+    assert sts.get_caller_identity()["Account"] == "111111111111"
+
+
+@pytest.mark.parametrize(
+    ("minutes", "duration", "ends"), [("50", 3600, False), ("60", 3600, True), ("90", 6000, False)]
+)
+def test_a_bake_that_passes_at_once_is_as_long_as_it_is_for_its_credentials(cloud, client, minutes, duration, ends):
+    session = cloud.give("arn:aws:iam::111111111111:role/dpra-demo-beta", "test", duration)
+    cloud.callers[session.access_key_id] = {"bakes": minutes}
+    if ends:
+        with pytest.raises(Refused, match="expired"):
+            cloud.expire(session.access_key_id)
+    else:
+        cloud.expire(session.access_key_id)

@@ -81,12 +81,14 @@ def environment(work: Path, steps: Path, endpoint: str, offline: bool) -> dict[s
         "LANG": "C.UTF-8",
         "PATH": f"{steps}{os.pathsep}{tools()}",
         "TMPDIR": str(work),
+        "UV_CACHE_DIR": str(user_cache() / "dpra" / "uv"),
+        "UV_PYTHON_DOWNLOADS": "never",
     }
     if offline:
         own |= {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE}
-        own |= {"PIP_NO_INDEX": "1", "NPM_CONFIG_OFFLINE": "true"}
+        own |= {"PIP_NO_INDEX": "1", "NPM_CONFIG_OFFLINE": "true", "UV_OFFLINE": "1"}
     else:
-        own |= {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)}
+        own = {name: value for name, value in os.environ.items() if name.upper().startswith(NETWORK)} | own
         if "PIP_CONFIG_FILE" not in own and (mine := Path.home() / ".config" / "pip" / "pip.conf").is_file():
             own["PIP_CONFIG_FILE"] = str(mine)
     return own | {"NO_PROXY": "127.0.0.1,localhost", "no_proxy": "127.0.0.1,localhost"}

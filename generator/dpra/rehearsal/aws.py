@@ -37,6 +37,7 @@ HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
 ROLE = re.compile(r"arn:([a-z-]+):iam::([0-9]{12}):role/.+")
+SHORTEST = 900  # seconds that credentials live
 SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}")
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -68,6 +69,7 @@ class Cloud:
         self.registry = Registry(self.allow)
         self.keys: dict[str, tuple[str, str]] = {}  # access key id -> account, session token
         self.partitions: dict[str, str] = {}  # access key id -> the partition that its account is in
+        self.ends: dict[str, float] = {}  # access key id -> when it expires, seconds since 1970
         self.roles: dict[str, str] = {}  # access key id -> ARN of the pipeline's role
         self.refusals: list[str] = []  # why STS refused; AWS itself does not tell
         self.callers: dict[str, dict[str, str]] = {}  # access key id -> the job of a run that got it
@@ -142,6 +144,8 @@ class Cloud:
                 raise Refused("MissingAuthenticationToken", "Request is missing Authentication Token")
             access_key, region, service = signed.groups()
             account = self.account(access_key, region, environ, query)
+            if form.get("Action") != "GetCallerIdentity":  # who one is, is asked at once
+                self.expire(access_key)
             if service == "sts" and form.get("Action") != "GetCallerIdentity":
                 raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
             job = self.callers.get(access_key, {})
@@ -168,6 +172,13 @@ class Cloud:
         if not account or header != session or self.partitions[access_key] != partition(region):
             raise Refused("InvalidClientTokenId", "The security token included in the request is invalid.")
         return account
+
+    def expire(self, access_key: str) -> None:
+        """Refuse credentials that have ended. A bake passes at once here, and asks at the end of its time."""
+        now = time.time() + 60 * int(self.callers.get(access_key, {}).get("bakes", "0"))
+        if now >= self.ends[access_key]:
+            self.refusals.append(f"{self.roles.get(access_key)}: its credentials end before the job does")
+            raise Refused("ExpiredToken", "The security token included in the request is expired", 400)
 
     def permit(
         self,
@@ -263,13 +274,14 @@ class Cloud:
         role_arn = form.get("RoleArn", "")
         try:
             claims = self.admit(role_arn, form.get("WebIdentityToken", ""), form.get("RoleSessionName", ""))
+            duration = lifetime(role_arn, form.get("DurationSeconds") or "3600")
         except Refused as refused:
             self.refusals.append(f"{role_arn}: {refused}")
             message = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
             raise Refused(
                 refused.code, message if refused.code == "AccessDenied" else str(refused), refused.status
             ) from None
-        session = self.give(role_arn, form["RoleSessionName"])
+        session = self.give(role_arn, form["RoleSessionName"], duration)
         self.roles[session.access_key_id] = role_arn
         self.callers[session.access_key_id] = self.issuer.holders.get(claims["jti"], {})
         fields = {
@@ -314,17 +326,18 @@ class Cloud:
             raise Refused("AccessDenied", f"its trust policy does not admit this job: {reason}")
         return claims
 
-    def give(self, role_arn: str, session_name: str) -> Any:
+    def give(self, role_arn: str, session_name: str, duration: int = 3600) -> Any:
         """Credentials of a role's account, known to this front."""
         from moto.sts.models import sts_backends
 
         _, within, _, _, account, _ = role_arn.split(":", 5)
         session = sts_backends[account][within].assume_role(
-            region_name=within, role_session_name=session_name, role_arn=role_arn, policy="", duration=3600,
+            region_name=within, role_session_name=session_name, role_arn=role_arn, policy="", duration=duration,
             external_id="",
         )  # fmt: skip
         self.keys[session.access_key_id] = (account, session.session_token)
         self.partitions[session.access_key_id] = within
+        self.ends[session.access_key_id] = time.time() + duration
         return session
 
     # ---- Functions
@@ -381,6 +394,20 @@ class Cloud:
             "AWS_LAMBDA_FUNCTION_VERSION": str(qualifier or "$LATEST"),
         }
         return functions.invoke(function, event, environment)  # outside the lock: it may call AWS itself
+
+
+def lifetime(role_arn: str, asked: str) -> int:
+    """How many seconds credentials live that are asked for so long; refused where the role does not allow it."""
+    from moto.iam.models import iam_backends
+
+    _, within, _, _, account, _ = role_arn.split(":", 5)
+    most = int(iam_backends[account][within].get_role_by_arn(role_arn).max_session_duration or 3600)
+    if not asked.isdecimal() or int(asked) < SHORTEST:
+        raise Refused("ValidationError", f"DurationSeconds is {asked}: must be {SHORTEST} or more", 400)
+    if int(asked) > most:
+        reason = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
+        raise Refused("ValidationError", reason, 400)
+    return int(asked)
 
 
 def read_body(environ: dict[str, Any]) -> bytes:

@@ -40,6 +40,7 @@ def clone(root: Path, trunk: str, to: Path) -> str:
         git(to, "remote", "remove", "origin", own=True)  # nothing in the pipeline can reach the user's repository
         if git(to, "rev-list", "--all", "--max-count=1", own=True):  # --all: HEAD, too
             git(to, "update-ref", f"refs/heads/{trunk}", "HEAD", own=True)
+        branches(root, to)
         listed = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     else:
         git(root, "init", "--quiet", str(to))
@@ -56,6 +57,16 @@ def clone(root: Path, trunk: str, to: Path) -> str:
     if git(to, "status", "--porcelain", own=True):
         git(to, *AUTHOR, "commit", "--quiet", "--no-verify", "-m", "The working tree, as it is rehearsed", own=True)
     return git(to, "rev-parse", "HEAD", own=True).strip()
+
+
+def branches(root: Path, to: Path) -> None:
+    """Every branch that GitHub has is there after a full checkout: those of `origin`, or else this repository's own."""
+    origin = "refs/remotes/origin/"
+    there = git(root, "for-each-ref", "--format=%(refname)", origin).split()
+    source = origin if there else "refs/heads/"
+    fetch = ("fetch", "--quiet", "--no-tags", "--update-shallow", "--no-write-fetch-head")
+    git(to, *fetch, str(root.absolute()), f"+{source}*:{origin}*", own=True)
+    git(to, "update-ref", "--no-deref", "-d", f"{origin}HEAD", own=True)  # a pointer, no branch
 
 
 def commit(repository: Path, message: str) -> str:
@@ -78,6 +89,8 @@ def check_out(repository: Path, sha: str, trunk: str, to: Path) -> None:
         own=True,
     )
     git(to, "remote", "remove", "origin", own=True)
+    branches(repository, to)
+    git(to, "update-ref", f"refs/remotes/origin/{trunk}", sha, own=True)
     git(to, "update-ref", f"refs/heads/{trunk}", sha, own=True)
     git(to, "symbolic-ref", "HEAD", f"refs/heads/{trunk}", own=True)
     git(to, "reset", "--quiet", "--hard", own=True)

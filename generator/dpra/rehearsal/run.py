@@ -128,9 +128,12 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
     found = [f"the push of this working tree to {trunk}; this machine instead of {label}"
              for label in workflow.runner_labels(loaded)]  # fmt: skip
     found += [
-        "actions/checkout: the whole commit with its history, whatever fetch-depth and sparse-checkout ask for",
+        "actions/checkout: the whole commit with its history and every branch, whatever fetch-depth and "
+        "sparse-checkout ask for; no credentials are left in .git/config",
+        "actions/cache: what a run saves, later runs of this rehearsal find; nothing is kept after it",
         "concurrency: one run, so no queue",
-        "permissions of GITHUB_TOKEN other than id-token and attestations",
+        "permissions of GITHUB_TOKEN other than those that actions are refused without: "
+        "actions, attestations, id-token, security-events",
     ]
     jobs = [job for job in here.plan.jobs.values() if job.id in selected]
     environments = dict.fromkeys(filter(None, (workflow.environment(loaded["jobs"][job]) for job in selected)))

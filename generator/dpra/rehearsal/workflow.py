@@ -1,8 +1,11 @@
 """A workflow as it is rehearsed: a copy in act's dialect, with the jobs that are played and what each may do."""
 
+import json
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
+
+from dpra.spec.models import SCOPES
 
 from . import dialect
 from .result import RehearsalError
@@ -63,6 +66,16 @@ def may_write(scope: str, workflow: Mapping[str, Any], job: Mapping[str, Any]) -
     return permissions == "write-all" or (isinstance(permissions, Mapping) and permissions.get(scope) == "write")
 
 
+def permissions(workflow: Mapping[str, Any], job: Mapping[str, Any]) -> dict[str, str]:
+    """What the job's GITHUB_TOKEN may do, by scope; nothing said is GitHub's default, to read contents and packages."""
+    said = job.get("permissions", workflow.get("permissions"))
+    if said is None:
+        return {"contents": "read", "packages": "read"}
+    if isinstance(said, str):
+        return dict.fromkeys(("contents", "id-token", *SCOPES), said.removesuffix("-all"))
+    return {scope: access for scope, access in said.items() if access != "none"}
+
+
 def runner_labels(workflow: Mapping[str, Any]) -> list[str]:
     """The labels of all runners asked for; act silently skips a job whose label it is not told."""
     labels: set[str] = set()
@@ -79,6 +92,11 @@ def refuse_unplayable(workflow: Mapping[str, Any]) -> None:
             raise RehearsalError(f"job {name}: calls a reusable workflow; a rehearsal plays jobs with steps")
         if "container" in job:
             raise RehearsalError(f"job {name}: container needs Docker; a rehearsal runs on this machine")
+        checks_out = any(str(step.get("uses")).startswith("actions/checkout@") for step in job.get("steps") or ())
+        if checks_out and not permissions(workflow, job).get("contents"):
+            raise RehearsalError(
+                f"job {name}: actions/checkout finds no private repository without the permission contents: read"
+            )
         for key, value in (("environment", environment(job)), ("runs-on", str(job.get("runs-on")))):
             if "${{" in value:
                 raise RehearsalError(
@@ -90,7 +108,7 @@ def prepare(
     workflow: MutableMapping[str, Any],
     keep: Collection[str],
     kept: Mapping[str, Mapping[str, str]],
-    admit: Callable[[str, str], str],
+    admit: Callable[..., str],
     cloud: Any,
     work: Path,
 ) -> None:
@@ -100,12 +118,13 @@ def prepare(
     Args:
         keep: the jobs to run.
         kept: those of them that an earlier attempt has done, with the outputs that they gave.
-        admit: job and environment -> the bearer by which the job asks for tokens.
+        admit: job, environment and how long it bakes -> the bearer by which the job asks for tokens.
     """
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
-    dialect.lower(workflow)
     jobs = workflow["jobs"]
+    rights = {name: permissions(workflow, job) for name, job in jobs.items()}  # before act's dialect loses some
+    dialect.lower(workflow)
     for name in [name for name in jobs if name not in keep]:
         del jobs[name]
     for name, job in jobs.items():
@@ -118,14 +137,26 @@ def prepare(
         for variable in ("HOME", "TMPDIR"):  # on GitHub each job has a machine of its own
             (work / variable / name).mkdir(parents=True)
             job["env"].setdefault(variable, Quoted(work / variable / name))
+        minutes = "0"
         for step in job.get("steps") or ():
             if str(step.get("uses")).endswith("/dpra/bake") and "minutes" in step.get("with", {}):
+                minutes = str(step["with"]["minutes"])
                 step["with"]["minutes"] = "0"  # the bake time passes at once; run.simulated says so
+        save_caches(job)
+        job["env"]["DPRA_REHEARSAL_PERMISSIONS"] = Quoted(json.dumps(rights[name]))
         if may_write("attestations", workflow, job):
             job["env"]["DPRA_REHEARSAL_ATTEST_URL"] = Quoted(cloud.attest_url)
         if may_write("id-token", workflow, job):
             job["env"]["ACTIONS_ID_TOKEN_REQUEST_URL"] = Quoted(cloud.token_url)
-            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(admit(name, environment(job)))
+            job["env"]["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] = Quoted(admit(name, environment(job), bakes=minutes))
+
+
+def save_caches(job: MutableMapping[str, Any]) -> None:
+    """A last step for what actions/cache does behind all steps of a job that passed: a stand-in has no post step."""
+    steps = job.get("steps") or []
+    if any(str(step.get("uses")).startswith("actions/cache@") for step in steps):
+        run = '"$DPRA_REHEARSAL_PYTHON" -B "$DPRA_REHEARSAL_STAND_INS/actions/cache/cache.py" save'
+        steps.append({"id": "post-cache", "if": "success()", "shell": "bash", "run": run})
 
 
 def done_before(job: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, Any]:

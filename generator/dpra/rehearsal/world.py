@@ -89,6 +89,7 @@ def opened(
         act.find(tool)
     with folder(memory()) as work, interruptible():
         repository = work / "repository"
+        (work / "caches").mkdir()  # what a run saves, a later one finds
         show("checking out a copy of the working tree")
         spec = plan.spec
         sha = checkout.clone(root.resolve(), spec.trunk, repository)
@@ -124,8 +125,10 @@ def watch(github: GitHub, repository: Path, plan: Plan) -> None:
 
 def forked(here: World, name: str) -> None:
     """In a forked process: make the world its own. The accounts are as they were."""
-    here.work = here.work / name
+    before = here.work
+    here.work = before / name
     here.work.mkdir()
+    shutil.copytree(before / "caches", here.work / "caches")
     steps = act.shell(here.work)
     shutil.copy2(here.steps / "aws", steps / "aws")
     here.steps = steps
@@ -155,7 +158,7 @@ def play(here: World, run: Run) -> Played:
 
     def prepare(copy: Any) -> None:
         faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
-        admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment: ""
+        admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment, bakes: ""
         workflow.prepare(copy, chosen, done, admit, cloud, work)
         workflow.tell_outputs(copy, work / "outputs.json")
 
@@ -174,6 +177,7 @@ def play(here: World, run: Run) -> Played:
         work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt
     )
     env = act.environment(work, here.steps, cloud.url, here.offline)
+    env[f"{act.MARK}_CACHES"] = str(here.work / "caches")
     refused = len(cloud.refusals)
     if here.accounts:
         arguments += ["--env", f"GITHUB_API_URL={cloud.github_url}"]
@@ -270,7 +274,7 @@ def event(spec: Any, sha: str, run: Run) -> dict[str, Any]:
             "name": name,
             "full_name": spec.repository,
             "default_branch": spec.trunk,
-            "private": True,
+            "private": spec.github.visibility != "public",
             "owner": {"id": spec.owner_id or 1, "login": owner},
         },
         "sender": {"login": owner},

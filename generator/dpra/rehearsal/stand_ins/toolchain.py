@@ -1,4 +1,4 @@
-"""Stands in for the setup actions of Node.js, Java, Go, .NET and uv: the toolchain of this machine, whichever version
+"""Stands in for the setup actions of Node.js, Java, Go and .NET: the toolchain of this machine, whichever version
 was asked for. It refuses what the real actions refuse: toolchain.py SETUP-ACTION
 """
 
@@ -71,13 +71,6 @@ TOOLCHAINS = {
     "setup-dotnet": Toolchain(
         ".NET", ("dotnet", "--version"), "dotnet-version", "global-json-file", caches={"true": ("packages.lock.json",)}
     ),
-    "setup-uv": Toolchain(
-        "uv",
-        ("uv", "--version"),
-        "version",
-        env={"UV_CACHE_DIR": str(CACHE / "uv"), "UV_PYTHON_DOWNLOADS": "never"},
-        offline={"UV_OFFLINE": "1"},
-    ),
 }
 # Where offline Maven finds what is there: what the user has fetched before, or Debian's packages.
 MAVEN_REPOSITORIES = (
@@ -116,6 +109,13 @@ def check_cache(toolchain: Toolchain) -> None:
     patterns = [line.strip() for line in given if line.strip()] or [f"**/{name}" for name in toolchain.caches[wanted]]
     if not any(path.is_file() for pattern in patterns for path in Path().glob(pattern)):
         fail(f"Dependencies lock file is not found in {Path.cwd()}. Supported file patterns: {', '.join(patterns)}")
+    if wanted == "pnpm":  # the store is asked for where the workspace begins, wherever the lock file lies
+        try:
+            asked = subprocess.run(["pnpm", "store", "path", "--silent"], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            fail("Unable to locate executable file: pnpm.")
+        if asked.returncode or not asked.stdout.strip():
+            fail(asked.stderr.strip() or f"The 'pnpm store path --silent' command failed: {asked.stdout.strip()}")
 
 
 def maven_offline() -> None:
@@ -132,9 +132,6 @@ def main(action: str) -> None:
     wanted = asked(toolchain)
     check_cache(toolchain)
     tool = shutil.which(toolchain.command[0])
-    if tool is None and action == "setup-uv" and not OFFLINE:
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--target", TEMP / "uv", "uv"], check=True)
-        tool = str(TEMP / "uv" / "bin" / "uv")
     if tool is None:
         fail(f"{toolchain.command[0]} is not installed: a rehearsal uses the {toolchain.name} of this machine")
     ran = subprocess.run([tool, *toolchain.command[1:]], capture_output=True, text=True, check=False)

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 INPUTS = json.loads(os.environ["INPUTS"])
 STORE = Path(os.environ["DPRA_REHEARSAL_ARTIFACTS"])
+LONGEST = 90  # days, unless the organisation says otherwise
 FORBIDDEN = '":<>|*?\r\n\\/'
 
 
@@ -67,6 +68,13 @@ hidden = choice("include-hidden-files", "true", "false") == "true"
 archive = choice("archive", "true", "false") == "true"
 if not re.fullmatch("[0-9]", str(INPUTS["compression-level"])):
     fail("Invalid compression-level. Valid values are 0-9")
+
+if retention := str(INPUTS["retention-days"]).strip():
+    if not (days := re.match(r"[+-]?[0-9]+", retention)):
+        fail("Invalid retention-days")
+    if int(days[0]) > LONGEST:
+        most = "the maximum allowed retention set within the repository"
+        print(f"::warning::Retention days cannot be greater than {most}. Using {LONGEST} instead.")
 
 root, files = search(hidden)
 if not files:

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import xml.etree.ElementTree as ElementTree
+from datetime import UTC, datetime
 from typing import NoReturn
 
 INPUTS = {name: str(value) for name, value in json.loads(os.environ["INPUTS"]).items()}
@@ -65,6 +66,27 @@ def exchange(token: str) -> ElementTree.Element:
     return ElementTree.fromstring(answer)  # noqa: S314
 
 
+def export(**variables: str) -> None:
+    with open(os.environ["GITHUB_ENV"], "a") as env:
+        env.writelines(f"{name}={value}\n" for name, value in variables.items())
+
+
+def caller(key: str, token: str, region: str) -> str:
+    """The account that AWS says the new credentials are of: they are tried before anything else has them."""
+    day = f"{datetime.now(UTC):%Y%m%d}"
+    signed = f"AWS4-HMAC-SHA256 Credential={key}/{day}/{region}/sts/aws4_request, SignedHeaders=host, Signature=0"
+    headers = {"Authorization": signed, "X-Amz-Security-Token": token}
+    request = urllib.request.Request(  # noqa: S310
+        os.environ["AWS_ENDPOINT_URL"], data=b"Action=GetCallerIdentity&Version=2011-06-15", headers=headers
+    )
+    try:
+        answer = ElementTree.fromstring(get(request))  # noqa: S314
+    except urllib.error.HTTPError as error:
+        message = ElementTree.fromstring(error.read()).findtext("Error/Message")  # noqa: S314
+        fail(f"Credentials could not be loaded, please check your action inputs: {message}")
+    return next((element.text or "" for element in answer.iter() if element.tag.endswith("Account")), "")
+
+
 region = INPUTS["aws-region"]
 if not region:
     fail("Input required and not supplied: aws-region")
@@ -78,13 +100,17 @@ if not INPUTS["role-to-assume"]:
 if not INPUTS["role-to-assume"].startswith("arn:aws"):
     fail("Source Account ID is needed if the Role Name is provided and not the Role Arn.")
 
+name = INPUTS["role-session-name"] or "GitHubActions"
+if not 2 <= len(name) <= 64:
+    fail(f"Role session name must be between 2 and 64 characters, got {len(name)}: '{name}'")
+if not re.fullmatch(r"[\w+=,.@-]*", name, re.ASCII):
+    fail(f"Role session name is not valid: '{name}'. Must satisfy regular expression pattern: [\\w+=,.@-]*")
+exports = INPUTS["output-env-credentials"] != "false"
+if exports:
+    export(AWS_REGION=region, AWS_DEFAULT_REGION=region)
+
 answer = exchange(github_token())
 found = {element.tag.rpartition("}")[2]: element.text or "" for element in answer.iter()}
-account = found["Arn"].split(":")[4]
-allowed = [item for item in re.split(r"[\s,]+", INPUTS["allowed-account-ids"]) if item]
-if allowed and account not in allowed:
-    fail(WRONG_ACCOUNT.format(account, ", ".join(allowed)))
-
 secrets = {
     "AWS_ACCESS_KEY_ID": found["AccessKeyId"],
     "AWS_SECRET_ACCESS_KEY": found["SecretAccessKey"],
@@ -92,11 +118,16 @@ secrets = {
 }
 for value in secrets.values():
     print(f"::add-mask::{value}")
-if INPUTS["output-env-credentials"] != "false":
-    with open(os.environ["GITHUB_ENV"], "a") as env:
-        env.writelines(f"{k}={v}\n" for k, v in {**secrets, "AWS_REGION": region, "AWS_DEFAULT_REGION": region}.items())
+if exports:
+    export(**secrets)
 with open(os.environ["GITHUB_OUTPUT"], "a") as out:
-    out.write(f"aws-account-id={account}\naws-expiration={found['Expiration']}\n")
+    out.write(f"aws-expiration={found['Expiration']}\n")
     if INPUTS["output-credentials"] == "true":
         out.writelines(f"{k.lower().replace('_', '-')}={v}\n" for k, v in secrets.items())
+account = caller(found["AccessKeyId"], found["SessionToken"], region)
+allowed = [item.strip() for item in INPUTS["allowed-account-ids"].split(",")]
+if allowed != [""] and account not in allowed:
+    fail(WRONG_ACCOUNT.format(account, ", ".join(allowed)))
+with open(os.environ["GITHUB_OUTPUT"], "a") as out:
+    out.write(f"aws-account-id={account}\n")
 print(f"Authenticated as {found['Arn']}")
