@@ -21,7 +21,11 @@ _spec.loader.exec_module(gates)
 def check(job: Any, cell: Any, files: dict[str, str | bytes]) -> Any:
     shutil.rmtree(job.workspace)
     job.workspace.mkdir()
-    inputs = {"action": gates.ACTIONS[cell.gate], "tool": cell.tool, "language": gates.AS.get(cell.language, cell.language)}
+    inputs = {
+        "action": gates.ACTIONS[cell.gate],
+        "tool": cell.tool,
+        "language": gates.AS.get(cell.language, cell.language),
+    }
     inputs |= cell.inputs
     if cell.packed:
         with zipfile.ZipFile(job.workspace / "package.zip", "w") as archive:
