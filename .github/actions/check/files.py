@@ -23,7 +23,9 @@ LANGUAGES = {
 }
 # And what only a name tells.
 NAMES = {
-    "container": re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE),
+    "container": re.compile(
+        r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE
+    ),
     "terraform": re.compile(r".+\.tf(\.json)?", re.IGNORECASE),
 }
 OWN = (".github", "actions", "dpra")

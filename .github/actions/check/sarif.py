@@ -54,7 +54,8 @@ def main() -> None:
     found = [line for line in lines if "looked" not in line]
     for path in sys.argv[2:]:
         told = {one.get("file", "") for one in found if one["rule"] == "not-checked"}  # with a better reason
-        found += unseen(path, {relative(name) for name in (*told, *(line["looked"] for line in lines if "looked" in line))})
+        told |= {line["looked"] for line in lines if "looked" in line}
+        found += unseen(path, {relative(name) for name in told})
     run = {"tool": {"driver": {"name": sys.argv[1]}}, "results": [result(one) for one in found]}
     Path(os.environ["SARIF"]).write_text(json.dumps({"version": "2.1.0", "runs": [run]}), encoding="utf-8")
 
