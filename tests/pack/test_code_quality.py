@@ -444,6 +444,17 @@ def test_a_template_that_was_not_read_is_a_finding(job: Any, tool: str, content:
     assert ("not-checked", "infrastructure/bad.yml") in found
 
 
+def test_a_template_that_checkov_does_not_read_is_a_finding(job: Any) -> None:
+    """It passes over what does not begin a line of its own, and says nothing."""
+    hidden = "Resources: {Site: {Type: AWS::S3::Bucket, Properties: {AccessControl: PublicRead}}}\n"
+    files = {
+        "infrastructure/bad.yml": hidden,
+        "infrastructure/ok.yml": "Resources:\n  T: {Type: AWS::SSM::Parameter}\n",
+    }
+    ran, found = check(job, "checkov", "cloudformation", files, action="policy-as-code")
+    assert (ran.code, found) == (1, {("not-checked", "infrastructure/bad.yml")}), ran.out
+
+
 # ---- go vet, checkstyle, terraform
 
 PRINTF = 'import "fmt"\n\nfunc F() {\n\tfmt.Printf("%d\\n", "x")\n}\n'

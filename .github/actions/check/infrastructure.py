@@ -3,7 +3,8 @@
 Made of the Terraform, the Dockerfiles or the CloudFormation ($DPRA_LANGUAGE says which; it is printed) into
 $TMPDIR/code: no configuration lies there, and no comment in them lets a finding through. $TMPDIR/files has the names
 that are to be looked at, $TMPDIR/places.json for each copy its name, and after which line one was added. Each file of
-Terraform and each template gets a bucket that everybody may read: a tool that does not find that did not read the file.
+Terraform and, with --canary, each template gets a bucket that everybody may read: a tool that does not find that did not
+read the file.
 """
 
 import json
@@ -78,7 +79,7 @@ def main() -> None:
             after = 0
             if kind == "terraform":
                 content = with_canary(content, name, number)
-            elif kind == "cloudformation":
+            elif kind == "cloudformation" and "--canary" in sys.argv:
                 content, after = with_bucket(content)
         except (OSError, ValueError, AttributeError, TypeError):
             continue  # not-checked, then

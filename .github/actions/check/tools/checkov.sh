@@ -14,7 +14,7 @@
 # It reads besides: .checkov.yaml and .checkov.yml in the working directory (empty), in HOME (empty) and in the folder
 # that it looks at; CKV_*, CHECKOV_*, BC_*, PRISMA_* (not passed). Modules of Terraform are not downloaded.
 set -euo pipefail
-framework=$(python3 -I -B "$CHECK/infrastructure.py")
+framework=$(python3 -I -B "$CHECK/infrastructure.py" --canary)
 echo "compact: true" > "$TMPDIR/empty.yaml"
 checkov --directory "$TMPDIR/code" --config-file "$TMPDIR/empty.yaml" --framework "$framework" --skip-download \
   --soft-fail --output json > "$TMPDIR/found.json"

@@ -61,13 +61,13 @@ places = json.load(open(os.path.join(os.environ["TMPDIR"], "places.json"), encod
 for result in json.load(open(sys.argv[1], encoding="utf-8")).get("Results") or []:
     path = os.path.join(code, result["Target"])
     found = result.get("Misconfigurations") or []
-    if sys.argv[2] == "dockerfile" and path in places and result.get("MisconfSummary"):
+    if sys.argv[2] != "terraform" and path in places and result.get("MisconfSummary"):
         print(json.dumps({"looked": places[path][0]}))
     for one in found:
         cause = one.get("CauseMetadata") or {}
         name, after = places.get(path, (result["Target"], 0))
         line = cause.get("StartLine", 1)
-        if ".dpra_canary_" in cause.get("Resource", "") or "DpraCanary" in cause.get("Resource", ""):
+        if ".dpra_canary_" in cause.get("Resource", ""):
             print(json.dumps({"looked": name}))
             continue
         print(json.dumps({"rule": one["ID"], "severity": one["Severity"].lower().replace("unknown", "low"),
