@@ -358,3 +358,201 @@ def test_nothing_hides_an_error_from_hadolint(job: Any, files: Files) -> None:
     ran, found = check(job, "hadolint", "container", {"y/Dockerfile": "FROM scratch\n", **files})
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert ("DL3004", next(iter(files))) in found
+
+
+# ---- trivy, checkov, cfn-guard
+
+BUCKET = 'resource "aws_s3_bucket" "site" {%s\n  acl = "public-read"\n}\n'
+OPEN = (
+    "Resources:\n  Site:\n    Type: AWS::S3::Bucket\n    Metadata: {%s}\n    Properties: {AccessControl: PublicRead}\n"
+)
+PUBLIC = {"trivy": "AWS-0092", "checkov": "CKV_AWS_20", "cfn-guard": "S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK"}
+ESCAPED = '"gu\\u0061rd": {"Suppressed\\u0052ules": [S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK]}'
+OFF = {
+    ".checkov.yaml": "skip-check: [CKV_AWS_20]\nskip-path: ['.*']\n",
+    ".checkov.yml": "framework: [secrets]\n",
+    "trivy.yaml": "severity: [LOW]\nscan: {skip-files: ['**']}\n",
+    ".trivyignore": "AWS-0092\n",
+    ".trivyignore.yaml": "misconfigurations: [{id: AWS-0092}]\n",
+}
+TERRAFORM: list[Files] = [
+    {"m.tf": BUCKET % " # checkov:skip=CKV_AWS_20:x\n  #trivy:ignore:*\n  #tfsec:ignore:*"},
+    {"m.tf": f"#trivy:ignore:AWS-0092\n#tfsec:ignore:AVD-AWS-0092\n{BUCKET % ''}"},
+    {"m.tf": BUCKET % "", **OFF},
+    {"stacks/a/m.tf": BUCKET % "", **{f"stacks/a/{name}": content for name, content in OFF.items()}},
+    {".hidden/m.tf": BUCKET % ""},
+    {"node_modules/x/m.tf": BUCKET % ""},
+    {"a b/M.tf": BUCKET % ""},
+]
+
+
+@pytest.mark.parametrize("files", TERRAFORM, ids=lambda files: "-".join(files).replace("/", "."))
+@pytest.mark.parametrize("tool", ["trivy", "checkov"])
+def test_nothing_hides_a_policy_of_terraform(job: Any, tool: str, files: Files) -> None:
+    files = {"ok/v.tf": 'variable "x" {}\n', **files}
+    ran, found = check(job, tool, "terraform", files, action="policy-as-code")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "public-read" in content]
+    assert (PUBLIC[tool], where) in found
+    assert "canary" not in ran.out
+
+
+@pytest.mark.parametrize("content", ['resource "x" {{\n', "/*\n", 'variable "x" {}\nx = <<EOF\n', "\x00", "a b c\n"])
+@pytest.mark.parametrize("tool", ["trivy", "checkov"])
+def test_terraform_that_was_not_read_is_a_finding(job: Any, tool: str, content: str) -> None:
+    """Both exit 0 and say nothing."""
+    files = {"bad/m.tf": content, "ok/v.tf": 'variable "x" {}\n'}
+    ran, found = check(job, tool, "terraform", files, action="policy-as-code")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found == {("not-checked", "bad/m.tf")}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {TEMPLATE: OPEN % ""},
+        {TEMPLATE: OPEN % 'guard: {SuppressedRules: ["S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK"]}'},
+        {TEMPLATE: OPEN % ESCAPED},
+        {TEMPLATE: OPEN % "checkov: {skip: [{id: CKV_AWS_20}]}"},
+        {TEMPLATE: f"#trivy:ignore:AWS-0092\n#cfsec:ignore:*\n# checkov:skip=CKV_AWS_20: x\n{OPEN % ''}"},
+        {TEMPLATE: OPEN % "", **OFF},
+        {"infrastructure/deep/er.yaml": OPEN % ""},
+        {"infrastructure/a.YML": OPEN % ""},
+    ],
+)
+@pytest.mark.parametrize("tool", ["trivy", "checkov", "cfn-guard"])
+def test_nothing_hides_a_policy_of_cloudformation(job: Any, tool: str, files: Files) -> None:
+    topic = {"infrastructure/ok.yml": "Resources:\n  T:\n    Type: AWS::SNS::Topic\n"}
+    ran, found = check(job, tool, "cloudformation", topic | files, action="policy-as-code")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "PublicRead" in content]
+    if tool == "cfn-guard" and "uppressed" in files[where]:
+        assert ("inline-suppression", where) in found
+    else:
+        assert (PUBLIC[tool], where) in found
+
+
+@pytest.mark.parametrize("content", ["Resources: [\n", "Resources:\n\t- x\n", "a: b: c\n"])
+@pytest.mark.parametrize("tool", ["trivy", "checkov"])
+def test_a_template_that_was_not_read_is_a_finding(job: Any, tool: str, content: str) -> None:
+    files = {
+        "infrastructure/bad.yml": content,
+        "infrastructure/ok.yml": "Resources: {T: {Type: AWS::SSM::Parameter}}\n",
+    }
+    ran, found = check(job, tool, "cloudformation", files, action="policy-as-code")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("not-checked", "infrastructure/bad.yml") in found
+
+
+def test_a_template_that_checkov_does_not_read_is_a_finding(job: Any) -> None:
+    """It passes over what does not begin a line of its own, and says nothing."""
+    hidden = "Resources: {Site: {Type: AWS::S3::Bucket, Properties: {AccessControl: PublicRead}}}\n"
+    files = {
+        "infrastructure/bad.yml": hidden,
+        "infrastructure/ok.yml": "Resources:\n  T: {Type: AWS::SSM::Parameter}\n",
+    }
+    ran, found = check(job, "checkov", "cloudformation", files, action="policy-as-code")
+    assert (ran.code, found) == (1, {("not-checked", "infrastructure/bad.yml")}), ran.out
+
+
+# ---- go vet, checkstyle, terraform
+
+PRINTF = 'import "fmt"\n\nfunc F() {\n\tfmt.Printf("%d\\n", "x")\n}\n'
+GO: Files = {"go.mod": "module shop\n\ngo 1.21\n", "m.go": "package main\n\nfunc main() {\n}\n"}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"sub/x_windows.go": f"package sub\n\n{PRINTF}", "sub/y.go": "package sub\n"},
+        {"sub/x.go": f"//go:build special\n\npackage sub\n\n{PRINTF}", "sub/y.go": "package sub\n"},
+        {"ignored.go": f"//go:build ignore\n\npackage main\n\n{PRINTF}\nfunc main() {{\n}}\n"},
+        {"two/go.mod": "module two\n\ngo 1.21\n", "two/m.go": f"package two\n\n{PRINTF}"},
+        {"_hidden/a.go": f"package hidden\n\n{PRINTF}"},
+        {".hidden/a.go": f"package hidden\n\n{PRINTF}"},
+        {"sub/x_test.go": f"package sub\n\n{PRINTF}", "sub/y.go": "package sub\n"},
+        {"sub/x.GO": f"package sub\n\n{PRINTF}"},
+    ],
+    ids=lambda files: "-".join(files).replace("/", "."),
+)
+def test_nothing_hides_a_file_of_go(job: Any, needs: Any, files: Files) -> None:
+    needs("go")
+    ran, found = check(job, "go-vet", "go", {**GO, **files})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "Printf" in content]
+    assert found & {("printf", where), ("not-checked", where)}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"testdata/broken.go": "package bro ken\n"},
+        {"vendor/modules.txt": "", "vendor/x/x.go": "package x\nfunc  X() {}\n"},
+        {"x_windows.go": "package main\n"},
+        {"tool.go": "//go:build ignore\n\npackage main\n\nfunc main() {\n}\n"},
+    ],
+    ids=lambda files: "-".join(files).replace("/", "."),
+)
+def test_what_goes_own_tools_pass_over_may_be_there(job: Any, needs: Any, files: Files) -> None:
+    needs("go")
+    ran, found = check(job, "go-vet", "go", {**GO, **files})
+    assert (ran.code, found) == (0, set()), ran.out
+
+
+def test_cgo_is_not_built_so_it_is_not_checked(job: Any, needs: Any) -> None:
+    needs("go")
+    ran, found = check(job, "go-vet", "go", {**GO, "c/c.go": 'package c\n\nimport "C"\n'})
+    assert ran.code == 1
+    assert found == {("not-checked", "c/c.go")}
+
+
+EQUAL = "class A {\n    boolean f(String s) {\n        %sreturn s == %s;\n    }\n}\n"
+LITERAL = EQUAL % ("", '"x"')
+FILTERS = """<?xml version="1.0"?>
+<!DOCTYPE module PUBLIC "-//Checkstyle//DTD Checkstyle Configuration 1.3//EN"
+  "https://checkstyle.org/dtds/configuration_1_3.dtd">
+<module name="Checker">
+  %s
+</module>
+"""
+OWN_STYLE = "config/checkstyle/checkstyle.xml"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"A.java": LITERAL, OWN_STYLE: FILTERS % ""},
+        {"A.java": LITERAL, OWN_STYLE: FILTERS % '<property name="severity" value="ignore"/>'},
+        {"A.java": LITERAL, OWN_STYLE: FILTERS % '<module name="BeforeExecutionExclusionFileFilter"/>'},
+        {"A.java": f'@SuppressWarnings("all")\n{LITERAL}'},
+        {"A.java": EQUAL % ("// CHECKSTYLE:OFF\n        ", '"x"')},
+        {"target/A.java": LITERAL},
+        {"build/generated/A.java": LITERAL},
+        {".github/A.java": LITERAL},
+        {"a b/A.JAVA": LITERAL},
+    ],
+)
+def test_nothing_hides_a_mistake_from_checkstyle(job: Any, needs: Any, files: Files) -> None:
+    needs("checkstyle")
+    ran, found = check(job, "checkstyle", "java", {"B.java": "class B {}\n", **files})
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    [where] = [name for name, content in files.items() if "return s ==" in content]
+    assert found & {("StringLiteralEqualityCheck", where), ("not-checked", where)}
+
+
+def test_the_projects_checkstyle_adds(job: Any, needs: Any) -> None:
+    needs("checkstyle")
+    own = FILTERS % '<module name="TreeWalker"><module name="AvoidStarImport"/></module>'
+    ran, found = check(job, "checkstyle", "java", {"A.java": "import java.util.*;\nclass A {}\n", OWN_STYLE: own})
+    assert ran.code == 1
+    assert ("AvoidStarImportCheck", "A.java") in found
+
+
+@pytest.mark.parametrize("folder", ["modules/a", "stacks/b/c", ".hidden", "node_modules/x", "a b"])
+@pytest.mark.parametrize("bad", ['output "y" {\n  value = var.z\n}\n', "variable {\n", 'variable   "x" {}\n'])
+def test_every_folder_of_terraform_counts(job: Any, needs: Any, folder: str, bad: str) -> None:
+    needs("terraform")
+    files = {"m.tf": 'variable "x" {\n  type = string\n}\n', f"{folder}/m.tf": bad}
+    ran, found = check(job, "terraform", "terraform", files)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert {file for _, file in found} == {f"{folder}/m.tf"}

@@ -22,10 +22,16 @@ LANGUAGES = {
     "java": ("java", rb"java\b"),
     "go": ("go", rb"go +run"),
 }
-DOCKERFILE = re.compile(r"(docker|container)file(\..+)?|.+\.dockerfile", re.IGNORECASE)
 # By which tools tell a language; what a copy gets whose name does not.
 KNOWN = (".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".go")
 GIVEN = {"python": ".py", "node": ".js", "cdk": ".js", "java": ".java", "go": ".go"}
+# And what only a name tells.
+NAMES = {
+    "container": re.compile(
+        r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE
+    ),
+    "terraform": re.compile(r".+\.tf(\.json)?", re.IGNORECASE),
+}
 OWN = (".github", "actions", "dpra")
 # Nothing that lies in .git/config may run; no ignoring but the repository's own .gitignore files counts.
 GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
@@ -61,13 +67,17 @@ def copy(target: Path, languages: Collection[str], folder: Path) -> dict[str, tu
 
 def of_language(path: Path, language: str) -> bool:
     """Whether a file is of the language, by its name or else its first line."""
-    if language == "container":
-        return bool(DOCKERFILE.fullmatch(path.name))
-    endings, programs = LANGUAGES.get(language, ("", rb"(?!)"))
-    if path.suffix[1:].lower() in endings.split():
+    if _called(path, language):
         return True
+    _, programs = LANGUAGES.get(language, ("", rb"(?!)"))
     with open(path, "rb") as file:
         return file.read(2) == b"#!" and bool(re.search(rb"(?:^|[\s/])(?:%b)" % programs, file.readline(500)))
+
+
+def _called(path: Path, language: str) -> bool:
+    if language in NAMES:
+        return bool(NAMES[language].fullmatch(path.name))
+    return path.suffix[1:].lower() in LANGUAGES.get(language, ("",))[0].split()
 
 
 def _names(target: Path) -> Iterator[str]:
@@ -115,7 +125,7 @@ def _real(target: Path, name: str, languages: list[str], chosen: bool) -> str:
             real = name
         if not (target / real).is_file():
             return ""
-        by_name = any(path.suffix[1:].lower() in LANGUAGES.get(one, ("",))[0].split() for one in languages)
+        by_name = any(_called(path, one) for one in languages)
         return real if not chosen or by_name or any(of_language(target / real, one) for one in languages) else ""
     except OSError:  # it cannot be read, or is a loop of links
         return name if not path.is_symlink() else ""

@@ -32,6 +32,9 @@ def _one(name: str) -> int:
 def main() -> None:
     for line in sys.stdin:
         one = json.loads(line)
+        if "looked" in one:  # what was looked at, for sarif.py
+            print(line, end="")
+            continue
         rule = re.sub(r"\s+", "-", f"{one['package']}:{one['licence']}")
         text = f"{one['package']} {one['version']} is under {one['licence']}"
         print(json.dumps({"rule": rule, "severity": severity(one["licence"]), "text": text}))

@@ -1,8 +1,8 @@
 """SARIF for tools that do not write it: findings as JSON lines on standard input become the report at $SARIF.
 
-sarif.py TOOL [LIST]. A line has rule, severity (critical, high, medium or low), text and, where known, file and line.
-LIST is a file of names, each ended by a zero byte, of what was to be looked at: the tool says `{"looked": NAME}` of
-each that it did look at, and every other one is a finding. Names may begin with $TARGET.
+sarif.py TOOL [LIST]. A line has rule, severity (critical, high, medium or low) and text and, where known, file and
+line. LIST is a file of names, each ended by a zero byte, of what was to be looked at: the tool says `{"looked": NAME}`
+of each that it did look at, and every other one is a finding. Names may begin with $TARGET.
 """
 
 import json
@@ -54,9 +54,8 @@ def main() -> None:
     found = [line for line in lines if "looked" not in line]
     for path in sys.argv[2:]:
         told = {one.get("file", "") for one in found if one["rule"] == "not-checked"}  # with a better reason
-        found += unseen(
-            path, {relative(name) for name in (*told, *(line["looked"] for line in lines if "looked" in line))}
-        )
+        told |= {line["looked"] for line in lines if "looked" in line}
+        found += unseen(path, {relative(name) for name in told})
     run = {"tool": {"driver": {"name": sys.argv[1]}}, "results": [result(one) for one in found]}
     Path(os.environ["SARIF"]).write_text(json.dumps({"version": "2.1.0", "runs": [run]}), encoding="utf-8")
 

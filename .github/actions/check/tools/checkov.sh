@@ -8,13 +8,13 @@
 # pip: checkov==3.3.30
 #
 # It looks at copies: no .checkov.yaml lies beside them (its external-checks-dir is code), and what a comment or Metadata
-# skips is found all the same. A file that cannot be parsed, and one of Terraform that checkov did not read, is
-# not-checked; of CloudFormation and Dockerfiles checkov does not say which it read without finding anything in them.
+# skips is found all the same. What checkov did not read is not-checked: check/infrastructure.py adds something to find to
+# each copy. Only of Dockerfiles it does not say which it read without finding anything in them.
 #
 # It reads besides: .checkov.yaml and .checkov.yml in the working directory (empty), in HOME (empty) and in the folder
 # that it looks at; CKV_*, CHECKOV_*, BC_*, PRISMA_* (not passed). Modules of Terraform are not downloaded.
 set -euo pipefail
-framework=$(python3 -I -B "$CHECK/infrastructure.py")
+framework=$(python3 -I -B "$CHECK/infrastructure.py" --canary)
 echo "compact: true" > "$TMPDIR/empty.yaml"
 checkov --directory "$TMPDIR/code" --config-file "$TMPDIR/empty.yaml" --framework "$framework" --skip-download \
   --soft-fail --output json > "$TMPDIR/found.json"
@@ -30,13 +30,13 @@ broken = {os.path.realpath(path) for path in results.get("parsing_errors") or []
 looked = set()
 for one in results["failed_checks"] + results["skipped_checks"]:
     path = one["file_abs_path"]
-    name, lines = places[path]
-    if ".dpra_canary_" in one["resource"]:
+    name, after = places[path]
+    if ".dpra_canary_" in one["resource"] or one["resource"].endswith(".DpraCanary"):
         looked.add(path)
     else:
         print(json.dumps({"rule": one["check_id"], "severity": "high", "text": f"{one['check_name']} ({one['resource']})",
-                          "file": name, "line": one["file_line_range"][0]}))
-if sys.argv[2] != "terraform":
+                          "file": name, "line": one["file_line_range"][0] - bool(0 < after < one["file_line_range"][0])}))
+if sys.argv[2] == "dockerfile":
     looked = set(places)
 for path in looked:
     if os.path.realpath(path) not in broken:

@@ -65,12 +65,13 @@ for result in json.load(open(sys.argv[1], encoding="utf-8")).get("Results") or [
         print(json.dumps({"looked": places[path][0]}))
     for one in found:
         cause = one.get("CauseMetadata") or {}
-        name, lines = places.get(path, (result["Target"], 0))
-        if sys.argv[2] == "terraform" and ".dpra_canary_" in cause.get("Resource", ""):
+        name, after = places.get(path, (result["Target"], 0))
+        line = cause.get("StartLine", 1)
+        if ".dpra_canary_" in cause.get("Resource", ""):
             print(json.dumps({"looked": name}))
             continue
         print(json.dumps({"rule": one["ID"], "severity": one["Severity"].lower().replace("unknown", "low"),
-                          "text": f"{one['Title']}: {one['Message']}", "file": name, "line": cause.get("StartLine", 1)}))
+                          "text": f"{one['Title']}: {one['Message']}", "file": name, "line": line - bool(0 < after < line)}))
 PYTHON
     ;;
   sbom)
