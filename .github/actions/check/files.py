@@ -1,0 +1,105 @@
+"""The files that a check has to look at: `files.py LANGUAGE...` prints $TARGET's in the languages, NUL-separated.
+
+In a repository they are what git tracks, and what lies there that no .gitignore names; elsewhere (an unpacked release)
+all files. A file is of a language by its ending, in any case, or by the program that its first line names. Left out are
+only .git and dpra's own actions: a node_modules/ or a .venv/ that is tracked is code like any other. A link counts as
+the file that it leads to, in the target; what lies outside is not looked at. Paths are relative to $TARGET.
+Standard library only.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+# Language -> its endings, and what a `#!` line calls its programs.
+LANGUAGES = {
+    "python": ("py pyw pyi", rb"python|pypy|uv +run"),
+    "node": ("js mjs cjs jsx ts tsx mts cts", rb"node|bun|deno|tsx"),
+    "java": ("java", rb"java\b"),
+    "go": ("go", rb"go +run"),
+}
+OWN = (".github", "actions", "dpra")
+# Nothing that lies in .git/config may run; no ignoring but the repository's own .gitignore files counts.
+GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
+LIST = ("ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore")
+
+
+def listed(target: Path, languages: Collection[str] = ()) -> list[str]:
+    """The sorted paths of the files in the languages, of all files without any.
+
+    A name that is no text is surrogate-escaped. A language without endings here has no files; `cdk` is node."""
+    wanted = [("node" if name == "cdk" else name) for name in languages]
+    found = dict.fromkeys(_real(target, name, wanted, bool(languages)) for name in _names(target))
+    return sorted(name for name in found if name)
+
+
+def of_language(path: Path, language: str) -> bool:
+    """Whether a file is of the language, by its name or else its first line."""
+    endings, programs = LANGUAGES.get(language, ("", rb"(?!)"))
+    if path.suffix[1:].lower() in endings.split():
+        return True
+    with open(path, "rb") as file:
+        return file.read(2) == b"#!" and bool(re.search(rb"(?:^|[\s/])(?:%b)" % programs, file.readline(500)))
+
+
+def _names(target: Path) -> Iterator[str]:
+    """What lies in the target: files and links."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    try:
+        ran = subprocess.run((*GIT, *LIST), cwd=target, env=environment, capture_output=True, check=False)
+        known = [os.fsdecode(name) for name in ran.stdout.split(b"\0") if name] if not ran.returncode else []
+    except OSError:  # no git
+        known = []
+    if not known:  # no repository, or the target is a folder that git ignores, such as what was built
+        yield from _below(target, "")
+    for name in known:
+        path = target / name
+        if path.is_dir() and not path.is_symlink():  # a submodule, or a repository of its own
+            yield from _below(target, name)
+        elif not _left_out(name):
+            yield name
+
+
+def _below(target: Path, name: str) -> Iterator[str]:
+    for folder, folders, names in os.walk(target / name):
+        inside = os.path.relpath(folder, target)
+        prefix = "" if inside == "." else f"{inside}/"
+        folders[:] = [one for one in folders if not _left_out(prefix + one)]
+        for one in names:
+            if one != ".git":  # a file, in a submodule
+                yield prefix + one
+
+
+def _left_out(name: str) -> bool:
+    parts = tuple(name.split("/"))
+    return ".git" in parts or parts[: len(OWN)] == OWN
+
+
+def _real(target: Path, name: str, languages: list[str], chosen: bool) -> str:
+    """The path of the file itself; nothing where it is none, lies outside, or is not of the languages."""
+    path = target / name
+    try:
+        if path.is_symlink():
+            real = os.path.relpath(os.path.realpath(path), os.path.realpath(target))
+            if real.startswith("..") or _left_out(real):
+                return ""
+        else:
+            real = name
+        if not (target / real).is_file():
+            return ""
+        by_name = any(path.suffix[1:].lower() in LANGUAGES.get(one, ("",))[0].split() for one in languages)
+        return real if not chosen or by_name or any(of_language(target / real, one) for one in languages) else ""
+    except OSError:  # it cannot be read, or is a loop of links
+        return name if not path.is_symlink() else ""
+
+
+def main() -> None:
+    names = listed(Path(os.environ["TARGET"]), sys.argv[1:] or list(LANGUAGES))
+    sys.stdout.buffer.write(b"".join(os.fsencode(name) + b"\0" for name in names))
+
+
+if __name__ == "__main__":
+    main()
