@@ -1,6 +1,11 @@
 """Weak Python code blocks. The tool is the real one."""
 
+import json
+import time
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 INJECTION = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
 SAFE = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = ?", (name,))\n'
@@ -41,6 +46,8 @@ def test_a_higher_threshold_lets_it_pass_and_still_counts_it(job: Any) -> None:
 
 
 def test_safe_code_passes_and_only_the_project_is_looked_at(job: Any) -> None:
+    job.git("init", "--quiet")
+    job.write(".gitignore", ".venv/\nnode_modules/\n")
     job.write("src/app.py", SAFE)
     for elsewhere in (".venv/lib/x.py", "node_modules/gyp/x.py", ".github/actions/dpra/x.py"):
         job.write(elsewhere, INJECTION)
@@ -93,3 +100,190 @@ def test_hostile_file_names_stay_data(job: Any, inert: Any) -> None:
 
     assert (ran.code, len(ran.errors)) == (1, 5)
     inert(job, ran)
+
+
+# ---- Each tool knows what it looked at
+
+TOOLS = {"bandit": "python", "semgrep": "python", "opengrep": "python"}
+NODE = "import { exec } from 'node:child_process';\nexport const f = (name) => exec(`ls ${name}`);\n"
+
+
+def found(job: Any) -> set[tuple[str, str]]:
+    listed = json.loads((job.evidence / "sast.findings.json").read_text())
+    return {(one["rule"], one["file"]) for one in listed}
+
+
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+def test_one_command_injection_among_6000_other_files_blocks_in_twice_the_tool_s_own_time(
+    job: Any, needs: Any, tool: str
+) -> None:
+    """Their names are 180 KiB: xargs would make two runs of it, whose second overwrote the first one's report."""
+    needs("npm")
+    job.write("src/00/first.js", NODE)
+    for number in range(6_000):
+        job.write(f"src/{number // 100:02}/module-{number}.js", f"export const f{number} = (a) => a + {number};\n")
+
+    begun = time.monotonic()
+    ran = job.use("check", action="sast", language="node", tool=tool)
+    ours = time.monotonic() - begun
+
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found(job) == {("node-command-injection", "src/00/first.js")}
+    assert "6001 of 6001 files were looked at" in ran.out
+    home = max(Path.home().glob(".cache/dpra/semgrep/*/bin"), default=Path())
+    job.env["PATH"] = f"{job.env['PATH']}:{home}"
+    job.env["GITHUB_ACTION_PATH"] = str(job.pack / "check")
+    (job.root / "own.sh").write_text(
+        f"{tool} scan --config {job.pack}/check/rules/semgrep {'--metrics off' if tool == 'semgrep' else ''}"
+        " --disable-version-check --quiet --json --output /dev/null ."
+    )
+    import subprocess
+
+    begun = time.monotonic()
+    subprocess.run(["bash", str(job.root / "own.sh")], cwd=job.workspace, env=job.env, check=True)
+    assert ours < 2 * (time.monotonic() - begun) + 5  # the machine is shared
+
+
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        *[(name, "") for name in ("A.PY", "a.pyw", "a.Py", "node_modules/gyp/x.py", ".venv/lib/x.py", "tests/t.py")],
+        *[(name, "") for name in (".github/scripts/x.py", "__pycache__/x.py", ".tox/x.py", "vendor/x.py", "-r.py")],
+        *[("bin/tool", line) for line in ("#!/usr/bin/env python3", "#!/usr/bin/python3 -I", "#!/usr/bin/env pypy")],
+        ("tool.txt", "#!/usr/bin/env -S uv run --script"),
+    ],
+)
+def test_tracked_code_is_code_wherever_it_lies_and_whatever_it_is_called(
+    job: Any, tool: str, name: str, first: str
+) -> None:
+    job.git("init", "--quiet")
+    job.write("ok.py", SAFE)
+    job.write(name, f"{first}\n{INJECTION}")
+    job.git("add", "--force", ".")
+    job.write(".gitignore", "*\n")
+    ran = job.use("check", action="sast", language="python", tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert {file for _, file in found(job)} == {name}
+
+
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+@pytest.mark.parametrize(
+    "name", ["a.mts", "a.cts", "a.ts", "a.TSX", "a.jsx", "a.MJS", "x.min.js", "dist/x.js", "node_modules/x/a.js", "cli"]
+)
+def test_code_of_node_is_code_whatever_it_is_called(job: Any, needs: Any, tool: str, name: str) -> None:
+    needs("npm")
+    job.git("init", "--quiet")
+    job.write(name, "#!/usr/bin/env node\n" * (name == "cli") + NODE)
+    job.git("add", ".")
+    ran = job.use("check", action="sast", language="node", tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found(job) == {("node-command-injection", name)}
+
+
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.ts", "const a: = 1;\nexec(`ls ${a}`);\n"),
+        ("a.tsx", "const a = <div>{</div>;\nexec(`ls ${a}`);\n"),
+        ("a.jsx", "const a = <div;\nexec(`ls ${a}`);\n"),
+        ("a.mts", "function ( {\nexec(`ls ${a}`);\n"),
+        ("a.cjs", "function ( {\n"),
+        ("cli", "#!/usr/bin/env node\nlet let = 1;\n"),
+    ],
+)
+def test_code_of_node_that_cannot_be_parsed_is_a_finding(
+    job: Any, needs: Any, tool: str, name: str, content: str
+) -> None:
+    """Node parses scripts and modules; of the rest the tool says what it could not parse, where a rule may match."""
+    needs("npm")
+    job.write(name, content)
+    job.write("ok.cjs", "#!/usr/bin/env node\nif (1) return;\nawait_ = 1;\n")
+    job.write("ok.js", "await import('x');\nexport {};\n")
+    ran = job.use("check", action="sast", language="node", tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert ("not-parsed", name) in found(job)
+    assert not [file for _, file in found(job) if file != name]
+
+
+@pytest.mark.parametrize(("tool", "language"), TOOLS.items())
+def test_a_file_that_a_tool_passes_over_blocks_with_its_name(job: Any, tool: str, language: str) -> None:
+    """The tool is given one file less than there are."""
+    import shutil
+
+    job.write("a.py", SAFE)
+    job.write("b.py", SAFE)
+    assert job.use("check", action="sast", language=language, tool=tool).code == 0  # and installs it
+    home = max(Path.home().glob(f".cache/dpra/{tool}/*/bin/{tool}"), default=None)
+    real = str(home) if home else shutil.which(tool, path=job.env["PATH"])
+    version = {"semgrep": "1.182.0"}.get(tool, "")
+    fake = job.root / "bin" / tool
+    said = f"echo {version}; exit" if version else f'exec {real} "$@"'
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *--version*) {said};; esac\nrm -f b.py\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    ran = job.use("check", action="sast", language=language, tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found(job) == {("not-checked", "b.py")}
+
+
+HOSTILE = {
+    ".semgrepignore": "*\n:include .gitignore\n",
+    "src/.semgrepignore": "*\n",
+    ".gitattributes": "* export-ignore\n",
+    ".bandit": "[bandit]\nskips: B608\nexclude: /src,src\ntests: B101\n",
+    "src/.bandit": "[bandit]\nskips: B608\n",
+    "bandit.yaml": "skips: [B608]\n",
+    "setup.cfg": "[bandit]\nskips = B608\n",
+    "tox.ini": "[bandit]\nskips = B608\n",
+    "pyproject.toml": '[tool.bandit]\nskips = ["B608"]\nexclude_dirs = ["src"]\n',
+    ".semgrep/settings.yml": "has_shown_metrics_notification: true\n",
+    ".semgrep.yml": "rules: []\n",
+    **{
+        f"{name}.py": "import os, sys\nos._exit(0)\n"
+        for name in ("re", "json", "ast", "files", "sitecustomize", "bandit")
+    },
+    "policies/semgrep/mine.yml": "rules:\n- {id: python-sql-injection, languages: [python], severity: LOW,"
+    " message: x, pattern: nothing_of_this(), paths: {exclude: ['*']}}\n",
+}
+ENVIRONMENT = {
+    "PYTHONPATH": "workspace",
+    "PYTHONSTARTUP": "workspace/re.py",
+    "SEMGREP_RULES": "/dev/null",
+    "SEMGREP_EXCLUDE": "*",
+    "SEMGREP_BASELINE_COMMIT": "HEAD",
+    "SEMGREP_SRC_DIRECTORY": "/",
+    "SEMGREP_TIMEOUT": "0",
+    "BANDIT_CONFIG": "bandit.yaml",
+    "NODE_OPTIONS": "--require ./evil.js",
+    "GIT_DIR": "/nowhere",
+    "XDG_CONFIG_HOME": "workspace",
+    "TARGET": "/nowhere",
+    "DPRA_LANGUAGE": "go",
+}
+
+
+@pytest.mark.parametrize(("tool", "language"), TOOLS.items())
+def test_neither_files_nor_the_environment_switch_a_tool_off(job: Any, tool: str, language: str) -> None:
+    job.git("init", "--quiet")
+    for name, content in HOSTILE.items():
+        job.write(name, content)
+    job.write("src/app.py", INJECTION)
+    job.git("add", ".")
+    job.env |= {name: value.replace("workspace", str(job.workspace)) for name, value in ENVIRONMENT.items()}
+    ran = job.use("check", action="sast", language=language, tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "src/app.py" in {file for _, file in found(job)}
+    assert "not-checked" not in {rule for rule, _ in found(job)}
+
+
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+def test_rules_of_the_repository_add_to_dpra_s_and_broken_ones_are_an_error(job: Any, tool: str) -> None:
+    job.write("src/app.py", f"{INJECTION}\nhouse_rule(1)\n")
+    rule = "rules:\n- {id: ours, languages: [python], severity: HIGH, message: x, pattern: house_rule(...)}\n"
+    job.write("policies/semgrep/ours.yml", rule)
+    job.use("check", action="sast", language="python", tool=tool)
+    assert found(job) == {("ours", "src/app.py"), ("python-sql-injection", "src/app.py")}
+    job.write("policies/semgrep/ours.yml", "rules:\n- {id: ours}\n")
+    ran = job.use("check", action="sast", language="python", tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out

@@ -9,6 +9,7 @@ Standard library only.
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
@@ -43,6 +44,27 @@ def of_language(path: Path, language: str) -> bool:
         return True
     with open(path, "rb") as file:
         return file.read(2) == b"#!" and bool(re.search(rb"(?:^|[\s/])(?:%b)" % programs, file.readline(500)))
+
+
+def copied(target: Path, copy: Path, endings: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, str]]:
+    """Copies the files of the languages into a folder: the name of each copy -> the name of the file, and its language.
+
+    A copy has one of the endings by which a tool knows the language; the rest of its name is the file's where that is
+    plain, so that it is neither an option nor a pattern, and no tool stumbles over it."""
+    copies: dict[str, tuple[str, str]] = {}
+    for language, known in endings.items():
+        for name in listed(target, [language]):
+            ending = Path(name).suffix.lower()
+            wanted = ending if ending in known else ".ts" if ending in (".mts", ".cts") else known[0]
+            plain = re.fullmatch(r"(?!-)[\w.+@/-]{1,200}", name, re.ASCII)
+            short = name if plain else f"named-{len(copies)}"
+            inside = short if short.endswith(wanted) else short + wanted
+            if (copy / inside).exists():  # a file `tool` beside a file `tool.py`
+                inside = f"named-{len(copies)}{wanted}"
+            (copy / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(target / name, copy / inside)
+            copies[inside] = (name, language)
+    return copies
 
 
 def _names(target: Path) -> Iterator[str]:

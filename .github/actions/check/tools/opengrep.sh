@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Weaknesses by the same rules as semgrep's, with its open fork.
 # serves sast: python node java go cdk
+# Besides its arguments it reads .semgrepignore and .gitignore at and below what it looks at (copies of code only, beside an
+# empty .semgrepignore), ~/.semgrep (an empty HOME) and SEMGREP_* (none reach it).
 # version: 1.30.0
 # version-command: opengrep --version
 # environment: JAVA_HOME GOROOT
