@@ -1,13 +1,11 @@
 """Weak Python code blocks. The tool is the real one."""
 
-import os
-import resource
-import subprocess
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import resources
 
 INJECTION = "def find(cursor, name):\n    return cursor.execute(\"SELECT * FROM users WHERE name = '%s'\" % name)\n"
 SAFE = 'def find(cursor, name):\n    return cursor.execute("SELECT * FROM users WHERE name = ?", (name,))\n'
@@ -48,11 +46,11 @@ def test_a_higher_threshold_lets_it_pass_and_still_counts_it(job: Any) -> None:
 
 
 def test_safe_code_passes_and_only_the_project_is_looked_at(job: Any) -> None:
+    job.git("init", "--quiet")
+    job.write(".gitignore", ".venv/\nnode_modules/\n")
     job.write("src/app.py", SAFE)
     for elsewhere in (".venv/lib/x.py", "node_modules/gyp/x.py", ".github/actions/dpra/x.py"):
         job.write(elsewhere, INJECTION)
-    job.write(".gitignore", ".venv/\nnode_modules/\n")
-    job.git("init", "--quiet")
 
     ran = job.use("check", action="sast", language="python", tool="bandit", fail_on="any")
 
@@ -68,7 +66,7 @@ def test_a_file_that_cannot_be_parsed_is_an_error(job: Any) -> None:
 
     ran = job.use("check", action="sast", language="python")
 
-    assert (ran.code, ran.record["result"]) == (1, "fail")
+    assert (ran.code, ran.record["result"]) == (1, "error")
     assert any(error.startswith("file=src/broken.py,") for error in ran.errors)
 
 
@@ -104,105 +102,188 @@ def test_hostile_file_names_stay_data(job: Any, inert: Any) -> None:
     inert(job, ran)
 
 
-# ---- Every file is looked at
+# ---- Each tool knows what it looked at
 
-NODE = "export const find = (db, name) => db.query(`SELECT * FROM users WHERE name = '${name}'`);\n"
-FINE = "export const one = 1;\n"
-ENGINES = ["semgrep", "opengrep"]
-
-
-def committed(job: Any) -> None:
-    job.git("init", "--quiet")
-    job.git("add", "--force", ".")
-    job.git("commit", "--quiet", "--message", "A change")
+TOOLS = {"bandit": "python", "semgrep": "python", "opengrep": "python"}
+NODE = "import { exec } from 'node:child_process';\nexport const f = (name) => exec(`ls ${name}`);\n"
 
 
-def spent() -> float:
-    """Seconds of processor time of the processes that have ended: the clock counts others' work, too."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def found(job: Any) -> set[tuple[str, str]]:
+    listed = json.loads((job.evidence / "sast.findings.json").read_text())
+    return {(one["rule"], one["file"]) for one in listed}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ENGINES)
-def test_one_injection_among_six_thousand_files_blocks_in_twice_the_tools_own_time(
-    job: Any, needs: Any, engine: str
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+def test_one_command_injection_among_6000_other_files_blocks_in_twice_the_tool_s_own_time(
+    job: Any, needs: Any, tool: str
 ) -> None:
+    """Their names are 180 KiB: xargs would make two runs of it, whose second overwrote the first one's report."""
     needs("npm")
-    for number in range(6000):
-        job.write(f"src/components/{number % 60}/a-component-with-a-long-name-{number}.mjs", FINE)
-    job.write("src/components/7/users.mjs", NODE)
-    committed(job)
-    assert job.use("check", action="sast", language="node", tool=engine).code == 1  # it is installed, and warm
-    begun = spent()
-    ran = job.use("check", action="sast", language="node", tool=engine)
-    took = spent() - begun
-    assert (ran.code, ran.errors) == (1, [one for one in ran.errors if "users.mjs" in one]), ran.out
-    assert len(ran.errors) == 1
-    home = next((Path.home() / ".cache/dpra").glob(f"{engine}/*/bin"), None)
-    path = f"{home}{os.pathsep}{job.env['PATH']}" if home else job.env["PATH"]
-    command = [engine, "scan", "--config", str(resources.PACK / "check/rules/semgrep"), "--json"]
-    command += ["--metrics", "off"] if engine == "semgrep" else []
-    command += ["--disable-version-check", "--no-git-ignore", "--quiet", "--output", str(job.root / "own.json"), "."]
-    begun = spent()
-    subprocess.run(command, cwd=job.workspace, env={**job.env, "PATH": path}, check=True, capture_output=True)
-    alone = spent() - begun
-    assert took <= 2 * alone, (took, alone)
+    job.write("src/00/first.js", NODE)
+    for number in range(6_000):
+        job.write(f"src/{number // 100:02}/module-{number}.js", f"export const f{number} = (a) => a + {number};\n")
+
+    begun = time.monotonic()
+    ran = job.use("check", action="sast", language="node", tool=tool)
+    ours = time.monotonic() - begun
+
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found(job) == {("node-command-injection", "src/00/first.js")}
+    assert "6001 of 6001 files were looked at" in ran.out
+    home = max(Path.home().glob(".cache/dpra/semgrep/*/bin"), default=Path())
+    job.env["PATH"] = f"{job.env['PATH']}:{home}"
+    job.env["GITHUB_ACTION_PATH"] = str(job.pack / "check")
+    (job.root / "own.sh").write_text(
+        f"{tool} scan --config {job.pack}/check/rules/semgrep {'--metrics off' if tool == 'semgrep' else ''}"
+        " --disable-version-check --quiet --json --output /dev/null ."
+    )
+    import subprocess
+
+    begun = time.monotonic()
+    subprocess.run(["bash", str(job.root / "own.sh")], cwd=job.workspace, env=job.env, check=True)
+    assert ours < 2 * (time.monotonic() - begun) + 5  # the machine is shared
 
 
+@pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize(
-    ("name", "language", "text"),
+    ("name", "first"),
     [
-        ("tests/users.mjs", "node", NODE),
-        ("vendor/users.mjs", "node", NODE),
-        ("node_modules/evil/users.js", "node", NODE),
-        ("build/users.min.js", "node", NODE),
-        ("USERS.JS", "node", NODE),
-        ("users.mts", "node", NODE),
-        ("users.cts", "node", NODE),
-        ("bin/users", "node", f"#!/usr/bin/env node\n{NODE}"),
-        (".venv/lib/users.py", "python", INJECTION),
-        ("USERS.PY", "python", INJECTION),
-        ("users.pyw", "python", INJECTION),
-        ("bin/users", "python", f"#!/usr/bin/env python3\n{INJECTION}"),
-        (".hidden/users.py", "python", INJECTION),
-        ("with blank/ü\nser.py", "python", INJECTION),
+        *[(name, "") for name in ("A.PY", "a.pyw", "a.Py", "node_modules/gyp/x.py", ".venv/lib/x.py", "tests/t.py")],
+        *[(name, "") for name in (".github/scripts/x.py", "__pycache__/x.py", ".tox/x.py", "vendor/x.py", "-r.py")],
+        *[("bin/tool", line) for line in ("#!/usr/bin/env python3", "#!/usr/bin/python3 -I", "#!/usr/bin/env pypy")],
+        ("tool.txt", "#!/usr/bin/env -S uv run --script"),
     ],
 )
-@pytest.mark.parametrize("engine", ["semgrep", "bandit"])
-def test_code_hides_neither_by_its_name_nor_by_its_place(
-    job: Any, needs: Any, engine: str, name: str, language: str, text: str
+def test_tracked_code_is_code_wherever_it_lies_and_whatever_it_is_called(
+    job: Any, tool: str, name: str, first: str
 ) -> None:
-    if engine == "bandit" and language != "python":
-        pytest.skip("bandit knows Python only")
-    needs(*(["npm"] if language == "node" else []))
+    job.git("init", "--quiet")
+    job.write("ok.py", SAFE)
+    job.write(name, f"{first}\n{INJECTION}")
+    job.git("add", "--force", ".")
     job.write(".gitignore", "*\n")
-    job.write(".semgrepignore", "*\n")
-    job.write(".bandit", "[bandit]\nexclude: /\n")
-    job.write("fine.py" if language == "python" else "fine.mjs", "x = 1\n" if language == "python" else FINE)
-    job.write(name, text)
-    committed(job)
-    ran = job.use("check", action="sast", language=language, tool=engine)
+    ran = job.use("check", action="sast", language="python", tool=tool)
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
-    assert len(ran.errors) == 1
-    assert name.rpartition("/")[2].partition("\n")[0] in ran.errors[0]
+    assert {file for _, file in found(job)} == {name}
 
 
-@pytest.mark.parametrize("engine", ["semgrep"])
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
 @pytest.mark.parametrize(
-    ("name", "language", "text"),
+    "name", ["a.mts", "a.cts", "a.ts", "a.TSX", "a.jsx", "a.MJS", "x.min.js", "dist/x.js", "node_modules/x/a.js", "cli"]
+)
+def test_code_of_node_is_code_whatever_it_is_called(job: Any, needs: Any, tool: str, name: str) -> None:
+    needs("npm")
+    job.git("init", "--quiet")
+    job.write(name, "#!/usr/bin/env node\n" * (name == "cli") + NODE)
+    job.git("add", ".")
+    ran = job.use("check", action="sast", language="node", tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found(job) == {("node-command-injection", name)}
+
+
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+@pytest.mark.parametrize(
+    ("name", "content"),
     [
-        ("a.js", "node", "function {{{\n"),
-        ("a.mjs", "node", "import x from ;\n"),
-        ("a.ts", "node", "const a: = = ;;; function {{{\n" + NODE),
-        ("a.py", "python", "def broken(:\n"),
-        ("b.PY", "python", "print 'two'\n"),
-        ("c.pyw", "python", "x = '\x00'\n"),
+        ("a.ts", "const a: = 1;\nexec(`ls ${a}`);\n"),
+        ("a.tsx", "const a = <div>{</div>;\nexec(`ls ${a}`);\n"),
+        ("a.jsx", "const a = <div;\nexec(`ls ${a}`);\n"),
+        ("a.mts", "function ( {\nexec(`ls ${a}`);\n"),
+        ("a.cjs", "function ( {\n"),
+        ("cli", "#!/usr/bin/env node\nlet let = 1;\n"),
     ],
 )
-def test_what_cannot_be_parsed_is_named(job: Any, needs: Any, engine: str, name: str, language: str, text: str) -> None:
-    needs(*(["npm"] if language == "node" else []))
-    job.write(name, text)
-    ran = job.use("check", action="sast", language=language, tool=engine)
+def test_code_of_node_that_cannot_be_parsed_is_a_finding(
+    job: Any, needs: Any, tool: str, name: str, content: str
+) -> None:
+    """Node parses scripts and modules; of the rest the tool says what it could not parse, where a rule may match."""
+    needs("npm")
+    job.write(name, content)
+    job.write("ok.cjs", "#!/usr/bin/env node\nif (1) return;\nawait_ = 1;\n")
+    job.write("ok.js", "await import('x');\nexport {};\n")
+    ran = job.use("check", action="sast", language="node", tool=tool)
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
-    assert any("not-parsed" in one and name in one for one in ran.errors)
+    assert ("not-parsed", name) in found(job)
+    assert not [file for _, file in found(job) if file != name]
+
+
+@pytest.mark.parametrize(("tool", "language"), TOOLS.items())
+def test_a_file_that_a_tool_passes_over_blocks_with_its_name(job: Any, tool: str, language: str) -> None:
+    """The tool is given one file less than there are."""
+    import shutil
+
+    job.write("a.py", SAFE)
+    job.write("b.py", SAFE)
+    assert job.use("check", action="sast", language=language, tool=tool).code == 0  # and installs it
+    home = max(Path.home().glob(f".cache/dpra/{tool}/*/bin/{tool}"), default=None)
+    real = str(home) if home else shutil.which(tool, path=job.env["PATH"])
+    version = {"semgrep": "1.182.0"}.get(tool, "")
+    fake = job.root / "bin" / tool
+    said = f"echo {version}; exit" if version else f'exec {real} "$@"'
+    fake.write_text(f'#!/bin/sh\ncase "$*" in *--version*) {said};; esac\nrm -f b.py\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    ran = job.use("check", action="sast", language=language, tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert found(job) == {("not-checked", "b.py")}
+
+
+HOSTILE = {
+    ".semgrepignore": "*\n:include .gitignore\n",
+    "src/.semgrepignore": "*\n",
+    ".gitattributes": "* export-ignore\n",
+    ".bandit": "[bandit]\nskips: B608\nexclude: /src,src\ntests: B101\n",
+    "src/.bandit": "[bandit]\nskips: B608\n",
+    "bandit.yaml": "skips: [B608]\n",
+    "setup.cfg": "[bandit]\nskips = B608\n",
+    "tox.ini": "[bandit]\nskips = B608\n",
+    "pyproject.toml": '[tool.bandit]\nskips = ["B608"]\nexclude_dirs = ["src"]\n',
+    ".semgrep/settings.yml": "has_shown_metrics_notification: true\n",
+    ".semgrep.yml": "rules: []\n",
+    **{
+        f"{name}.py": "import os, sys\nos._exit(0)\n"
+        for name in ("re", "json", "ast", "files", "sitecustomize", "bandit")
+    },
+    "policies/semgrep/mine.yml": "rules:\n- {id: python-sql-injection, languages: [python], severity: LOW,"
+    " message: x, pattern: nothing_of_this(), paths: {exclude: ['*']}}\n",
+}
+ENVIRONMENT = {
+    "PYTHONPATH": "workspace",
+    "PYTHONSTARTUP": "workspace/re.py",
+    "SEMGREP_RULES": "/dev/null",
+    "SEMGREP_EXCLUDE": "*",
+    "SEMGREP_BASELINE_COMMIT": "HEAD",
+    "SEMGREP_SRC_DIRECTORY": "/",
+    "SEMGREP_TIMEOUT": "0",
+    "BANDIT_CONFIG": "bandit.yaml",
+    "NODE_OPTIONS": "--require ./evil.js",
+    "GIT_DIR": "/nowhere",
+    "XDG_CONFIG_HOME": "workspace",
+    "TARGET": "/nowhere",
+    "DPRA_LANGUAGE": "go",
+}
+
+
+@pytest.mark.parametrize(("tool", "language"), TOOLS.items())
+def test_neither_files_nor_the_environment_switch_a_tool_off(job: Any, tool: str, language: str) -> None:
+    job.git("init", "--quiet")
+    for name, content in HOSTILE.items():
+        job.write(name, content)
+    job.write("src/app.py", INJECTION)
+    job.git("add", ".")
+    job.env |= {name: value.replace("workspace", str(job.workspace)) for name, value in ENVIRONMENT.items()}
+    ran = job.use("check", action="sast", language=language, tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "src/app.py" in {file for _, file in found(job)}
+    assert "not-checked" not in {rule for rule, _ in found(job)}
+
+
+@pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
+def test_rules_of_the_repository_add_to_dpra_s_and_broken_ones_are_an_error(job: Any, tool: str) -> None:
+    job.write("src/app.py", f"{INJECTION}\nhouse_rule(1)\n")
+    rule = "rules:\n- {id: ours, languages: [python], severity: HIGH, message: x, pattern: house_rule(...)}\n"
+    job.write("policies/semgrep/ours.yml", rule)
+    job.use("check", action="sast", language="python", tool=tool)
+    assert found(job) == {("ours", "src/app.py"), ("python-sql-injection", "src/app.py")}
+    job.write("policies/semgrep/ours.yml", "rules:\n- {id: ours}\n")
+    ran = job.use("check", action="sast", language="python", tool=tool)
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out

@@ -1,49 +1,80 @@
-"""bandit over the Python files, in a copy; findings as sarif.py takes them.
+"""Bandit over the Python files of the repository: bandit.py OPTION... writes the SARIF report.
 
-It knows files by `.py` only, and passes over what it cannot parse: its report is compared with the list.
+It looks at copies, by names that it knows: so no configuration of the repository is beside them, and none is excluded.
+A file that its metrics do not tell of was not checked.
 """
 
 import json
 import os
+import re
 import subprocess
 import sys
+import urllib.parse
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import files
 
-TARGET, TMPDIR = (Path(os.environ[name]) for name in ("TARGET", "TMPDIR"))
-QUOTES = "Possible hardcoded password: "  # this one message quotes what it found
+SECRET = re.compile(r"(Possible hardcoded password: ).*", re.DOTALL)  # the one message that quotes what it found
+
+
+def mended(value: Any, copies: dict[str, tuple[str, str]]) -> Any:
+    """The report with the names of the files in place of their copies', and without what was found."""
+    if isinstance(value, list):
+        return [mended(inner, copies) for inner in value]
+    if not isinstance(value, dict):
+        return value
+    value = {key: mended(inner, copies) for key, inner in value.items()}
+    if isinstance(value.get("uri"), str) and (name := _name(urllib.parse.unquote(value["uri"]), copies)):
+        value["uri"] = urllib.parse.quote(name, errors="replace")
+    if isinstance(value.get("text"), str):
+        value["text"] = SECRET.sub(r"\1it is not shown", value["text"])
+    return value
+
+
+def _name(path: str, copies: dict[str, tuple[str, str]]) -> str:
+    return copies.get(path.removeprefix("./"), ("", ""))[0]
 
 
 def main() -> None:
-    folder = TMPDIR / "files"
-    found = {f"./{path}": name for path, (name, _) in files.copy(TARGET, ["python"], folder).items()}
-    if not found:
-        sys.exit("There is no Python file to check.")
-    (TMPDIR / "empty.ini").write_text(
-        "[bandit]\n", encoding="utf-8"
-    )  # else a .bandit among the files says what to skip
-    report = TMPDIR / "found.json"
-    command = ["bandit", "--quiet", "--ignore-nosec", "--recursive", ".", "--ini", str(TMPDIR / "empty.ini")]
-    command += ["--exclude", str(TMPDIR / "nothing"), "--format", "json", "--output", str(report)]
-    code = subprocess.run(command, cwd=folder, check=False).returncode
-    if code not in (0, 1) or not report.is_file():
-        sys.exit(f"bandit failed with exit code {code}")
-    said = json.loads(report.read_bytes())
-    for one in said["results"]:
-        text = one["issue_text"]
-        text = f"{QUOTES}it is not shown" if text.startswith(QUOTES) else text
-        _say(one["test_id"], one["issue_severity"].lower(), text, found[one["filename"]], one["line_number"])
-    unread = {found[one["filename"]]: one["reason"] for one in said["errors"]}
-    for file, reason in unread.items():
-        _say("not-parsed", "high", f"it was not checked: {reason}", file)
-    for file in sorted({name for path, name in found.items() if path not in said["metrics"]} - set(unread)):
-        _say("not-checked", "high", "bandit did not look at it", file)
-
-
-def _say(rule: str, severity: str, text: str, file: str, line: int = 1) -> None:
-    print(json.dumps({"rule": rule, "severity": severity, "text": text, "file": file, "line": line}))
+    target, private, report = Path(os.environ["TARGET"]), Path(os.environ["TMPDIR"]), Path(os.environ["SARIF"])
+    copy = private / "files"
+    copy.mkdir()
+    copies = files.copied(target, copy, {"python": (".py",)})
+    if not copies:
+        print("There is no Python file to check.", file=sys.stderr)
+        sys.exit(65)
+    found = private / "found.sarif"  # the report is written when all went well: bandit's exit codes are Python's, too
+    (private / "bandit.ini").write_text("[bandit]\n", encoding="utf-8")
+    ran = subprocess.run(
+        (
+            *("bandit", "--quiet", "--ignore-nosec", "--recursive", ".", "--ini", f"{private}/bandit.ini"),
+            *("--exclude", f"{private}/none"),  # in place of its own list, such as __pycache__ and .tox
+            *("--format", "sarif", "--output", str(found)),
+        ),
+        cwd=copy,
+        check=False,
+    )
+    said = json.loads(found.read_bytes())
+    [run] = said["runs"]
+    seen = {_name(path, copies) for path in run["properties"]["metrics"] if path != "_totals"}
+    said = mended(said, copies)
+    missing = {name for name, _ in copies.values()} - seen
+    told = json.dumps(said["runs"][0].get("invocations"))
+    for name in sorted(one for one in missing if f'"{urllib.parse.quote(one, errors="replace")}"' not in told):
+        place = {"artifactLocation": {"uri": urllib.parse.quote(name, errors="replace")}, "region": {"startLine": 1}}
+        said["runs"][0]["results"].append(
+            {
+                "ruleId": "not-checked",
+                "message": {"text": "bandit did not look at it"},
+                "properties": {"security-severity": "8.0"},
+                "locations": [{"physicalLocation": place}],
+            }
+        )
+    report.write_text(json.dumps(said), encoding="utf-8")
+    print(f"{len(copies) - len(missing)} of {len(copies)} files were looked at", file=sys.stderr)
+    sys.exit(ran.returncode)
 
 
 main()

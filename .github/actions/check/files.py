@@ -22,9 +22,6 @@ LANGUAGES = {
     "java": ("java", rb"java\b"),
     "go": ("go", rb"go +run"),
 }
-# By which tools tell a language; what a copy gets whose name does not.
-KNOWN = (".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".java", ".go")
-GIVEN = {"python": ".py", "node": ".js", "cdk": ".js", "java": ".java", "go": ".go"}
 # And what only a name tells.
 NAMES = {
     "container": re.compile(
@@ -47,22 +44,25 @@ def listed(target: Path, languages: Collection[str] = ()) -> list[str]:
     return sorted(name for name in found if name)
 
 
-def copy(target: Path, languages: Collection[str], folder: Path) -> dict[str, tuple[str, str]]:
-    """Copy the languages' code into an empty folder, where no configuration and no ignore file lies above it.
+def copied(target: Path, copy: Path, endings: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, str]]:
+    """Copies the files of the languages into a folder: the name of each copy -> the name of the file, and its language.
 
-    The path of a copy -> the file's own, and its language. A copy's name ends as tools know the language."""
-    found = {}
-    folder.mkdir()
-    for language in languages:
+    A copy has one of the endings by which a tool knows the language; the rest of its name is the file's where that is
+    plain, so that it is neither an option nor a pattern, and no tool stumbles over it."""
+    copies: dict[str, tuple[str, str]] = {}
+    for language, known in endings.items():
         for name in listed(target, [language]):
-            low = name.lower()
-            if not low.endswith(".pyi"):  # no code
-                typed = low.endswith((".ts", ".mts", ".cts"))
-                path = name if name.endswith(KNOWN) else name + (".ts" if typed else GIVEN[language])
-                found[path] = (name, language)
-                (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(target / name, folder / path)
-    return found
+            ending = Path(name).suffix.lower()
+            wanted = ending if ending in known else ".ts" if ending in (".mts", ".cts") else known[0]
+            plain = re.fullmatch(r"(?!-)[\w.+@/-]{1,200}", name, re.ASCII)
+            short = name if plain else f"named-{len(copies)}"
+            inside = short if short.endswith(wanted) else short + wanted
+            if (copy / inside).exists():  # a file `tool` beside a file `tool.py`
+                inside = f"named-{len(copies)}{wanted}"
+            (copy / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(target / name, copy / inside)
+            copies[inside] = (name, language)
+    return copies
 
 
 def of_language(path: Path, language: str) -> bool:
