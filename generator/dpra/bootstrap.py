@@ -182,10 +182,10 @@ def differs(stack: Stack, profile: str) -> bool:
     """
     with _in(stack, profile) as lib:
         planned, new = _propose(lib, stack)
-        lib.show(stack.name, planned.changes)
-        if planned.changes:
+        lib.show(stack.name, planned)
+        if planned.differs:
             _take_back(lib, stack, planned, new)
-        return bool(planned.changes)
+        return bool(planned.differs)
 
 
 def deploy(stack: Stack, profile: str, confirm: Callable[[str], bool]) -> str:
@@ -198,8 +198,8 @@ def deploy(stack: Stack, profile: str, confirm: Callable[[str], bool]) -> str:
     """
     with _in(stack, profile) as lib:
         planned, new = _propose(lib, stack)
-        lib.show(stack.name, planned.changes)
-        if not planned.changes:
+        lib.show(stack.name, planned)
+        if not planned.differs:
             return "unchanged"
         agreed = False
         try:

@@ -64,10 +64,11 @@ def package_parameters(target: Target, change: Change) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Planned:
-    """A change set that was shown; without changes it is deleted again."""
+    """A change set that was shown; where it would change nothing, not even outputs or tags, it is deleted again."""
 
     change_set: str
-    changes: Sequence[Mapping[str, Any]]
+    changes: Sequence[Mapping[str, Any]]  # of resources: there may be none where it is to be executed
+    differs: bool
 
 
 def plan(
@@ -111,7 +112,7 @@ def plan(
     if target.execution_role:
         request["RoleARN"] = target.execution_role
     planned = created(region, stack, request)
-    show(stack, planned.changes)
+    show(stack, planned)
     return planned
 
 
@@ -154,30 +155,33 @@ def settle(region: str, stack: str) -> dict[str, Any]:
 
 
 def created(region: str, stack: str, request: Mapping[str, Any]) -> Planned:
-    """The change set, once it is made. One without changes is deleted."""
+    """The change set, once it is made. Its status says whether it changes something: outputs are no resources."""
     change_set = aws.call(region, "cloudformation", "create-change-set", **request)["Id"]
     for _ in polls():
         made = aws.call(region, "cloudformation", "describe-change-set", ChangeSetName=change_set)
         if made["Status"] == "CREATE_COMPLETE":
-            return Planned(change_set, made.get("Changes", []))
+            return Planned(change_set, made.get("Changes", []), differs=True)
         if made["Status"] == "FAILED":
             aws.call(region, "cloudformation", "delete-change-set", ChangeSetName=change_set)
             reason = made.get("StatusReason", "")
             if "didn't contain changes" in reason or "No updates are to be performed" in reason:
-                return Planned(change_set, [])
+                return Planned(change_set, [], differs=False)
             raise runner.Failed(f"the change set for {stack} failed: {reason}", "error")
     raise AssertionError("polls has no end")
 
 
-def show(stack: str, changes: Sequence[Mapping[str, Any]]) -> None:
-    found = [item["ResourceChange"] for item in changes]
+def show(stack: str, planned: Planned) -> None:
+    if planned.differs and not planned.changes:
+        runner.say(f"{stack}: no resource changes, but outputs, parameters or tags do")
+        return
+    found = [item["ResourceChange"] for item in planned.changes]
     rows = [(c["Action"], c["LogicalResourceId"], c["ResourceType"], c.get("Replacement", "-")) for c in found]
     deployment.show(stack, ("change", "resource", "type", "replacement"), rows)
 
 
 def execute(region: str, stack: str, planned: Planned) -> dict[str, Any]:
     """The stack as it is at the end; its events are shown on the way."""
-    if not planned.changes:
+    if not planned.differs:
         return describe(region, stack)
     before = {event["EventId"] for event in latest_events(region, stack)}
     aws.call(region, "cloudformation", "execute-change-set", ChangeSetName=planned.change_set)

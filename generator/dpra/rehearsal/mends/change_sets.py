@@ -1,6 +1,8 @@
 """Change sets, from request to rollback. Each function replaces the one of moto that its docstring begins with."""
 
-# mypy: disable-error-code="abstract, assignment, method-assign"
+# mypy: disable-error-code="abstract, assignment, attr-defined, method-assign"
+import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -30,6 +32,21 @@ IAM_NAMES = {
 }
 
 
+# Those of them that have no tags: a change of the stack's tags is none of theirs.
+UNTAGGED = {
+    "AWS::CloudFormation::WaitConditionHandle",
+    "AWS::IAM::Group",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::IAM::Policy",
+    "AWS::Lambda::Permission",
+    "AWS::Lambda::Url",
+    "AWS::Lambda::Version",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
+}
+
+
 DOOMED: set[tuple[str, str]] = set()  # account and region whose next operation fails: a fault of the rehearsal
 TRIGGERS: dict[str, list[str]] = {}  # change set's id -> ARNs of the alarms that undo it
 
@@ -47,7 +64,11 @@ class InvalidChangeSetStatus(CloudFormationError):
 
 
 def diff(self: Any) -> list[Any]:
-    """ChangeSet.diff: conditions, parameters and stack tags count too; parameters must be complete."""
+    """ChangeSet.diff: conditions, parameters and stack tags count too; parameters must be complete.
+
+    `differs` says whether there is something to execute: outputs and tags are no resources, and are brought alone.
+    Description and metadata of a template are not.
+    Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html"""
     stack = self.stack
     planned = parsing.ResourceMap(
         stack.stack_id, stack.name, self.parameters, self.tags or {}, account_id=stack.account_id,
@@ -59,10 +80,35 @@ def diff(self: Any) -> list[Any]:
     old = {name: item for name, item in now._resource_json_map.items() if now._parsed_resources.get(name) is not None}
     modified = set(now.build_resource_diff(self.template_dict, self.parameters)["Modify"])
     if (self.tags or {}) != stack.tags:
-        modified |= set(old)
+        modified |= {name for name, item in old.items() if item["Type"] not in UNTAGGED}
     changes = [Change("Modify" if name in old else "Add", name, new[name]["Type"]) for name in new]
     changes = [change for change in changes if change.action == "Add" or change.logical_resource_id in modified]
-    return changes + [Change("Remove", name, old[name]["Type"]) for name in old if name not in new]
+    changes += [Change("Remove", name, old[name]["Type"]) for name in old if name not in new]
+    self.differs = bool(changes) or (self.tags or {}) != stack.tags or said_out(planned) != said_out(now)
+    return changes
+
+
+def said_out(resources: Any) -> dict[str, Any]:
+    """The outputs of a template, as far as parameters and conditions decide them."""
+    parameters = resources.resolved_parameters
+
+    def filled(value: Any) -> Any:
+        if isinstance(value, list):
+            return [filled(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if value.keys() == {"Ref"}:
+            return parameters.get(value["Ref"], value)
+        if value.keys() == {"Fn::If"} and isinstance(value["Fn::If"], list):
+            name, yes, no = value["Fn::If"]
+            return filled(yes if resources.lazy_condition_map[name] else no)
+        if value.keys() == {"Fn::Sub"}:
+            text = value["Fn::Sub"] if isinstance(value["Fn::Sub"], str) else json.dumps(filled(value["Fn::Sub"]))
+            return {"Fn::Sub": re.sub(r"\$\{(\w+)\}", lambda found: str(parameters.get(found[1], found[0])), text)}
+        return {name: filled(one) for name, one in value.items()}
+
+    said = resources._template.get("Outputs") or {}
+    return {name: filled(one) for name, one in said.items() if wanted(one, resources)}
 
 
 def create_change_set(
@@ -101,7 +147,7 @@ def create_change_set(
         change_set_type, generate_changeset_id(change_set_name, self.region_name, self.account_id), change_set_name,
         stack, template, parameters, description, notification_arns, tags, role_arn,
     )  # fmt: skip
-    if change_set.changes:
+    if change_set.differs:
         change_set.status, change_set.execution_status = "CREATE_COMPLETE", "AVAILABLE"
     else:
         change_set.status, change_set.execution_status = "FAILED", "UNAVAILABLE"
