@@ -142,3 +142,39 @@ def test_nosec_and_nosemgrep_let_nothing_through(job: Any, tool: str) -> None:
     job.write("a.py", INJECTION)
     ran = job.use("check", action="sast", tool=tool, language="python")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+
+
+SECRETLY = {
+    "binary": b"\0\0# hide:this\n",
+    "latin1": b"# \xe4 hide:this\n",
+    "crlf": b"x\r\n# hide:this\r\n",
+    "node_modules/x": b"# hide:this",
+    ".github/x.yml": b"# hide:this",
+    "ignored.tf": b"# hide:this",
+    "a b\nc.tf": b"# hide:this\n",
+    "second": b"other:word\n",
+    "built/out.json": b"hide:this",
+}
+
+
+@pytest.mark.parametrize("name", [*SECRETLY, "nothing"])
+def test_a_suppression_is_found_in_whatever_the_tool_may_read(job: Any, name: str) -> None:
+    job.own_pack()
+    (job.pack / "check" / "tools" / "hider.sh").write_text(
+        "# serves tries: any\n# version: 1.0\n# version-command: sh -c 'echo 1.0' --version\n# ok-exit-codes: 0\n"
+        "# suppressed in tries: hide:this other:word\n"
+        'echo \'{"runs": [{"tool": {"driver": {"name": "t"}}, "results": []}]}\' > "$SARIF"\n'
+    )
+    job.git("init", "--quiet")
+    path = job.workspace / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(SECRETLY.get(name, b"hide: this\n"))
+    if not name.startswith("built"):
+        job.git("add", "--force", ".")
+    job.write(".gitignore", "node_modules/\n.github/\nignored.tf\nbuilt/\n")
+    job.write(".gitattributes", "* binary\n")
+    (job.workspace / "link.tf").symlink_to("nothing")
+    ran = job.use("check", action="tries", tool="hider", file="built" if name.startswith("built") else "")
+    assert (ran.code, len(ran.errors)) == ((0, 0) if name == "nothing" else (1, 1)), ran.out
+    if name != "nothing":
+        assert "inline-suppression" in ran.errors[0]

@@ -1,9 +1,11 @@
 """A secret in the history blocks, and nobody sees it again. The tool is the real one."""
 
 import base64
+import hashlib
 import json
 import os
 import secrets
+import shutil
 from typing import Any
 
 import pytest
@@ -158,3 +160,120 @@ def test_detect_secrets_is_an_alternative(job: Any, key: str) -> None:
     assert (ran.code, ran.record["result"]) == (1, "fail")
     assert key not in ran.out
     assert key.encode() not in job.everything_written()
+
+
+# ---- Nothing hides one
+
+
+def test_what_only_a_merge_brings_blocks(job: Any, key: str) -> None:
+    """It is in no `git log -p`, without asking for merges."""
+    for event in ("push", "pull_request", "schedule"):
+        shutil.rmtree(job.workspace)
+        job.workspace.mkdir()
+        job.git("init", "--quiet")
+        job.write("a.py", "x = 1\n")
+        before = commit(job, "Begin")
+        job.git("checkout", "--quiet", "-b", "topic")
+        job.write("b.py", "x = 1\n")
+        commit(job, "Topic")
+        job.git("checkout", "--quiet", "main")
+        job.git("merge", "--quiet", "--no-ff", "--no-commit", "topic")
+        job.write("c.ini", f"key = {key}\n")
+        job.git("add", ".")
+        job.git("commit", "--quiet", "--message", "Merge")
+        if event == "schedule":  # and is taken away
+            job.write("c.ini", "")
+            commit(job, "Mend it")
+        job.env |= {"GITHUB_EVENT_NAME": event, "GITHUB_EVENT_PATH": str(job.root / "event.json")}
+        (job.root / "event.json").write_text(json.dumps({"before": before}))
+        ran = job.use("check", action="secrets-detection")
+        assert (ran.code, ran.record["result"]) == (1, "fail"), (event, ran.out)
+        assert "file=c.ini," in ran.errors[0]
+
+
+NAMES = (
+    "package-lock.json",
+    "logo.svg",
+    "vendor/github.com/x/x.go",
+    "node_modules/x/x.js",
+    "go.sum",
+    "uv.lock",
+    "a.PNG",
+)
+NAMES += (
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "gradlew",
+    "site-packages/x.py",
+    "dist/jquery.min.js",
+    "gitleaks.toml",
+    "x.ttf",
+)
+
+
+def test_no_name_hides_one(job: Any, key: str) -> None:
+    job.git("init", "--quiet")
+    commit_all = {"a b/\u00e4.svg", *NAMES}
+    for name in commit_all:
+        job.write(name, f"key {key}\n")
+    job.git("add", "--force", ".")
+    job.git("commit", "--quiet", "--message", "Begin")
+    ran = job.use("check", action="secrets-detection")
+    found = json.loads((job.evidence / "secrets-detection.findings.json").read_text())
+    assert {one["file"] for one in found} == commit_all
+    assert key not in ran.out
+    assert key.encode() not in job.everything_written()
+
+
+def test_lock_files_without_a_secret_pass(job: Any) -> None:
+    job.git("init", "--quiet")
+
+    def sum_of(name: str) -> str:
+        return base64.b64encode(hashlib.sha512(name.encode()).digest()).decode()
+
+    names = ("jsonwebtoken", "token-types", "keyv", "api-key", "secret-stack", "passwd-user", "aws-credential")
+    packages = {f"node_modules/{name}": {"version": "1.0.0", "integrity": f"sha512-{sum_of(name)}"} for name in names}
+    job.write("package-lock.json", json.dumps({"lockfileVersion": 3, "packages": packages}, indent=2))
+    job.write(
+        "pnpm-lock.yaml", "".join(f"  {n}@1.0.0:\n    resolution: {{integrity: sha512-{sum_of(n)}}}\n" for n in names)
+    )
+    job.write("go.sum", "".join(f"github.com/x/{n} v1.0.0 h1:{sum_of(n)[:43]}=\n" for n in names))
+    hashes = (f"{n} = {{ hash = 'sha256:{hashlib.sha256(n.encode()).hexdigest()}' }}\n" for n in names)
+    job.write("uv.lock", "".join(hashes))
+    commit(job, "Begin")
+    ran = job.use("check", action="secrets-detection")
+    assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
+
+
+def test_another_s_branch_blocks_nobody(job: Any, key: str) -> None:
+    job.git("init", "--quiet")
+    job.write("a.py", "x = 1\n")
+    commit(job, "Begin")
+    job.git("checkout", "--quiet", "-b", "other")
+    job.write("b.ini", f"key = {key}\n")
+    commit(job, "Other")
+    job.git("checkout", "--quiet", "main")
+    assert job.use("check", action="secrets-detection").code == 0
+
+
+@pytest.mark.parametrize("attributes", ["* -diff", "* binary", "*.ini diff=none", "* -text export-ignore", "* diff=x"])
+def test_neither_attributes_nor_files_nor_the_environment_hide_one(job: Any, key: str, attributes: str) -> None:
+    job.git("init", "--quiet")
+    job.write(".gitattributes", f"{attributes}\n")
+    job.write(".gitleaks.toml", "[allowlist]\npaths = ['.*']\n")
+    job.write("gitleaks.toml", "[allowlist]\npaths = ['.*']\n")
+    job.write(".secrets.baseline", "{}")
+    job.write("re.py", "import os\nos._exit(0)\n")
+    job.write("json.py", "import os\nos._exit(0)\n")
+    job.write("prod.ini", f"key = {key}  # gitleaks:allow\n")
+    bad = commit(job, "Begin")
+    job.write("prod.ini", "")
+    job.write(".gitleaksignore", f"{bad}:prod.ini:aws-access-token:1\nprod.ini:aws-access-token:1\n")
+    commit(job, "Mend it")
+    job.git("config", "diff.x.textconv", "true")
+    job.git("config", "diff.external", "true")
+    job.env |= {"GITLEAKS_CONFIG": ".gitleaks.toml", "GITLEAKS_CONFIG_TOML": "[allowlist]\npaths = ['.*']\n"}
+    job.env |= {"GIT_EXTERNAL_DIFF": "true", "GIT_DIFF_OPTS": "-u1", "PYTHONPATH": str(job.workspace)}
+    ran = job.use("check", action="secrets-detection")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert "file=prod.ini," in ran.errors[0]

@@ -11,8 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+sys.path.insert(1, str(Path(__file__).resolve().parent))
 import clean
 import evidence
+import files
 import gate
 import green
 import head
@@ -69,15 +71,29 @@ def run(script: Path, data: head.Header, private: Path, path: Path | None, **var
 
 
 def inline_suppressions(words: str, target: Path, fail_on: str) -> list[gate.Finding]:
-    """Comments that would let findings through, where the tool cannot be set to ignore them."""
-    text = f"the inline suppression '{words}' has no effect: waive the finding in dpra.yml, with reason and expiry date"
-    command = ["grep", "-rnIF", "--exclude-dir=.git", "--exclude-dir=node_modules", "--exclude-dir=.github", words, "."]
-    ran = subprocess.run(command, cwd=target, capture_output=True, text=True, errors="replace", check=False)
-    places = [line.split(":", 2)[:2] for line in ran.stdout.splitlines()]
-    return [
-        gate.Finding("high", "inline-suppression", text, file.removeprefix("./"), int(number), fail_on != "critical")
-        for file, number in (place for place in places if len(place) == 2 and place[1].isdecimal())
-    ]
+    """Comments that would let findings through, where the tool cannot be set to ignore them; several words by blanks.
+
+    They are looked for in the bytes of all that the tool may read: no encoding and no ignore file hides one."""
+    names = files.listed(target)
+    if file := runner.given("FILE"):  # such as a folder that git ignores, of what was built
+        inside = target / file
+        names += [f"{file}/{name}" for name in files.listed(inside)] if inside.is_dir() else [file]
+    found = []
+    for name in dict.fromkeys(os.path.normpath(name) for name in names):
+        try:
+            content = (target / name).read_bytes()
+        except OSError:
+            continue  # a tool cannot read it either
+        for word in words.split():
+            if (said := word.encode()) not in content:
+                continue
+            text = f"the suppression '{word}' has no effect: waive the finding in dpra.yml, with reason and expiry date"
+            found += [
+                gate.Finding("high", "inline-suppression", text, name, number, fail_on != "critical")
+                for number, line in enumerate(content.split(b"\n"), 1)
+                if said in line
+            ]
+    return found
 
 
 def unpack(target: str, private: Path) -> str:
@@ -122,6 +138,7 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         target = unpack(runner.given("TARGET") or ".", private)
         outputs = {"TARGET": str(Path.cwd() / target), "ACTION": action, "EVIDENCE": str(evidence.directory())}
         outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
+        outputs |= {"DEVELOPMENT": "false" if runner.given("DEVELOPMENT") == "false" else "true"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
         code = run(script, data, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Secrets, by the default rules: in what is staged (as a pre-commit hook), in the commits of a pull request or of a push,
-# else in the whole history. Neither a .gitleaks.toml nor a .gitleaksignore nor a comment in the code lets anything through:
-# waive it in dpra.yml.
+# else in the whole history of HEAD, merges included, and, whatever its name, in the tree. Neither a .gitleaks.toml nor a .gitleaksignore nor a comment in the code lets anything through:
+# waive it in dpra.yml. Besides its arguments it reads .gitleaks.toml and .gitleaksignore where it looks (a .git folder, a
+# folder of copies) and where it starts (an empty one), GITLEAKS_CONFIG* (none reaches it), and by way of git .gitattributes
+# (told to take all as text) and .git/config. Its own list of names is for the history alone: what lies in the tree under
+# such a name is looked at by all rules but the one for any high entropy, which lock files are full of.
 # default for secrets-detection: any
 # version: 8.30.1
 # version-command: gitleaks version
@@ -10,7 +13,8 @@
 # source linux-arm64: https://github.com/gitleaks/gitleaks/releases/download/v8.30.1/gitleaks_8.30.1_linux_arm64.tar.gz sha256: e4a487ee7ccd7d3a7f7ec08657610aa3606637dab924210b3aee62570fb4b080
 set -euo pipefail
 cd "$TARGET"
-scope=(.)
+export GIT_NO_REPLACE_OBJECTS=1
+scope=(.) since=
 if [[ ${DPRA_STAGED:-} == yes ]]; then
   scope+=(--pre-commit --staged)
 else
@@ -29,18 +33,31 @@ else
       ;;
     push) before=$(python3 -I -c 'import json, os; print(json.load(open(os.environ["GITHUB_EVENT_PATH"])).get("before", ""))') ;;
   esac
+  range=HEAD # not what other branches have
   if [[ -n $before ]] && git merge-base --is-ancestor "$before" HEAD 2>/dev/null; then
-    scope+=("--log-opts=--full-history $before..HEAD")
+    since=$(git rev-parse --verify --end-of-options "$before^{commit}") range=$before..HEAD
   fi
+  # A merge can bring what no commit has; no attribute hides a file from it.
+  scope+=("--log-opts=--full-history --diff-merges=first-parent --text --no-textconv --no-ext-diff $range")
 fi
 
 # gitleaks exits 1 for its own errors as for findings: so findings get 0, they are in the report. And it exits 0 when git
 # failed under it: so a line that says error is an error.
 export GITLEAKS_CONFIG_TOML=$'[extend]\nuseDefault = true'
 log="$SARIF.log"
+found() { # REPORT ARGUMENT...
+  gitleaks "${@:2}" --gitleaks-ignore-path "$TMPDIR/none" --redact --no-banner --no-color --ignore-gitleaks-allow \
+    --report-format sarif --report-path "$1" --exit-code 0 2> "$log" || code=$?
+  cat "$log" >&2
+  if grep -q ' \(ERR\|FTL\) ' "$log"; then exit 70; fi
+}
 code=0
-gitleaks git "${scope[@]}" --gitleaks-ignore-path "$TMPDIR/none" --redact --no-banner --no-color --ignore-gitleaks-allow \
-  --report-format sarif --report-path "$SARIF" --exit-code 0 2> "$log" || code=$?
-cat "$log" >&2
-if grep -q ' \(ERR\|FTL\) ' "$log"; then exit 70; fi
+found "$SARIF" git "${scope[@]}"
+if [[ ${DPRA_STAGED:-} != yes && -f $SARIF ]]; then
+  cd "$HOME"
+  GITLEAKS_CONFIG_TOML+=$'\ndisabledRules = ["generic-api-key"]'
+  python3 -I -B "$CHECK/tree.py" copy "$TMPDIR/copies" "$since"
+  found "$TMPDIR/tree.sarif" dir "$TMPDIR/copies"
+  python3 -I -B "$CHECK/tree.py" add "$TMPDIR/copies" "$TMPDIR/tree.sarif"
+fi
 exit "$code"
