@@ -3,8 +3,8 @@
 Made of the Terraform, the Dockerfiles or the CloudFormation ($DPRA_LANGUAGE says which; it is printed) into
 $TMPDIR/code: no configuration lies there, and no comment in them lets a finding through. $TMPDIR/files has the names
 that are to be looked at, $TMPDIR/places.json for each copy its name, and after which line one was added. Each file of
-Terraform and, with --canary, each template gets a bucket that everybody may read: a tool that does not find that did not
-read the file.
+Terraform and, with --canary, each template gets a bucket that everybody may read: a tool that does not find that did
+not read the file.
 """
 
 import json
