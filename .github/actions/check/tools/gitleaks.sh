@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Secrets, by the default rules: in what is staged (as a pre-commit hook), in the commits of a pull request or of a push,
-# else in the whole history of HEAD, merges included, and, whatever its name, in the tree. Neither a .gitleaks.toml nor a .gitleaksignore nor a comment in the code lets anything through:
+# else in the whole history of HEAD, merges included, and, whatever its name, in the tree. Neither a .gitleaks.toml nor a
+# .gitleaksignore nor a comment in the code lets anything through:
 # waive it in dpra.yml. Besides its arguments it reads .gitleaks.toml and .gitleaksignore where it looks (a .git folder, a
 # folder of copies) and where it starts (an empty one), GITLEAKS_CONFIG* (none reaches it), and by way of git .gitattributes
 # (told to take all as text) and .git/config. Its own list of names is for the history alone: what lies in the tree under
