@@ -208,7 +208,11 @@ class Environment:
         by_type=True,
     )
     bake: int = key(
-        Number(1, 1440), "How long a wave of production bakes, in minutes.", default=15, example="45", by_type=True
+        Number(1, 1440),
+        "How long a wave of production bakes, in minutes; at most 350 without GitHub's wait timers.",
+        default=15,
+        example="45",
+        by_type=True,
     )
     alarms: tuple[str, ...] = key(
         ListOf(LINE),
