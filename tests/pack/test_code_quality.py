@@ -437,7 +437,7 @@ def test_nothing_hides_a_policy_of_cloudformation(job: Any, tool: str, files: Fi
 def test_a_template_that_was_not_read_is_a_finding(job: Any, tool: str, content: str) -> None:
     files = {
         "infrastructure/bad.yml": content,
-        "infrastructure/ok.yml": "Resources: {T: {Type: AWS::SSM::Parameter}}\n",
+        "infrastructure/ok.yml": "Resources:\n  T: {Type: AWS::SSM::Parameter}\n",
     }
     ran, found = check(job, tool, "cloudformation", files, action="policy-as-code")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out

@@ -156,3 +156,11 @@ def test_nothing_of_the_repository_or_the_environment_steers_a_gate(
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     found = {one["rule"] for one in json.loads((job.evidence / f"{action}.findings.json").read_text())}
     assert rule in found, ran.out
+
+
+@pytest.mark.parametrize("tool", ["trivy", "checkov"])
+def test_what_lists_the_code_of_infrastructure_is_vendored_with_the_tool(tool: str) -> None:
+    from dpra import pack
+
+    there = pack.files(["check"], [tool], [], [])
+    assert {"check/infrastructure.py", "check/files.py", "check/templates.py"} <= set(there)

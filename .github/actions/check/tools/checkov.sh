@@ -13,6 +13,7 @@
 #
 # It reads besides: .checkov.yaml and .checkov.yml in the working directory (empty), in HOME (empty) and in the folder
 # that it looks at; CKV_*, CHECKOV_*, BC_*, PRISMA_* (not passed). Modules of Terraform are not downloaded.
+# check/infrastructure.py asks $CHECK/files.py and $CHECK/templates.py what there is.
 set -euo pipefail
 framework=$(python3 -I -B "$CHECK/infrastructure.py" --canary)
 echo "compact: true" > "$TMPDIR/empty.yaml"

@@ -17,6 +17,7 @@
 # suppressed in code-quality: trivy:ignore
 # source linux-x64: https://github.com/aquasecurity/trivy/releases/download/v0.75.0/trivy_0.75.0_Linux-64bit.tar.gz sha256: c6e65abddb348e25f10549df887045629cf28cc72453cd1c63acb717316b3f3f
 # source linux-arm64: https://github.com/aquasecurity/trivy/releases/download/v0.75.0/trivy_0.75.0_Linux-ARM64.tar.gz sha256: a1ee9f6ffb7d112b64ff726a2a0717c21175c1114361391f4a132956751a13b3
+# check/infrastructure.py asks $CHECK/files.py and $CHECK/templates.py what there is.
 set -euo pipefail
 cd "$TARGET"
 : > "$TMPDIR/empty.yaml"
