@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Known vulnerabilities and licences of dependencies, SBOMs, vulnerabilities of images, and misconfigured infrastructure.
-# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off.
+# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off. Besides its arguments
+# it reads those where it starts, TRIVY_* (the few below) and ~/.m2, ~/.gradle, ~/.nuget (an empty HOME).
+# Dependencies for development count (npm, Yarn, Gradle; Maven's scope `test` never does): the input `development` decides.
 # default for sca: any
 # default for sbom: any
 # default for licence-policy: any
@@ -29,9 +31,13 @@ content=fs # what manifests and lock files name
 case $ACTION in
   sca)
     # By way of its own JSON: the SARIF does not tell whether there was anything to check.
-    trivy fs "${common[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
-    python3 -I -B "$CHECK/manifests.py" "$json" || exit 65
+    more=(--file-patterns 'pip:(^|/)(requirements|constraints)([-_.][^/]*)?\.txt$'
+      --file-patterns 'pip:[-_.]requirements\.txt$' --file-patterns 'pip:(^|/)requirements/[^/]+\.txt$'
+      --file-patterns 'npm:npm-shrinkwrap\.json$')
+    [[ ${DEVELOPMENT:-true} == false ]] || more+=(--include-dev-deps)
+    trivy fs "${common[@]}" "${more[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
     trivy convert --quiet "${to_report[@]}" "$json"
+    python3 -I -B "$CHECK/manifests.py" "$json" "$SARIF" || { rm -f "$SARIF" && exit 65; }
     ;;
   licence-policy)
     trivy "$content" "${common[@]}" --scanners license "${to_report[@]}" .
