@@ -184,7 +184,7 @@ def test_code_of_node_that_cannot_be_parsed_is_a_finding(job: Any, needs: Any, t
     broken = {
         "a.ts": "const a: = 1;\nexec(`ls ${a}`);\n",
         "b.tsx": "const a = <div>{</div>;\nexec(`ls ${a}`);\n",
-        "c.jsx": "const a = <div;\nexec(`ls ${a}`);\n",
+        "c.jsx": "const a = <div>{</div>;\nexec(`ls ${a}`);\n",
         "d.mts": "function ( {\nexec(`ls ${a}`);\n",
         "e.cjs": "function ( {\n",
         "cli": "#!/usr/bin/env node\nlet let = 1;\n",

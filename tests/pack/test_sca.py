@@ -139,7 +139,7 @@ def test_dependencies_for_development_count_unless_they_are_left_out(job: Any) -
     assert ("CVE-2019-10744", "package-lock.json") in {(rule, file) for rule, file, _ in found(job)}
     ran = job.use("check", action="sca", language="node", tool="trivy", development="false")
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
-    assert "for development: left out" in ran.out
+    assert "dependencies for development: left out" in ran.out
 
 
 def test_npm_audit_asks_no_other_registry_than_it_is_told(job: Any, web: Any, needs: Any) -> None:

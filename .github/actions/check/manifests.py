@@ -278,9 +278,7 @@ def main() -> None:
         document["runs"][0]["results"].append(sarif.result(found))
     report.write_text(json.dumps(document), encoding="utf-8")
     development = "counted" if repository.development else "left out"
-    print(
-        f"{len(manifests)} manifests; dependencies in {len(repository.results)}; those for development are {development}"
-    )
+    print(f"{len(manifests)} manifests, {len(repository.results)} read; dependencies for development: {development}")
     for file, line, wrong in unchecked:
         print(f"{file}:{line}: {wrong}")
 

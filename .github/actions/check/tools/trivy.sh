@@ -23,6 +23,7 @@ cd "$TARGET"
 : > "$TMPDIR/empty.yaml"
 common=(--config "$TMPDIR/empty.yaml" --ignorefile "$TMPDIR/empty.yaml" --disable-telemetry --skip-version-check --quiet)
 common+=(--skip-dirs .github/actions/dpra)
+convert=(--config "$TMPDIR/empty.yaml" --ignorefile "$TMPDIR/empty.yaml" --quiet)
 to_report=(--format sarif --output "$SARIF")
 json=$TMPDIR/found.json
 content=fs # what manifests and lock files name
@@ -36,7 +37,8 @@ case $ACTION in
       --file-patterns 'npm:npm-shrinkwrap\.json$')
     [[ ${DEVELOPMENT:-true} == false ]] || more+=(--include-dev-deps)
     trivy fs "${common[@]}" "${more[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
-    trivy convert --quiet "${to_report[@]}" "$json"
+    # It reads a trivy.yaml and a .trivyignore where it starts, too.
+    (cd "$HOME" && trivy convert "${convert[@]}" "${to_report[@]}" "$json")
     python3 -I -B "$CHECK/manifests.py" "$json" "$SARIF" || { rm -f "$SARIF" && exit 65; }
     ;;
   licence-policy)
