@@ -277,3 +277,23 @@ def test_neither_attributes_nor_files_nor_the_environment_hide_one(job: Any, key
     ran = job.use("check", action="secrets-detection")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert "file=prod.ini," in ran.errors[0]
+
+
+def test_neither_files_nor_the_environment_switch_detect_secrets_off(job: Any, key: str) -> None:
+    job.git("init", "--quiet")
+    job.write(
+        "app.py", f"key = '{key}'  # pragma: allowlist secret\n# pragma: allowlist nextline secret\nk = '{key}'\n"
+    )
+    for name in (".secrets.baseline", "pyproject.toml", "setup.cfg", ".detect-secrets.yaml", ".pre-commit-config.yaml"):
+        job.write(name, "[detect_secrets]\nexclude = .*\n")
+    for name in ("re", "json", "detect_secrets", "sitecustomize"):
+        job.write(f"{name}.py", "import os\nos._exit(0)\n")
+    job.write(".gitattributes", "* binary -diff export-ignore\n")
+    job.write(".gitignore", "*\n")
+    job.git("add", "--force", ".")
+    job.git("commit", "--quiet", "--message", "Begin")
+    job.env |= {"PYTHONPATH": str(job.workspace), "DETECT_SECRETS_EXCLUDE": ".*", "GIT_INDEX_FILE": "/dev/null"}
+    ran = job.use("check", action="secrets-detection", tool="detect-secrets")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    found = json.loads((job.evidence / "secrets-detection.findings.json").read_text())
+    assert {one["line"] for one in found if one["file"] == "app.py"} == {1, 3}

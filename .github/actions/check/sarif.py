@@ -60,4 +60,5 @@ def main() -> None:
     Path(os.environ["SARIF"]).write_text(json.dumps({"version": "2.1.0", "runs": [run]}), encoding="utf-8")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# Secrets in the files that git knows: not in the history, where gitleaks looks.
+# Secrets in the files that git knows: not in the history, where gitleaks looks, nor in lock files and files that are no text
+# by their endings. Besides its arguments it reads no configuration (.secrets.baseline only where it is told one), and the
+# list of files by git.
 # serves secrets-detection: any
 # version: 1.5.0
 # version-command: detect-secrets --version

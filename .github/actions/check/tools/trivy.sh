@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Known vulnerabilities and licences of dependencies, SBOMs, vulnerabilities of images, and misconfigured infrastructure.
-# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off. It reads besides:
-# TRIVY_* (those named below are passed), its own cache in XDG_CACHE_HOME or HOME, remote modules of Terraform.
+# Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off. Besides its arguments
+# it reads those where it starts, TRIVY_* (the few below) and ~/.m2, ~/.gradle, ~/.nuget (an empty HOME).
+# Dependencies for development count (npm, Yarn, Gradle; Maven's scope `test` never does): the input `development` decides.
 # default for sca: any
 # default for sbom: any
 # default for licence-policy: any
@@ -23,6 +24,7 @@ cd "$TARGET"
 : > "$TMPDIR/empty.yaml"
 common=(--config "$TMPDIR/empty.yaml" --ignorefile "$TMPDIR/empty.yaml" --disable-telemetry --skip-version-check --quiet)
 common+=(--skip-dirs .github/actions/dpra)
+convert=(--config "$TMPDIR/empty.yaml" --ignorefile "$TMPDIR/empty.yaml" --quiet)
 to_report=(--format sarif --output "$SARIF")
 json=$TMPDIR/found.json
 content=fs # what manifests and lock files name
@@ -31,9 +33,14 @@ content=fs # what manifests and lock files name
 case $ACTION in
   sca)
     # By way of its own JSON: the SARIF does not tell whether there was anything to check.
-    trivy fs "${common[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
-    python3 -I -B "$CHECK/manifests.py" "$json" || exit 65
-    trivy convert --quiet "${to_report[@]}" "$json"
+    more=(--file-patterns 'pip:(^|/)(requirements|constraints)([-_.][^/]*)?\.txt$'
+      --file-patterns 'pip:[-_.]requirements\.txt$' --file-patterns 'pip:(^|/)requirements/[^/]+\.txt$'
+      --file-patterns 'npm:npm-shrinkwrap\.json$')
+    [[ ${DEVELOPMENT:-true} == false ]] || more+=(--include-dev-deps)
+    trivy fs "${common[@]}" "${more[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
+    # It reads a trivy.yaml and a .trivyignore where it starts, too.
+    (cd "$HOME" && trivy convert "${convert[@]}" "${to_report[@]}" "$json")
+    python3 -I -B "$CHECK/manifests.py" "$json" "$SARIF" || { rm -f "$SARIF" && exit 65; }
     ;;
   licence-policy)
     trivy "$content" "${common[@]}" --scanners license "${to_report[@]}" .
