@@ -89,7 +89,9 @@ def test_what_lies_in_git_s_configuration_or_the_environment_does_not_decide(job
     job.write("hook", f"#!/bin/sh\ntouch {job.root}/pwned\n").chmod(0o755)
     job.git("config", "core.fsmonitor", str(job.workspace / "hook"))
     job.git("init", "--quiet", str(job.root / "other"))
-    assert listed(job.workspace, "python", GIT_DIR=f"{job.root}/other/.git", GIT_INDEX_FILE="/dev/null") == ["a.py"]
+    assert listed(job.workspace, "python", GIT_DIR=f"{job.root}/other/.git", GIT_INDEX_FILE=f"{job.root}/none") == [
+        "a.py"
+    ]
     assert not (job.root / "pwned").exists()
 
 

@@ -1,9 +1,9 @@
 """Weak Python code blocks. The tool is the real one."""
 
 import json
+import resource
 import shutil
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,13 @@ def found(job: Any) -> set[tuple[str, str]]:
     return {(one["rule"], one["file"]) for one in listed}
 
 
+def spent() -> float:
+    """Seconds of processor time of the processes that have ended: the clock counts others' work, too."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["semgrep", "opengrep"])
 def test_one_command_injection_among_6000_other_files_blocks_in_twice_the_tool_s_own_time(
     job: Any, needs: Any, tool: str
@@ -125,9 +132,9 @@ def test_one_command_injection_among_6000_other_files_blocks_in_twice_the_tool_s
     for number in range(6_000):
         job.write(f"src/{number // 100:02}/module-{number}.js", f"export const f{number} = (a) => a + {number};\n")
 
-    begun = time.monotonic()
+    begun = spent()
     ran = job.use("check", action="sast", language="node", tool=tool)
-    ours = time.monotonic() - begun
+    ours = spent() - begun
 
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert found(job) == {("node-command-injection", "src/00/first.js")}
@@ -137,11 +144,11 @@ def test_one_command_injection_among_6000_other_files_blocks_in_twice_the_tool_s
     job.env["GITHUB_ACTION_PATH"] = str(job.pack / "check")
     (job.root / "own.sh").write_text(
         f"{tool} scan --config {job.pack}/check/rules/semgrep {'--metrics off' if tool == 'semgrep' else ''}"
-        " --disable-version-check --quiet --json --output /dev/null ."
+        f" --disable-version-check --quiet --json --output {job.root}/own.json ."
     )
-    begun = time.monotonic()
+    begun = spent()
     subprocess.run(["bash", str(job.root / "own.sh")], cwd=job.workspace, env=job.env, check=True)
-    assert ours < 2 * (time.monotonic() - begun) + 5  # the machine is shared
+    assert ours < 2 * (spent() - begun)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
@@ -238,7 +245,7 @@ HOSTILE = {
 ENVIRONMENT = {
     "PYTHONPATH": "workspace",
     "PYTHONSTARTUP": "workspace/re.py",
-    "SEMGREP_RULES": "/dev/null",
+    "SEMGREP_RULES": "/nowhere",
     "SEMGREP_EXCLUDE": "*",
     "SEMGREP_BASELINE_COMMIT": "HEAD",
     "SEMGREP_SRC_DIRECTORY": "/",

@@ -193,7 +193,11 @@ def test_neither_files_nor_the_environment_switch_pip_audit_off(job: Any, web: A
     for name in ("json", "re", "files", "manifests", "pip", "pip_audit", "sitecustomize", "usercustomize"):
         job.write(f"{name}.py", "import os\nos._exit(0)\n")
     job.write("requirements.txt", "six==1.16.0\n")
-    job.env |= {"PYTHONPATH": str(job.workspace), "PIP_CONFIG_FILE": "pip.conf", "PIP_AUDIT_OUTPUT": "/dev/null"}
+    job.env |= {
+        "PYTHONPATH": str(job.workspace),
+        "PIP_CONFIG_FILE": "pip.conf",
+        "PIP_AUDIT_OUTPUT": str(job.root / "none"),
+    }
     job.env |= {"PIP_AUDIT_VULNERABILITY_SERVICE": "pypi", "PIP_AUDIT_FORMAT": "columns", "PIP_AUDIT_DESC": "off"}
     del job.env["PIP_CONFIG_FILE"]  # pip may have to install pip-audit, from where this machine says
     ran = job.use("check", action="sca", language="python", tool="pip-audit")

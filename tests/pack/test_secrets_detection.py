@@ -292,7 +292,11 @@ def test_neither_files_nor_the_environment_switch_detect_secrets_off(job: Any, k
     job.write(".gitignore", "*\n")
     job.git("add", "--force", ".")
     job.git("commit", "--quiet", "--message", "Begin")
-    job.env |= {"PYTHONPATH": str(job.workspace), "DETECT_SECRETS_EXCLUDE": ".*", "GIT_INDEX_FILE": "/dev/null"}
+    job.env |= {
+        "PYTHONPATH": str(job.workspace),
+        "DETECT_SECRETS_EXCLUDE": ".*",
+        "GIT_INDEX_FILE": str(job.root / "none"),
+    }
     ran = job.use("check", action="secrets-detection", tool="detect-secrets")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     found = json.loads((job.evidence / "secrets-detection.findings.json").read_text())
