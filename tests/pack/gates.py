@@ -70,7 +70,10 @@ def lock(version: str) -> dict[str, str]:
     package = f'"node_modules/lodash": {{"version": "{version}", "license": "MIT"}}'
     root = f'"": {{"name": "shop", "version": "1.0.0", "dependencies": {{"lodash": "{version}"}}}}'
     text = f'{{"name": "shop", "version": "1.0.0", "lockfileVersion": 3, "packages": {{{root}, {package}}}}}'
-    return {"package-lock.json": text, "package.json": '{"name": "shop", "version": "1.0.0"}'}
+    return {
+        "package-lock.json": text,
+        "package.json": f'{{"name": "shop", "version": "1.0.0", "dependencies": {{"lodash": "{version}"}}}}',
+    }
 
 
 def pom(version: str) -> dict[str, str]:

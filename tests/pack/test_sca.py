@@ -57,7 +57,7 @@ def test_each_line_of_each_requirements_file_counts(job: Any, web: Any, tool: st
     job.write("evil/setup.py", f"open({str(job.root / 'pwned')!r}, 'w')\n")
     job.write("setup.py", f"open({str(job.root / 'pwned')!r}, 'w')\n")
 
-    ran = job.use("check", action="sca", language="python", tool=tool)
+    ran = job.use("check", action="sca", language="python", tool=tool, development="true")
 
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     named = {("not-checked", "requirements.txt", number) for number in range(1, len(bad) + 1)}
@@ -65,7 +65,7 @@ def test_each_line_of_each_requirements_file_counts(job: Any, web: Any, tool: st
     assert not (job.root / "pwned").exists()
     waiver = {"rule": "not-checked", "path": "**", "reason": "known", "owner": "@a/b", "until": "2999-01-01"}
     waivers = json.dumps([waiver | {"path": path} for path in ("requirements.txt", "src/*")])
-    assert job.use("check", action="sca", language="python", tool=tool, waivers=waivers).code == 0
+    assert job.use("check", action="sca", tool=tool, development="true", waivers=waivers).code == 0
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_manifest_that_no_lock_covers_blocks_by_name_beside_one_that_is_read(
 ) -> None:
     """trivy itself passes: one readable line anywhere satisfied the gate."""
     files(job, {"apart/requirements.txt": "six==1.17.0\n", **content})
-    ran = job.use("check", action="sca", language="python", tool="trivy")
+    ran = job.use("check", action="sca", language="python", tool="trivy", development="true")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert {(rule, file) for rule, file, _ in found(job)} == {("not-checked", next(iter(content)))}
 
@@ -131,13 +131,23 @@ def test_a_manifest_with_its_lock_passes(job: Any, content: dict[str, str]) -> N
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
 
 
-def test_dependencies_for_development_count_unless_they_are_left_out(job: Any) -> None:
+@pytest.mark.parametrize("name", ["requirements-dev.txt", "test-requirements.txt", "requirements/docs.txt"])
+def test_requirements_for_development_count_where_the_key_says_so(job: Any, name: str) -> None:
+    files(job, {"requirements.txt": "six==1.16.0\n", name: "requests==2.19.0\npytest>=8\n"})
+    ran = job.use("check", action="sca", language="python", tool="trivy")
+    assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
+    ran = job.use("check", action="sca", language="python", tool="trivy", development="true")
+    assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+    assert {("CVE-2018-18074", name, 1), ("not-checked", name, 2)} <= found(job)
+
+
+def test_dependencies_for_development_count_where_the_key_says_so(job: Any) -> None:
     lock = {**LOCK, "packages": {"node_modules/lodash": {"version": "4.17.11", "dev": True}}}
     files(job, {"package.json": '{"devDependencies": {"lodash": "4"}}', "package-lock.json": json.dumps(lock)})
-    ran = job.use("check", action="sca", language="node", tool="trivy")
+    ran = job.use("check", action="sca", language="node", tool="trivy", development="true")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert ("CVE-2019-10744", "package-lock.json") in {(rule, file) for rule, file, _ in found(job)}
-    ran = job.use("check", action="sca", language="node", tool="trivy", development="false")
+    ran = job.use("check", action="sca", language="node", tool="trivy")
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out
     assert "dependencies for development: left out" in ran.out
 

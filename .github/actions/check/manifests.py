@@ -1,5 +1,6 @@
 """Did trivy see the dependencies? Its answer (JSON) against the manifests that are there: each, and each line of it.
 
+`manifests.py` alone prints the requirements files that are left out, NUL-separated, since they are for development.
 `manifests.py FOUND SARIF` adds to the report what was not checked: a line without an exact version, an include that is
 not checked itself, a local path or a URL; a manifest without its lock, or with two; what a manifest asks for and no
 lock that was read has. The rule is `not-checked`; a waiver can name it, with the path. What lies in node_modules/ or in
@@ -27,6 +28,11 @@ except ImportError:  # Python 3.10
 # Names of files that pip reads, as trivy is told, too.
 REQUIREMENTS = (
     r"(^|/)(requirements|constraints)([-_.][^/]*)?\.txt$|[-_.]requirements\.txt$|(^|/)requirements/[^/]+\.txt$"
+)
+# Those of them that are for development, by their names.
+FOR = r"(dev|develop|development|test|tests|testing|lint|typing|doc|docs|ci)"
+DEVELOPMENT = (
+    rf"(^|/)(requirements|constraints)[-_.]{FOR}\.txt$|(^|/){FOR}[-_.]requirements\.txt$|(^|/)requirements/{FOR}\.txt$"
 )
 PINNED = re.compile(
     r"([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*([\w.!+-]+)\s*(?:;.*?)?((?:\s+--hash[= ]\S+)*)$"
@@ -110,7 +116,7 @@ class Repository:
         self.names = [name for name in files.listed(target) if not apart & set(name.split("/"))]
         self.there = set(self.names)
         self.results = {str(one["Target"]): one.get("Packages") or [] for one in results}
-        self.development = os.environ.get("DEVELOPMENT") != "false"
+        self.development = os.environ.get("DEVELOPMENT") == "true"
 
     def manifests(self) -> list[str]:
         return [one for one in self.names if PurePosixPath(one).name in LOCKS or re.search(REQUIREMENTS, one)]
@@ -134,7 +140,8 @@ class Repository:
         for name in self.names:
             base = PurePosixPath(name).name
             if re.search(REQUIREMENTS, name):
-                yield from self._requirements(name)
+                if self.development or not re.search(DEVELOPMENT, name):
+                    yield from self._requirements(name)
             elif base == "package.json":
                 yield from self._node(name)
             elif base == "pyproject.toml":
@@ -264,6 +271,10 @@ class Repository:
 
 
 def main() -> None:
+    if len(sys.argv) == 1:
+        names = files.listed(Path(os.environ["TARGET"])) if os.environ.get("DEVELOPMENT") != "true" else []
+        sys.stdout.buffer.write(b"".join(os.fsencode(name) + b"\0" for name in names if re.search(DEVELOPMENT, name)))
+        return
     results = json.loads(Path(sys.argv[1]).read_bytes()).get("Results") or []
     report = Path(sys.argv[2])
     repository = Repository(Path(os.environ["TARGET"]), results)

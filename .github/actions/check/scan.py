@@ -138,7 +138,7 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         target = unpack(runner.given("TARGET") or ".", private)
         outputs = {"TARGET": str(Path.cwd() / target), "ACTION": action, "EVIDENCE": str(evidence.directory())}
         outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
-        outputs |= {"DEVELOPMENT": "false" if runner.given("DEVELOPMENT") == "false" else "true"}
+        outputs |= {"DEVELOPMENT": "true" if runner.given("DEVELOPMENT") == "true" else "false"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
         code = run(script, data, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]

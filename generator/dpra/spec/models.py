@@ -269,6 +269,13 @@ class Action:
         default="",
         example="notify",
     )
+    development: bool = key(
+        Flag(),
+        "Dependencies for development and tests count, too: those of a package manager's lock, and requirements files "
+        "that are called so, such as requirements-dev.txt.",
+        default=False,
+        example="true",
+    )
     advisory: bool = key(
         Flag(), "It only warns. Needs a reason; the evidence counts it as an exception.", default=False, example="true"
     )

@@ -19,7 +19,7 @@ cp -- "$TARGET/$lock" "$TMPDIR/private/"
 [[ ! -f $TARGET/package.json ]] || cp -- "$TARGET/package.json" "$TMPDIR/private/"
 cd "$TMPDIR/private"
 omit=()
-[[ ${DEVELOPMENT:-true} != false ]] || omit=(--omit dev)
+[[ $DEVELOPMENT == true ]] || omit=(--omit dev)
 # 1 for findings as for its own errors: those are in the JSON
 npm audit --json --package-lock-only --ignore-scripts --userconfig "$TMPDIR/none" --globalconfig "$TMPDIR/nothing" "${omit[@]}" \
   --registry "${DPRA_NPM_REGISTRY:-https://registry.npmjs.org}" > "$TMPDIR/found.json" || true

@@ -2,7 +2,8 @@
 # Known vulnerabilities and licences of dependencies, SBOMs, vulnerabilities of images, and misconfigured infrastructure.
 # Neither a trivy.yaml nor a .trivyignore of the repository is read: they could switch all of it off. Besides its arguments
 # it reads those where it starts, TRIVY_* (the few below) and ~/.m2, ~/.gradle, ~/.nuget (an empty HOME).
-# Dependencies for development count (npm, Yarn, Gradle; Maven's scope `test` never does): the input `development` decides.
+# Dependencies for development count where the input `development` says so: of npm, Yarn and Gradle, and requirements files
+# of pip that are called so, such as requirements-dev.txt. Maven's scope `test` never does.
 # default for sca: any
 # default for sbom: any
 # default for licence-policy: any
@@ -36,7 +37,9 @@ case $ACTION in
     more=(--file-patterns 'pip:(^|/)(requirements|constraints)([-_.][^/]*)?\.txt$'
       --file-patterns 'pip:[-_.]requirements\.txt$' --file-patterns 'pip:(^|/)requirements/[^/]+\.txt$'
       --file-patterns 'npm:npm-shrinkwrap\.json$')
-    [[ ${DEVELOPMENT:-true} == false ]] || more+=(--include-dev-deps)
+    [[ $DEVELOPMENT != true ]] || more+=(--include-dev-deps)
+    mapfile -d '' -t left_out < <(python3 -I -B "$CHECK/manifests.py") # requirements files for development
+    for file in "${left_out[@]}"; do more+=(--skip-files "${file//,/?}"); done # a comma begins another pattern
     trivy fs "${common[@]}" "${more[@]}" --scanners vuln --ignore-unfixed --list-all-pkgs --format json --output "$json" .
     # It reads a trivy.yaml and a .trivyignore where it starts, too.
     (cd "$HOME" && trivy convert "${convert[@]}" "${to_report[@]}" "$json")
