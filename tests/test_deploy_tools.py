@@ -61,7 +61,7 @@ def test_a_tool_gets_its_settings_and_only_its_own_file(tool: str) -> None:
         assert ("stack" in given) == (tool in STACKS)
         assert ("execution-role" in given) == (tool not in SOFTWARE_ONLY)
     terraform = {job for job in jobs for step in jobs[job]["steps"] if "setup-terraform" in step.get("uses", "")}
-    assert terraform == ({"beta", "gamma", "prod-1", "rollback"} if tool == "terraform" else set())
+    assert terraform == ({"security", "beta", "gamma", "prod-1", "rollback"} if tool == "terraform" else set())
 
 
 # The services of AWS that a role may use besides those of the release, the record and the alarms.

@@ -135,6 +135,7 @@ def test_the_report_of_a_held_release_passes_and_proves_nothing(job: Any) -> Non
     job.env |= about
     assert job.use("release", **PROMOTION, windows=FROZEN).code == 0
     job.env = before
+    (job.workspace / "evidence/dpra").rename(job.workspace / "evidence/evidence-prod-approve-0-1")
     given = {"expected": expected, "needs": json.dumps({job: {"result": result} for job, result in needs.items()})}
     ran = job.use("report", **given, may_be_skipped="rollback", held="merge it")
     assert (ran.code, ran.outputs["result"], ran.errors, ran.record["result"]) == (0, "held", [], "pass")

@@ -80,7 +80,8 @@ def sarif(
 
         kept = _SECRETS if secrets else document
         runs = [
-            {**run, "automationDetails": {"id": f"{category}/{number}/"}} for number, run in enumerate(kept["runs"], 1)
+            {**run, "automationDetails": {"id": f"{category}/{f'{number}/' if number > 1 else ''}"}}
+            for number, run in enumerate(kept["runs"], 1)
         ]
         kept = {**kept, "runs": runs} if category else kept
         if secrets:
