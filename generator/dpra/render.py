@@ -81,11 +81,7 @@ def targets(plan: Plan) -> dict[str, bool]:
 def _schema(pipeline: str) -> bytes:
     found = schema(catalogue.words()[pipeline])
     name = f"{hashlib.sha256(json.dumps(found).encode()).hexdigest()}-indented.json"
-    if before := resources.kept(name):
-        return before
-    text = (json.dumps(found, indent=2) + "\n").encode()  # in pure Python, and so slow
-    resources.keep(name, text)
-    return text
+    return resources.once(name, lambda: (json.dumps(found, indent=2) + "\n").encode())  # in pure Python, and so slow
 
 
 def _templates(plan: Plan) -> Iterator[Template]:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -42,14 +43,13 @@ def data(path: str) -> Any:
         FileNotFoundError: there is no such file.
     """
     text = content(TEMPLATES / path)
-    name = f"{hashlib.sha256(text).hexdigest()}.json"
-    if before := kept(name):
-        return json.loads(before)
-    from ruamel.yaml import YAML
 
-    found = YAML(typ="safe", pure=True).load(text.decode())
-    keep(name, json.dumps(found).encode())
-    return found
+    def made() -> bytes:
+        from ruamel.yaml import YAML
+
+        return json.dumps(YAML(typ="safe", pure=True).load(text.decode())).encode()
+
+    return json.loads(once(f"{hashlib.sha256(text).hexdigest()}.json", made))
 
 
 # ---- What one run makes and the next would make again: parsed tables, compiled templates
@@ -80,6 +80,15 @@ def kept(name: str) -> bytes:
             digest, content = (found := (folder / name).read_bytes())[:32], found[32:]
             return content if hashlib.sha256(content).digest() == digest else b""
     return b""
+
+
+def once(name: str, make: Callable[[], bytes]) -> bytes:
+    """What `make` gives; made by the first run that asks for the name, which must stand for all that it is made of."""
+    if found := kept(name):
+        return found
+    found = make()
+    keep(name, found)
+    return found
 
 
 def keep(name: str, content: bytes) -> None:
