@@ -1,6 +1,10 @@
 """The environment of what judges: an allow-list, so that nothing that ran before can steer it by a variable."""
 
 import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from typing import Any
 
 NAMES = {
     *("PATH", "LANG", "LANGUAGE", "TZ", "SYSTEMROOT"),
@@ -20,3 +24,9 @@ def environment(*more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if (name.upper() in NAMES or name in more or name.startswith(beginnings)) and name not in COMMANDS
     }
+
+
+def run(words: Sequence[str], *more: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in that environment and an empty directory: some read a configuration even to say their version."""
+    with tempfile.TemporaryDirectory() as empty:
+        return subprocess.run(words, cwd=empty, env=environment(*more), text=True, check=False, **options)

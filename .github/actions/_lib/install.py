@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import time
 import urllib.parse
 import urllib.request
@@ -108,10 +107,7 @@ def _version_on_path(command: str) -> str:
     words = shlex.split(command)
     if not shutil.which(words[0]):
         return ""
-    with tempfile.TemporaryDirectory() as empty:  # some read a configuration before they say their version
-        ran = subprocess.run(
-            words, cwd=empty, env=clean.environment(), capture_output=True, text=True, errors="replace", check=False
-        )
+    ran = clean.run(words, capture_output=True, errors="replace")
     found = re.search(r"\d+(\.\d+)+", ran.stdout)
     return found[0] if found and ran.returncode == 0 else ""
 
@@ -217,10 +213,7 @@ def _install_packages(home: Path, lock: Path) -> None:
 
 def _run(*command: str) -> None:
     try:
-        with tempfile.TemporaryDirectory() as empty:
-            code = subprocess.run(
-                command, cwd=empty, env=clean.environment(*NETWORK), stdin=subprocess.DEVNULL, check=False
-            ).returncode
+        code = clean.run(command, *NETWORK, stdin=subprocess.DEVNULL).returncode
     except OSError as problem:
         raise runner.Failed(f"{command[0]} cannot be run: {problem.strerror}", "error") from problem
     if code:

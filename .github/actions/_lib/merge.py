@@ -52,10 +52,10 @@ def records(
         skipped: jobs that GitHub did not run; they have no artifact of their own.
     """
     newest: dict[tuple[str, int], Artifact] = {}
-    for one in artifacts(folder, complain):
+    for one in sorted(artifacts(folder, complain), key=lambda one: one.attempt):
         if one.attempt > attempts or one.job in skipped:
             complain(f"{one.name}: the run had no such job or attempt; its records do not count")
-        elif one.attempt > (newest[one.job, one.leg].attempt if (one.job, one.leg) in newest else 0):
+        else:
             newest[one.job, one.leg] = one
     for one in newest.values():
         regions = list(

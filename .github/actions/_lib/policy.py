@@ -78,14 +78,17 @@ def fingerprints(findings: Iterable[gate.Finding]) -> dict[gate.Finding, str]:
         places.setdefault(finding.file, []).append(finding)
     marks = {}
     for file, found in places.items():
-        quoted = [one for one in found if one.line > 0 and one.severity != "error" and not one.secret]
-        lines = _lines(Path(file)) if quoted else []
+        lines = _lines(Path(file)) if any(map(_quotes, found)) else []
         for one in found:
             # In an artifact, or in a file that went: its message must do.
-            there = 0 < one.line <= len(lines) and one.severity != "error" and not one.secret
-            said = lines[one.line - 1].strip() if there else one.text
+            said = lines[one.line - 1].strip() if _quotes(one) and one.line <= len(lines) else one.text
             marks[one] = hashlib.sha256(json.dumps([one.rule, file, said]).encode()).hexdigest()[:32]
     return marks
+
+
+def _quotes(finding: gate.Finding) -> bool:
+    """Whether its own line may stand for it."""
+    return finding.line > 0 and finding.severity != "error" and not finding.secret
 
 
 def _lines(file: Path) -> list[str]:

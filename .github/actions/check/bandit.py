@@ -15,6 +15,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import files
+import sarif
 
 SECRET = re.compile(r"(Possible hardcoded password: ).*", re.DOTALL)  # the one message that quotes what it found
 
@@ -45,33 +46,26 @@ def main() -> None:
     if not copies:
         print("There is no Python file to check.", file=sys.stderr)
         sys.exit(65)
-    found = private / "found.sarif"  # the report is written when all went well: bandit's exit codes are Python's, too
+    written = private / "found.sarif"  # the report is written when all went well: bandit's exit codes are Python's, too
     (private / "bandit.ini").write_text("[bandit]\n", encoding="utf-8")
     ran = subprocess.run(
         (
             *("bandit", "--quiet", "--ignore-nosec", "--recursive", ".", "--ini", f"{private}/bandit.ini"),
             *("--exclude", f"{private}/none"),  # in place of its own list, such as __pycache__ and .tox
-            *("--format", "sarif", "--output", str(found)),
+            *("--format", "sarif", "--output", str(written)),
         ),
         cwd=copy,
         check=False,
     )
-    said = json.loads(found.read_bytes())
+    said = json.loads(written.read_bytes())
     [run] = said["runs"]
     seen = {_name(path, copies) for path in run["properties"]["metrics"] if path != "_totals"}
     said = mended(said, copies)
     missing = {name for name, _ in copies.values()} - seen
     told = json.dumps(said["runs"][0].get("invocations"))
     for name in sorted(one for one in missing if f'"{urllib.parse.quote(one, errors="replace")}"' not in told):
-        place = {"artifactLocation": {"uri": urllib.parse.quote(name, errors="replace")}, "region": {"startLine": 1}}
-        said["runs"][0]["results"].append(
-            {
-                "ruleId": "not-checked",
-                "message": {"text": "bandit did not look at it"},
-                "properties": {"security-severity": "8.0"},
-                "locations": [{"physicalLocation": place}],
-            }
-        )
+        found = {"rule": "not-checked", "severity": "high", "text": "bandit did not look at it", "file": name}
+        said["runs"][0]["results"].append(sarif.result(found))
     report.write_text(json.dumps(said), encoding="utf-8")
     print(f"{len(copies) - len(missing)} of {len(copies)} files were looked at", file=sys.stderr)
     sys.exit(ran.returncode)

@@ -40,7 +40,7 @@ def listed(target: Path, languages: Collection[str] = ()) -> list[str]:
 
     A name that is no text is surrogate-escaped. A language without endings here has no files; `cdk` is node."""
     wanted = [("node" if name == "cdk" else name) for name in languages]
-    found = dict.fromkeys(_real(target, name, wanted, bool(languages)) for name in _names(target))
+    found = dict.fromkeys(_real(target, name, wanted) for name in _names(target))
     return sorted(name for name in found if name)
 
 
@@ -113,8 +113,8 @@ def _left_out(name: str) -> bool:
     return ".git" in parts or parts[: len(OWN)] == OWN
 
 
-def _real(target: Path, name: str, languages: list[str], chosen: bool) -> str:
-    """The path of the file itself; nothing where it is none, lies outside, or is not of the languages."""
+def _real(target: Path, name: str, languages: list[str]) -> str:
+    """The path of the file itself; empty where it is none, lies outside, or is of none of the languages, if any."""
     path = target / name
     try:
         if path.is_symlink():
@@ -125,8 +125,8 @@ def _real(target: Path, name: str, languages: list[str], chosen: bool) -> str:
             real = name
         if not (target / real).is_file():
             return ""
-        by_name = any(_called(path, one) for one in languages)
-        return real if not chosen or by_name or any(of_language(target / real, one) for one in languages) else ""
+        by_name = not languages or any(_called(path, one) for one in languages)
+        return real if by_name or any(of_language(target / real, one) for one in languages) else ""
     except OSError:  # it cannot be read, or is a loop of links
         return name if not path.is_symlink() else ""
 

@@ -10,4 +10,4 @@
 # source linux-x64: https://github.com/opengrep/opengrep/releases/download/v1.30.0/opengrep_manylinux_x86 sha256: 35779bdd72e92129c8df2a77f0c55e8c08356801ea92591ef32108d6b28d564c
 # source linux-arm64: https://github.com/opengrep/opengrep/releases/download/v1.30.0/opengrep_manylinux_aarch64 sha256: a5d5a4a58ba5d46ff51e921663da1c2bba38f4b03987f4aeec87f16c6ad3ecae
 set -euo pipefail
-bash "$CHECK/semgrep.sh" opengrep
+python3 -I -B "$CHECK/sast.py" "$CHECK/rules/semgrep" "$CHECK/parse.mjs" opengrep | python3 -I -B "$CHECK/sarif.py" opengrep

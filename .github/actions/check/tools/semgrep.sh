@@ -11,4 +11,4 @@
 # ok-exit-codes: 0
 # pip: semgrep==1.182.0
 set -euo pipefail
-bash "$CHECK/semgrep.sh" semgrep --metrics off
+python3 -I -B "$CHECK/sast.py" "$CHECK/rules/semgrep" "$CHECK/parse.mjs" semgrep --metrics off | python3 -I -B "$CHECK/sarif.py" semgrep
