@@ -121,9 +121,14 @@ class Catalogue:
     def actions(self) -> tuple[Action, ...]:
         return tuple(action for stage in self.stages for action in stage.actions)
 
+    @cached_property
+    def named(self) -> Mapping[str, tuple[Action, ...]]:
+        """The actions by their ids: one for each stage that has it."""
+        return {one.id: tuple(other for other in self.actions if other.id == one.id) for one in self.actions}
+
     def action(self, name: str) -> Action:
         """The first of its name; an action of several stages has its keys in each."""
-        return next(action for action in self.actions if action.id == name)
+        return self.named[name][0]
 
     def stage(self, name: str) -> Stage:
         return next(stage for stage in self.stages if stage.id == name)

@@ -23,6 +23,7 @@ else:
             cls._compared = [field.name for field in fields if field.compare]
             cls._given = {field.name: field.default for field in fields if field.default is not MISSING}
             cls._made = {field.name: field.default_factory for field in fields if field.default_factory is not MISSING}
+            cls._then = getattr(cls, "__post_init__", None)
             for method in (__init__, __eq__, __repr__, *((__setattr__, __delattr__, __hash__) if frozen else ())):
                 if method.__name__ not in cls.__dict__:
                     setattr(cls, method.__name__, method)
@@ -35,21 +36,23 @@ else:
 
 def __init__(self: Any, *values: Any, **named: Any) -> None:
     inside = self.__dict__
-    if values:
-        inside.update(zip(self._order, values, strict=False))
-        if len(values) > len(self._order) or inside.keys() & named.keys():
-            raise TypeError(f"{type(self).__name__}() takes {_said(self._order)} once each by position")
+    inside.update(self._given)
     for name, make in self._made.items():
-        if name not in named and name not in inside:
+        if name not in named:
             inside[name] = make()
-    inside.update({**self._given, **inside, **named})
+    if values:
+        placed = dict(zip(self._order, values, strict=False))
+        if len(values) > len(self._order) or placed.keys() & named.keys():
+            raise TypeError(f"{type(self).__name__}() takes {_said(self._order)} once each by position")
+        inside.update(placed)
+    inside.update(named)
     if inside.keys() != self._names:
         raise TypeError(
             f"{type(self).__name__}() is missing {_said(self._names - inside.keys())}"
             f" and does not know {_said(inside.keys() - self._names)}"
         )
-    if then := getattr(self, "__post_init__", None):
-        then()
+    if self._then:
+        self._then()
 
 
 def _said(names: Iterable[str]) -> str:

@@ -53,6 +53,7 @@ def _of_tools(tools: Collection[str]) -> Iterator[str]:
         yield from (path for path in _below("check/locks") if path.split("/")[2].partition(".")[0] == tool)
 
 
+@cache
 def _below(name: str) -> list[str]:
     """The files in a folder of the pack, at any depth; the file itself where it is one."""
     every = resources.below(resources.PACK)

@@ -18,6 +18,7 @@ from dpra.graph import Environment, Job, Record, Role, Store, Workflow
 from dpra.spec import models
 from dpra.spec.models import Action, Spec, Step, Waiver, Windows, name_of
 
+UNSAID = Action()  # what the spec says about an action that it does not name
 LONGEST_SESSION = 43200  # seconds that AWS lets a role's credentials live
 
 
@@ -228,8 +229,8 @@ class Plan:
 
     def action(self, name: str) -> Action:
         """What the spec says about a DPRA action, and the profile."""
-        said = self.spec.actions.get(name, Action())
-        profile, known = self.catalogue.profile, [one for one in self.catalogue.actions if one.id == name]
+        said = self.spec.actions.get(name, UNSAID)
+        profile, known = self.catalogue.profile, self.catalogue.named.get(name, ())
         advises = all(one.level in profile.advises and "advisory" in one.takes for one in known)
         if said.advisory or not known or not advises:
             return said
@@ -254,7 +255,7 @@ class Plan:
     def reports(self, action: str) -> str:
         """Where a test command leaves its JUnit reports, if not in $JUNIT_FILE."""
         own = self.action(action)
-        tests = any(known.id == action and "reports" in known.takes for known in self.catalogue.actions)
+        tests = any("reports" in known.takes for known in self.catalogue.named.get(action, ()))
         return own.reports or ("" if own.command or not tests else str(self.manager.get("reports", "")))
 
     def languages(self, action: str) -> tuple[str, ...]:

@@ -118,7 +118,7 @@ def _jobs(plan: Plan) -> Iterator[tuple[str, str]]:
 def _exceptions(plan: Plan) -> Iterator[tuple[str, str]]:
     """What is wrong with what may pass."""
     for name, action in plan.spec.actions.items():
-        left_out = [one.left_out for one in plan.catalogue.actions if one.id == name]
+        left_out = [one.left_out for one in plan.catalogue.named.get(name, ())]
         if all(left_out):
             yield f"actions.{name}", left_out[0]
         if action.advisory and not action.reason:
