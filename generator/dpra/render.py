@@ -133,6 +133,11 @@ class _Names(jinja2.runtime.Context):
             return getattr(self.parent["view"], key)
         return super().resolve_or_missing(key)
 
+    @staticmethod
+    def call(function: Any, /, *given: Any, _loop_vars: Any = None, _block_vars: Any = None, **named: Any) -> Any:
+        """A call as it is: no function here asks for Jinja2's context, and looking for one took a tenth of a spec."""
+        return function(*given, **named)
+
 
 @dataclass(frozen=True)
 class _Place:
