@@ -169,6 +169,7 @@ def test_tracked_code_is_code_wherever_it_lies_and_whatever_it_is_called(job: An
     ran = job.use("check", action="sast", language="python", tool=tool)
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert {file for _, file in found(job)} == names
+    assert "not-checked" not in {rule for rule, _ in found(job)}
 
 
 @pytest.mark.parametrize("tool", ["semgrep", "opengrep"])

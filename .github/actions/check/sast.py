@@ -94,8 +94,7 @@ def main() -> None:
 
     own = target / "policies" / "semgrep"
     configured = ["--config", rules, *(["--config", str(own)] if own.is_dir() else [])]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEMGREP_")}
-    environment |= {"SEMGREP_SEND_METRICS": "off", "SEMGREP_ENABLE_VERSION_CHECK": "0"}
+    environment = {**os.environ, "SEMGREP_SEND_METRICS": "off", "SEMGREP_ENABLE_VERSION_CHECK": "0"}
     environment |= {"SEMGREP_SETTINGS_FILE": f"{private}/settings.yml", "SEMGREP_LOG_FILE": f"{private}/semgrep.log"}
     ran = subprocess.run(
         (
