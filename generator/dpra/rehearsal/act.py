@@ -71,6 +71,7 @@ def environment(work: Path, steps: Path, endpoint: str, offline: bool) -> dict[s
         f"{MARK}_HOME": str(Path.home()),
         f"{MARK}_OFFLINE": "1" if offline else "0",
         f"{MARK}_PYTHON": sys.executable,
+        f"{MARK}_SERVED": str(work / "served.git"),
         f"{MARK}_STAND_INS": str(STAND_INS),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": endpoint,
@@ -106,7 +107,7 @@ def command(
 ) -> list[str]:
     options = [find(), event, "--directory", str(work / "repository"), "--workflows", str(work / "pipeline.yml")]
     options += ["--eventpath", str(work / "event.json"), "--action-offline-mode", "--pull=false", "--no-cache-server"]
-    options += ["--rm", "--json", "--action-cache-path", str(work / "cache")]
+    options += ["--no-skip-checkout", "--rm", "--json", "--action-cache-path", str(work / "cache")]
     options += ["--artifact-server-addr", "127.0.0.1", "--cache-server-addr", "127.0.0.1"]
     for label in labels:
         options += ["--platform", f"{label}=-self-hosted"]

@@ -148,6 +148,7 @@ def play(here: World, run: Run) -> Played:
     attempt = run.kept.attempt + 1 if run.kept else 1
     sha = here.commits[run.release]
     checkout.check_out(here.repository, sha, spec.trunk, work / "repository")
+    checkout.serve(work / "repository", spec.trunk, work / "served.git")
     source = work / "repository" / workflow.FOLDER / f"{run.workflow}.yml"
     loaded = workflow.load(source)
     planned = here.plan.workflows[run.workflow].jobs if run.workflow in here.plan.workflows else {}
