@@ -6,7 +6,7 @@ import secrets
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -143,13 +143,14 @@ class RealActions:
             if "env" in job:  # not one that is not done again
                 job["env"] |= {key: Quoted(value) for key, value in self.services.admit(run, name).items()}
         for _, step in dialect.steps(workflow):
-            action, _, ref = str(step.get("uses", "")).partition("@")
-            if action == CHECKOUT and self.taken.get(f"{action}@{ref}"):
+            if (uses := str(step.get("uses", ""))).startswith(f"{CHECKOUT}@") and self.taken.get(uses):
                 step.setdefault("with", {}).setdefault("github-server-url", Quoted(self.services.url))
 
-    def environment(self, path: str) -> dict[str, str]:
-        """For act, which finds node in PATH; the jobs' own steps get the PATH that they would have without."""
-        return {"PATH": f"{self.node}:{path}", NODE: f"{self.node}:"} if self.node else {}
+    def environment(self, env: Mapping[str, str]) -> dict[str, str]:
+        """What act is given instead: its node first in PATH, which the jobs' own steps do not get. Proxies have small
+        names, as configure-aws-credentials takes HTTP_PROXY for what is on this machine, too, and knows no NO_PROXY."""
+        found = {name.lower() if name in ("HTTP_PROXY", "HTTPS_PROXY") else name: said for name, said in env.items()}
+        return found | ({"PATH": f"{self.node}:{env['PATH']}", NODE: f"{self.node}:"} if self.node else {})
 
     @property
     def stand_ins(self) -> tuple[str, ...]:

@@ -191,7 +191,7 @@ def play(here: World, run: Run) -> Played:
     env = act.environment(work, here.steps, cloud.url, here.offline)
     env[f"{act.MARK}_CACHES"] = str(here.work / "caches")
     if here.real:
-        env |= here.real.environment(env["PATH"])
+        env = here.real.environment(env)
     refused = len(cloud.refusals)
     if here.accounts:
         arguments += ["--env", f"GITHUB_API_URL={cloud.github_url}"]
