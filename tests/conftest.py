@@ -211,7 +211,7 @@ def bundled(folder: str, program: str) -> Path:
         if subprocess.run(fetch, cwd=to, check=False).returncode:
             not_there(f"not there: {folder}; cd tests/{folder} && {' '.join(fetch)}")
         # Some of it is written for require().
-        require = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
+        require = "import { createRequire as bundled } from 'node:module'; const require = bundled(import.meta.url);"
         options = ["--bundle", "--platform=node", "--format=esm", f"--banner:js={require}", "--log-level=warning"]
         command = ["node_modules/.bin/esbuild", program, *options, f"--outfile={program}", "--allow-overwrite"]
         subprocess.run(command, cwd=to, check=True)

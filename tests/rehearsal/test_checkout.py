@@ -308,6 +308,9 @@ def test_a_credential_stays_unless_it_is_not_to(github, tmp_path, persist):
     push = ["git", "push", "origin", "HEAD:refs/heads/new"]
     assert b"new" not in subprocess.run(push, cwd=space, env=nowhere, capture_output=True).stdout
     assert git(tmp_path / "served.git", "branch", "--list", "new") == ""
+    check_out(tmp_path, persist_credentials="false", clean="false")
+    assert "includeif" not in (space / ".git/config").read_text().lower()
+    assert not list((tmp_path / "temp").iterdir())
 
 
 def test_what_lay_in_the_workspace_is_removed_and_an_earlier_checkout_used_again(github, tmp_path):

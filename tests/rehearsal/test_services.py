@@ -5,11 +5,10 @@ import json
 import os
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
+import requests
 from dpra.rehearsal import checkout
 from dpra.rehearsal.services import Services
 
@@ -131,25 +130,17 @@ def test_what_was_changed_in_the_store_does_not_match_its_digest(services, ask, 
 
 def call(services, service, method, document, token=""):
     token = token or services.admit(1, "build")["ACTIONS_RUNTIME_TOKEN"]
-    request = urllib.request.Request(
-        f"{services.url}/twirp/github.actions.results.api.v1.{service}/{method}",
-        json.dumps(document).encode(),
-        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-    )
-    return answered(request)
+    url = f"{services.url}/twirp/github.actions.results.api.v1.{service}/{method}"
+    return answered(requests.post(url, json=document, headers={"Authorization": f"Bearer {token}"}, timeout=60))
 
 
-def answered(request):
-    try:
-        with urllib.request.urlopen(request) as answer:
-            return answer.status, json.loads(answer.read() or b"{}")
-    except urllib.error.HTTPError as error:
-        return error.code, json.loads(error.read() or b"{}").get("msg", "")
+def answered(answer):
+    document = json.loads(answer.content or b"{}")
+    return answer.status_code, document if answer.ok else document["msg"]
 
 
 def put(url, body, **asked):
-    query = "".join(f"&{name}={value}" for name, value in asked.items())
-    return answered(urllib.request.Request(url + query, body, method="PUT"))
+    return answered(requests.put(url, body, params=asked, timeout=60))
 
 
 RUN = {"workflow_run_backend_id": "1", "workflow_job_run_backend_id": "build", "name": "release"}
@@ -190,7 +181,7 @@ def test_what_was_finalized_does_not_change(services):
 
 def test_a_list_of_blocks_that_did_not_come_is_refused(services):
     _, made = call(services, SERVICE, "CreateArtifact", RUN)
-    put(made["signed_upload_url"], b"abc", comp="block", blockid="YQ%3D%3D")
+    put(made["signed_upload_url"], b"abc", comp="block", blockid="YQ==")
     known, unknown = (f"<BlockList><Latest>{name}</Latest></BlockList>".encode() for name in ("YQ==", "Yg=="))
     assert put(made["signed_upload_url"], unknown, comp="blocklist") == (400, "The specified block list is invalid")
     assert put(made["signed_upload_url"], known, comp="blocklist")[0] == 201
@@ -200,7 +191,7 @@ def test_who_holds_no_token_or_no_signature_gets_nothing(services):
     assert call(services, SERVICE, "ListArtifacts", RUN, token="made.up.token")[0] == 401
     _, made = call(services, SERVICE, "CreateArtifact", RUN)
     assert put(made["signed_upload_url"][:-1] + "x", b"abc")[0] == 403
-    assert put(made["signed_upload_url"].partition("?")[0] + "?", b"abc")[0] == 403
+    assert put(made["signed_upload_url"].partition("?")[0], b"abc")[0] == 403
     assert call(services, "CacheService", "ListArtifacts", RUN)[0] == 404
     assert call(services, SERVICE, "adopt", RUN)[0] == 404
 

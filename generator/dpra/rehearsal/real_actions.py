@@ -21,6 +21,7 @@ from .act import NODE, tools
 from .checkout import git
 from .result import RehearsalError
 from .services import Services
+from .workflow import POST_CACHE
 
 CHECKOUT = "actions/checkout"
 STAYS = {
@@ -139,7 +140,10 @@ class RealActions:
         """Tell the jobs of a workflow, in place, where GitHub's services are."""
         from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
+        cached = any(pinned.startswith("actions/cache@") for pinned in self.real)
         for name, job in workflow["jobs"].items():
+            if cached:  # a real action has a post step of its own
+                job["steps"] = [step for step in job["steps"] if step.get("id") != POST_CACHE]
             if "env" in job:  # not one that is not done again
                 job["env"] |= {key: Quoted(value) for key, value in self.services.admit(run, name).items()}
         for _, step in dialect.steps(workflow):

@@ -56,6 +56,7 @@ def prepare(folder: Path) -> None:
     os.chdir(folder)
     found = subprocess.run(["git", "config", "--local", "remote.origin.url"], capture_output=True, text=True)
     if Path(".git").is_dir() and found.stdout.strip() == URL:
+        forget()
         git("checkout", "--quiet", "--detach")
         for branch in git("for-each-ref", "--format=%(refname:short)", "refs/heads").split():
             git("branch", "--quiet", "--delete", "--force", branch)
@@ -128,11 +129,24 @@ def check_out(ref: str, commit: str) -> None:
 def persist() -> None:
     """The credential in a file beside the repository, which .git/config includes: as version 6 and later."""
     basic = base64.b64encode(f"x-access-token:{INPUTS['token']}".encode()).decode()
+    print(f"::add-mask::{basic}")
     handle, path = tempfile.mkstemp(prefix="git-credentials-", suffix=".config", dir=os.environ["RUNNER_TEMP"])
     os.close(handle)
     git("config", "--file", path, f"http.{SERVER}/.extraheader", f"AUTHORIZATION: basic {basic}")
     git("config", "--file", path, INSTEAD, URL)
     git("config", f"includeIf.gitdir:{Path.cwd()}/.git.path", path)
+
+
+def forget() -> None:
+    """The credential of an earlier checkout goes."""
+    found = subprocess.run(
+        ["git", "config", "--local", "--get-regexp", r"^includeif\..*\.path$"], capture_output=True, text=True
+    )
+    for line in found.stdout.splitlines():
+        key, _, path = line.partition(" ")
+        if Path(path).name.startswith("git-credentials-"):
+            Path(path).unlink(missing_ok=True)
+            git("config", "--unset-all", key)
 
 
 def main() -> None:
