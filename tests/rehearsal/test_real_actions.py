@@ -290,20 +290,18 @@ def test_artifacts_of_real_actions_are_the_runs_artifacts(rehearse, clones, tool
 
 
 @pytest.fixture
-def own_clones(needs):
+def own_clones(tmp_path):
     """A folder of clones that $DPRA_CLONES names."""
     folder = Path(os.environ.get("DPRA_CLONES", "/nonexistent"))
-    real = RealActions(folder, True, folder, SimpleNamespace(), print)
+    real = RealActions(folder, True, tmp_path, SimpleNamespace(), print)
     wanted = ("actions/checkout", "actions/cache", "aws-actions/configure-aws-credentials")
     absent = [name for name in wanted if not any(real_actions.holds(p, PINS[name]["sha"]) for p in real.clones(name))]
     if absent:
         pytest.skip(f"DPRA_CLONES names no folder of clones with {', '.join(absent)}")
     try:
-        node_for(24, folder.parent)
+        node_for(24, tmp_path)
     except RehearsalError as error:
         pytest.skip(str(error))
-    except OSError:
-        pass
     return str(folder)
 
 

@@ -70,7 +70,7 @@ class RealActions:
             return "it fetches a toolchain, and this rehearsal is offline"
         together = ARTIFACTS if name in ARTIFACTS else (name,)
         if lacking := [one for one in together if self.source and not self.clones(one)]:
-            return f"there is no clone of {' and of '.join(lacking)} in {self.source}"
+            return f"there is no clone of {', '.join(lacking)} in {self.source}"
         return ""
 
     def clones(self, name: str) -> list[Path]:

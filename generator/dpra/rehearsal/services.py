@@ -266,21 +266,20 @@ class Services:
     def ListArtifacts(self, run: Served, _: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         owned(run, asked)
         name, number = asked.get("name_filter"), asked.get("id_filter")
-        return {
-            "artifacts": [
-                {
-                    "workflow_run_backend_id": run.number,
-                    "workflow_job_run_backend_id": blob.job,
-                    "database_id": str(blob.number),
-                    "name": blob.name,
-                    "size": str(blob.size),
-                    "created_at": f"{blob.created:%Y-%m-%dT%H:%M:%SZ}",
-                    "digest": blob.digest,
-                }
-                for blob in run.artifacts.values()
-                if blob.final and name in (None, blob.name) and number in (None, str(blob.number))
-            ]
-        }
+        found = [
+            {
+                "workflow_run_backend_id": run.number,
+                "workflow_job_run_backend_id": blob.job,
+                "database_id": str(blob.number),
+                "name": blob.name,
+                "size": str(blob.size),
+                "created_at": f"{blob.created:%Y-%m-%dT%H:%M:%SZ}",
+                "digest": blob.digest,
+            }
+            for blob in run.artifacts.values()
+            if blob.final and name in (None, blob.name) and number in (None, str(blob.number))
+        ]
+        return dict(artifacts=found)
 
     def GetSignedArtifactURL(self, run: Served, _: str, asked: Mapping[str, Any]) -> dict[str, Any]:
         return {"signed_url": self.address(self.there(run, asked))}
