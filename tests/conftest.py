@@ -32,7 +32,7 @@ if not _command.exists() and _binary.exists():
     with suppress(FileExistsError):
         _command.symlink_to(_binary / "opengrep")
 
-collect_ignore = ["benchmarks", "languages", "languageservice"]  # the samples have tests of their own
+collect_ignore = ["benchmarks", "languages", "languageservice", "toolkit"]  # the samples have tests of their own
 
 settings.register_profile("default", max_examples=200)
 settings.register_profile("thorough", max_examples=10_000)  # make thorough
@@ -198,16 +198,32 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         require(*mark.args)
 
 
-SERVICE = Path(__file__).parent / "languageservice"
+def bundled(folder: str, program: str) -> Path:
+    """A program of tests/, one file with what its package-lock.json admits; made once a machine."""
+    require("npm")
+    source = Path(__file__).parent / folder
+    content = b"".join((source / name).read_bytes() for name in (program, "package.json", "package-lock.json"))
+    cache = Path.home() / ".cache/dpra" / folder
+
+    def bundle(to: Path) -> None:
+        shutil.copytree(source, to, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+        fetch = ["npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--silent"]
+        if subprocess.run(fetch, cwd=to, check=False).returncode:
+            not_there(f"not there: {folder}; cd tests/{folder} && {' '.join(fetch)}")
+        # Some of it is written for require().
+        require = "import { createRequire as bundled } from 'node:module'; const require = bundled(import.meta.url);"
+        options = ["--bundle", "--platform=node", "--format=esm", f"--banner:js={require}", "--log-level=warning"]
+        command = ["node_modules/.bin/esbuild", program, *options, f"--outfile={program}", "--allow-overwrite"]
+        subprocess.run(command, cwd=to, check=True)
+        shutil.rmtree(to / "node_modules")
+
+    return filled(cache / hashlib.sha256(content).hexdigest()[:12], bundle) / program
 
 
 @pytest.fixture(scope="session")
-def language_service(needs: Callable[..., None]) -> Callable[..., list[dict[str, Any]]]:
+def language_service() -> Callable[..., list[dict[str, Any]]]:
     """What GitHub's language service, the one of its editors, says of workflows and actions."""
-    needs("npm")
-    source = b"".join((SERVICE / name).read_bytes() for name in ("lint.mjs", "package.json", "package-lock.json"))
-    cache = Path.home() / ".cache/dpra/languageservice"
-    program = filled(cache / hashlib.sha256(source).hexdigest()[:12], bundle) / "lint.mjs"
+    program = bundled("languageservice", "lint.mjs")
 
     def language_service(*paths: Path) -> list[dict[str, Any]]:
         done = subprocess.run(["node", program, *paths], capture_output=True, text=True, check=False)
@@ -218,18 +234,10 @@ def language_service(needs: Callable[..., None]) -> Callable[..., list[dict[str,
     return language_service
 
 
-def bundle(folder: Path) -> None:
-    """One file of what package-lock.json admits."""
-    shutil.copytree(SERVICE, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
-    fetch = ["npm", "ci", "--ignore-scripts", "--prefer-offline", "--no-audit", "--no-fund", "--silent"]
-    if subprocess.run(fetch, cwd=folder, check=False).returncode:
-        not_there(f"not there: GitHub's language service; cd tests/languageservice && {' '.join(fetch)}")
-    # Its parser of YAML is written for require().
-    require = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
-    options = ["--bundle", "--platform=node", "--format=esm", f"--banner:js={require}", "--log-level=warning"]
-    command = ["node_modules/.bin/esbuild", "lint.mjs", *options, "--outfile=lint.mjs", "--allow-overwrite"]
-    subprocess.run(command, cwd=folder, check=True)
-    shutil.rmtree(folder / "node_modules")
+@pytest.fixture(scope="session")
+def toolkit() -> Path:
+    """GitHub's clients of artifacts and caches, as a program for node."""
+    return bundled("toolkit", "client.mjs")
 
 
 @pytest.fixture(scope="session")

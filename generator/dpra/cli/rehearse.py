@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--only", metavar="STAGE,...", default="", help="Only these stages or jobs, and what they need.")
 @click.option("--offline", is_flag=True, help="Install nothing from PyPI: use what dpra's own environment has.")
+@click.option(
+    "--real-actions",
+    "real",
+    is_flag=False,
+    flag_value="",
+    metavar="[DIR]",
+    help="Run the real third-party actions at their pinned commits, from GitHub or from clones in DIR.",
+)
 @click.option("--fail", multiple=True, metavar="PLACE", help="A step fails, a deployment, or a region's rollback.")
 @click.option("--alarm", multiple=True, metavar="PLACE:NAME@MOMENT", help="An alarm fires: before, deploy or bake.")
 @click.option("--deny", multiple=True, metavar="ROLE", help="A role trusts another environment than its own.")
@@ -39,6 +47,7 @@ def rehearse(
     only: str,
     offline: bool,
     reason: str,
+    real: str | None,
     scenario: tuple[str, ...],
     page: Path | None,
     json_file: Path | None,
@@ -56,6 +65,7 @@ def rehearse(
     dpra rehearse --offline --alarm prod/eu-west-1:shop-errors@bake --page result.html
     dpra rehearse --offline --crash prod.1/eu-west-1 --fail rollback/eu-west-1
     dpra rehearse --offline --scenario all --page result.html
+    dpra rehearse --offline --real-actions ~/clones
     dpra rehearse --offline --evidence evidence.json && dpra evidence evidence.json --require required
     """
     if sys.platform == "win32":
@@ -74,7 +84,7 @@ def rehearse(
     if unknown := sorted(set(wanted) - known):
         common.fail(f"--only: unknown {', '.join(unknown)}; there is {', '.join(sorted(known))}", common.WRONG_INPUT)
     if scenario:
-        _prove(root, made, scenario, offline, page, json_file)
+        _prove(root, made, scenario, offline, real, page, json_file)
     asked = [(kind.replace("_", "-"), said) for kind, given in faults.items() for said in _each(given)]
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "uploads" if evidence_file else None
@@ -86,6 +96,7 @@ def rehearse(
             keep=kept,
             asked=asked,
             reason=reason,
+            real=real,
             show=click.echo,
         )
         if evidence_file and kept:
@@ -114,7 +125,13 @@ def _write_page(path: Path, document: "dict[str, Any]") -> None:
 
 
 def _prove(
-    root: Path, made: "Plan", wanted: tuple[str, ...], offline: bool, page: Path | None, json_file: Path | None
+    root: Path,
+    made: "Plan",
+    wanted: tuple[str, ...],
+    offline: bool,
+    real: str | None,
+    page: Path | None,
+    json_file: Path | None,
 ) -> NoReturn:
     """Plays scenarios and tells which promise each proved; ends the command."""
     from dpra import rehearsal
@@ -130,7 +147,8 @@ def _prove(
         made,
         wanted=chosen,
         offline=offline,
-        show=lambda line: click.echo(line) if "/" not in line else None,
+        real=real,
+        show=lambda line: click.echo(line) if " / " not in line else None,
         tell=tables.show_proof,
     )
     document = {"scenarios": [proof.as_json() for proof in proofs]}

@@ -22,6 +22,7 @@ from .result import RehearsalError
 from .third_party import STAND_INS
 
 MARK = "DPRA_REHEARSAL"  # in the environment of every process of a run, as RUNNER_TRACKING_ID is on GitHub's runners
+NODE = "DPRA_REHEARSAL_NODE"  # what of PATH is for real actions alone
 NOWHERE = "http://127.0.0.1:9"  # a proxy that is not there
 # What package managers need of the user's environment when packages are fetched.
 NETWORK = tuple(
@@ -44,6 +45,7 @@ def find(tool: str = "act") -> str:
 PAUSE = 0.3  # seconds
 # act does not read the terminal of a command that failed to its end: a step's shell leaves it the time to.
 SHELL = """#!{bash}
+PATH=${{PATH/"${node}"/}}
 [ -z "${{{mark}_STEP-}}" ] || exec {bash} "$@" # inside a step
 {mark}_STEP=1 {bash} "$@"
 code=$?
@@ -57,7 +59,9 @@ def shell(work: Path) -> Path:
     folder = work / "shell"
     folder.mkdir(exist_ok=True)
     wrapper = folder / "bash"
-    wrapper.write_text(SHELL.format(bash=shlex.quote(find("bash")), mark=MARK, pause=PAUSE), encoding="utf-8")
+    wrapper.write_text(
+        SHELL.format(bash=shlex.quote(find("bash")), mark=MARK, node=NODE, pause=PAUSE), encoding="utf-8"
+    )
     wrapper.chmod(0o755)
     return folder
 
@@ -71,6 +75,7 @@ def environment(work: Path, steps: Path, endpoint: str, offline: bool) -> dict[s
         f"{MARK}_HOME": str(Path.home()),
         f"{MARK}_OFFLINE": "1" if offline else "0",
         f"{MARK}_PYTHON": sys.executable,
+        f"{MARK}_SERVED": str(work / "served.git"),
         f"{MARK}_STAND_INS": str(STAND_INS),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ENDPOINT_URL": endpoint,
@@ -103,10 +108,11 @@ def command(
     event: str = "push",
     run: int = 1,
     attempt: int = 1,
+    token: str = "",
 ) -> list[str]:
     options = [find(), event, "--directory", str(work / "repository"), "--workflows", str(work / "pipeline.yml")]
     options += ["--eventpath", str(work / "event.json"), "--action-offline-mode", "--pull=false", "--no-cache-server"]
-    options += ["--rm", "--json", "--action-cache-path", str(work / "cache")]
+    options += ["--no-skip-checkout", "--rm", "--json", "--action-cache-path", str(work / "cache")]
     options += ["--artifact-server-addr", "127.0.0.1", "--cache-server-addr", "127.0.0.1"]
     for label in labels:
         options += ["--platform", f"{label}=-self-hosted"]
@@ -117,7 +123,7 @@ def command(
     options += ["--env", f"GITHUB_REPOSITORY={repository}", "--env", f"GITHUB_RUN_ID={run}"]
     options += ["--env", f"GITHUB_RUN_NUMBER={run}", "--env", f"GITHUB_RUN_ATTEMPT={attempt}"]
     options += ["--env", f"GITHUB_REPOSITORY_ID={repository_id}"]
-    return [*options, "--secret", f"GITHUB_TOKEN=ghs_{secrets.token_hex(16)}"]
+    return [*options, "--secret", f"GITHUB_TOKEN={token or f'ghs_{secrets.token_hex(16)}'}"]
 
 
 @contextmanager

@@ -96,6 +96,38 @@ def check_out(repository: Path, sha: str, trunk: str, to: Path) -> None:
     git(to, "reset", "--quiet", "--hard", own=True)
 
 
+CONFIG = """[core]
+\trepositoryFormatVersion = 0
+\tbare = true
+[uploadpack]
+\tallowAnySHA1InWant = true
+\tallowFilter = true
+"""
+REFUSE = "#!/bin/sh\necho 'nothing is pushed in a rehearsal' >&2\nexit 1\n"
+
+
+def serve(repository: Path, trunk: str, to: Path) -> None:
+    """What GitHub has of a run's repository, for actions/checkout to fetch: its branches, each commit, each blob.
+
+    A bare repository that borrows the objects; nothing is pushed to it.
+    """
+    for name in ("objects/info", "refs", "hooks"):
+        (to / name).mkdir(parents=True)
+    branches = git(repository, "for-each-ref", "--format=%(objectname) %(refname)", "refs/remotes/origin", own=True)
+    hook = "hooks/pre-receive"
+    for name, text in {
+        "HEAD": f"ref: refs/heads/{trunk}\n",
+        "config": CONFIG,
+        "packed-refs": branches.replace(" refs/remotes/origin/", " refs/heads/"),
+        "objects/info/alternates": f"{(repository / '.git/objects').absolute()}\n",
+        hook: REFUSE,
+    }.items():
+        (to / name).write_text(text, encoding="utf-8")
+    (to / hook).chmod(0o755)
+    if (shallow := repository / ".git/shallow").exists():
+        shutil.copy2(shallow, to)
+
+
 def head(repository: Path) -> str:
     """The newest commit of the trunk."""
     return git(repository, "rev-parse", "HEAD", own=True).strip()

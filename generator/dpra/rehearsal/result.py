@@ -96,6 +96,7 @@ class Result:
     notes: tuple[str, ...] = ()  # what ::warning and ::notice said
     runs: tuple[Played, ...] = ()  # in their order; what is above is of the last one of the pipeline
     before: tuple[Deployment, ...] = ()  # what ran where before that run
+    real_actions: tuple[str, ...] = ()  # owner/repo@commit of those that ran themselves; the others were stand-ins
     production: str = ""  # the environment that is released to last
     waves: tuple[tuple[str, ...], ...] = ()  # its regions, or what else it is released to, one after another
 

@@ -25,6 +25,7 @@ def rehearse(
     keep: Path | None = None,
     asked: Sequence[tuple[str, str]] = (),
     reason: str = "",
+    real: str | None = None,
     show: Callable[[str], None] = lambda line: None,
 ) -> Result:
     """Run the repository's generated pipeline on this machine.
@@ -37,12 +38,13 @@ def rehearse(
         keep: a folder that does not exist yet, for the run's artifacts.
         asked: faults, as (kind, what the user said). Where one concerns production, an older release runs there before.
         reason: started by hand, with this reason to set rules aside.
+        real: take real third-party actions, from this folder of clones; empty: from GitHub. None: stand-ins.
         show: is given progress, a line at a time.
 
     Raises:
         RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
     """
-    with opened(root, plan, only, offline, show) as here:
+    with opened(root, plan, only, offline, show, real) as here:
         wanted = tuple(faults.parse(kind, said, plan, PIPELINE, here.workflow()) for kind, said in asked)
         if wanted or reason:
             runs, before = troubled(here, wanted, reason, only)
@@ -108,6 +110,7 @@ def result(
         deployments=tuple(deployments(here.plan) if here.accounts else ()),
         evidence=last.evidence,
         simulated=simulated(here, loaded, chosen),
+        real_actions=here.real.real if here.real else (),
         stopped_at=last.stopped_at,
         runs=tuple(runs),
         before=tuple(before),
@@ -128,9 +131,9 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
     found = [f"the push of this working tree to {trunk}; this machine instead of {label}"
              for label in workflow.runner_labels(loaded)]  # fmt: skip
     found += [
-        "actions/checkout: the whole commit with its history and every branch, whatever fetch-depth and "
-        "sparse-checkout ask for; no credentials are left in .git/config",
+        "actions/checkout: from a copy of the repository on this machine; no submodules, no large files",
         "actions/cache: what a run saves, later runs of this rehearsal find; nothing is kept after it",
+        *(here.real.stand_ins if here.real else ()),
         "concurrency: one run, so no queue",
         "permissions of GITHUB_TOKEN other than those that actions are refused without: "
         "actions, attestations, id-token, security-events",

@@ -67,6 +67,7 @@ def prove(
     wanted: Collection[str] = (),
     offline: bool = False,
     workers: int = 2,
+    real: str | None = None,
     show: Callable[[str], None] = lambda line: None,
     tell: Callable[[Proof], None] = lambda proof: None,
 ) -> list[Proof]:
@@ -86,7 +87,7 @@ def prove(
     for proof in found.values():
         tell(proof)
     if playable := [row for row in rows if row["id"] not in found]:
-        with opened(root, plan, (), offline, show) as here:
+        with opened(root, plan, (), offline, show, real) as here:
             found |= _proofs(here, playable, workers, tell)
     return [found[row["id"]] for row in rows]
 

@@ -1,6 +1,6 @@
-"""Third-party actions: who uses which, and the composite that stands in for it."""
+"""Third-party actions: who uses which, and the composite that stands in for it, or the real one."""
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,23 @@ def uses(root: Path, workflow: MutableMapping[str, Any]) -> Iterator[tuple[str, 
                 yield str(path.relative_to(root)), step
 
 
-def mappings(root: Path, workflow: MutableMapping[str, Any]) -> dict[str, Path]:
-    """`owner/repo@ref` -> the folder of its stand-in; checks what is handed to it on the way."""
+def mappings(
+    root: Path, workflow: MutableMapping[str, Any], real: Callable[[str, str], Path | None] = lambda action, ref: None
+) -> dict[str, Path]:
+    """`owner/repo@ref` -> the folder of its stand-in, or of the `real` one; checks what is handed to it on the way."""
     found = {}
     for place, step in uses(root, workflow):
         action, _, ref = str(step["uses"]).partition("@")
         if action.startswith("./"):
             continue
-        folder = STAND_INS / action
-        if not (folder / "action.yml").is_file():
+        owner, repository, *within = action.split("/")
+        folder = real(action, ref) or STAND_INS / owner / repository
+        path = next((path for path in sorted(folder.joinpath(*within).glob("action.y*ml"))), None)
+        if path is None:
             raise RehearsalError(f"{place}: nothing stands in for {step['uses']} in a rehearsal")
-        known = YAML(typ="safe").load(folder / "action.yml")["inputs"]
+        known = YAML(typ="safe").load(path).get("inputs") or {}
         for name in step.get("with") or ():
             if name.lower() not in known:
                 raise RehearsalError(f"{place}: {action} has no input '{name}'; it has {', '.join(known)}")
-        found["/".join(action.split("/")[:2]) + "@" + ref] = STAND_INS.joinpath(*action.split("/")[:2])
+        found[f"{owner}/{repository}@{ref}"] = folder
     return found

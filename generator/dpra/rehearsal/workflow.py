@@ -12,6 +12,7 @@ from .result import RehearsalError
 
 INDEX = "strategy.job-index"
 FOLDER = Path(".github", "workflows")
+POST_CACHE = "post-cache"  # of the step in a stand-in's place
 OUTPUTS = "dpra-outputs"  # a job of the rehearsal's own that writes down what the others gave out
 
 
@@ -156,7 +157,7 @@ def save_caches(job: MutableMapping[str, Any]) -> None:
     steps = job.get("steps") or []
     if any(str(step.get("uses")).startswith("actions/cache@") for step in steps):
         run = '"$DPRA_REHEARSAL_PYTHON" -B "$DPRA_REHEARSAL_STAND_INS/actions/cache/cache.py" save'
-        steps.append({"id": "post-cache", "if": "success()", "shell": "bash", "run": run})
+        steps.append({"id": POST_CACHE, "if": "success()", "shell": "bash", "run": run})
 
 
 def done_before(job: Mapping[str, Any], outputs: Mapping[str, str]) -> dict[str, Any]:

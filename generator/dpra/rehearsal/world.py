@@ -28,6 +28,7 @@ from .aws import Cloud
 from .faults import Fault
 from .github import GitHub
 from .oidc import Issuer
+from .real_actions import RealActions, real_actions
 from .record import Record
 from .result import Happened, Played, RehearsalError
 from .third_party import mappings
@@ -53,6 +54,7 @@ class World:
     steps: Path  # what stands first in the jobs' PATH
     accounts: bool  # whether a job asks for credentials
     commits: dict[str, str]  # in a word -> SHA, on the trunk: old, new, newer
+    real: RealActions | None = None
     began: float = field(default_factory=time.monotonic)
     played: Iterator[int] = field(default_factory=count)
 
@@ -77,9 +79,12 @@ class Run:
 
 @contextmanager
 def opened(
-    root: Path, plan: Plan, only: Collection[str], offline: bool, show: Callable[[str], None]
+    root: Path, plan: Plan, only: Collection[str], offline: bool, show: Callable[[str], None], real: str | None = None
 ) -> Iterator[World]:
     """Check the repository out and prepare the accounts, in memory if there is enough.
+
+    Args:
+        real: take real third-party actions, from this folder of clones; empty: from GitHub. None: stand-ins.
 
     Raises:
         RehearsalError: it cannot be played: a tool is missing, or the repository holds what has no stand-in.
@@ -95,13 +100,14 @@ def opened(
         sha = checkout.clone(root.resolve(), spec.trunk, repository)
         pipeline = workflow.load(repository / workflow.FOLDER / f"{PIPELINE}.yml")
         workflow.refuse_unplayable(pipeline)
-        mappings(repository, pipeline)
         chosen = workflow.selected(pipeline["jobs"], plan.stage_of, only)
         issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
         asks = any(workflow.may_write("id-token", pipeline, pipeline["jobs"][job]) for job in chosen)
         if asks:
             show("preparing the accounts")
-        with Cloud(issuer) if asks else nullcontext(NOWHERE) as cloud:
+        actions = nullcontext() if real is None else real_actions(real, offline, work / "real", spec.repository, show)
+        with actions as taken, Cloud(issuer) if asks else nullcontext(NOWHERE) as cloud:
+            mappings(repository, pipeline, *([taken.take] if taken else []))
             steps = act.shell(work)
             if asks:
                 accounts.prepare(repository, plan)
@@ -110,7 +116,7 @@ def opened(
                 cloud.registry.install(steps, cloud.url)
             with aws_cli.started(steps) if asks else nullcontext():
                 commits = {"this": sha}
-                yield World(plan, offline, show, work, repository, cloud, steps, asks, commits, began)
+                yield World(plan, offline, show, work, repository, cloud, steps, asks, commits, taken, began)
 
 
 def watch(github: GitHub, repository: Path, plan: Plan) -> None:
@@ -133,6 +139,8 @@ def forked(here: World, name: str) -> None:
     shutil.copy2(here.steps / "aws", steps / "aws")
     here.steps = steps
     here.cloud.fork()
+    if here.real:
+        here.real.services.fork()
     here.cloud.sigstore.install(steps)
     here.cloud.registry.install(steps, here.cloud.url)
 
@@ -148,6 +156,7 @@ def play(here: World, run: Run) -> Played:
     attempt = run.kept.attempt + 1 if run.kept else 1
     sha = here.commits[run.release]
     checkout.check_out(here.repository, sha, spec.trunk, work / "repository")
+    checkout.serve(work / "repository", spec.trunk, work / "served.git")
     source = work / "repository" / workflow.FOLDER / f"{run.workflow}.yml"
     loaded = workflow.load(source)
     planned = here.plan.workflows[run.workflow].jobs if run.workflow in here.plan.workflows else {}
@@ -160,24 +169,29 @@ def play(here: World, run: Run) -> Played:
         faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
         admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment, bakes: ""
         workflow.prepare(copy, chosen, done, admit, cloud, work)
+        if here.real:
+            here.real.edit(copy, run.number)
         workflow.tell_outputs(copy, work / "outputs.json")
 
-    text = dialect.edited(source.read_text(encoding="utf-8"), prepare)
-    (work / "pipeline.yml").write_text(text, encoding="utf-8")
-    (work / "event.json").write_text(json.dumps(event(spec, sha, run)), encoding="utf-8")
-    (work / "cache").mkdir()
     if run.kept:  # what its jobs left is there
         shutil.copytree(run.kept.artifacts, work / "uploads")
     else:
         (work / "uploads").mkdir()
+    stand_ins = mappings(work / "repository", loaded, *([here.real.take] if here.real else []))
+    token = here.real.begin(work, run.number) if here.real else ""
+    text = dialect.edited(source.read_text(encoding="utf-8"), prepare)
+    (work / "pipeline.yml").write_text(text, encoding="utf-8")
+    (work / "event.json").write_text(json.dumps(event(spec, sha, run)), encoding="utf-8")
+    (work / "cache").mkdir()
     record = Record(loaded, here.show, done)
-    stand_ins = mappings(work / "repository", loaded)
     labels = workflow.runner_labels(loaded)
     arguments = act.command(
-        work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt
+        work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt, token
     )
     env = act.environment(work, here.steps, cloud.url, here.offline)
     env[f"{act.MARK}_CACHES"] = str(here.work / "caches")
+    if here.real:
+        env = here.real.environment(env)
     refused = len(cloud.refusals)
     if here.accounts:
         arguments += ["--env", f"GITHUB_API_URL={cloud.github_url}"]
