@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from dpra import names
 from dpra.plan import Plan
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def show_plan(plan: Plan) -> None:
     console.print(
         Text(f"  a month of {costs.RELEASES} releases: at least {cost['month-minutes']} runner minutes, {schedules}")
     )
+    console.print(Text(f"  actions: {spec.pack or f'vendored in {names.VENDORED}'}"))
     for path in spec.unmanaged:
         console.print(Text(f"  unmanaged: {path}"))
     table = Table("stage", "action", "level", "status", "job", "tool", "reason")

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dpra import resources
 from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
@@ -95,7 +96,7 @@ def opened(
         sha = checkout.clone(root.resolve(), spec.trunk, repository)
         pipeline = workflow.load(repository / workflow.FOLDER / f"{PIPELINE}.yml")
         workflow.refuse_unplayable(pipeline)
-        mappings(repository, pipeline)
+        mappings(repository, pipeline, spec.pack, resources.ROOT)
         chosen = workflow.selected(pipeline["jobs"], plan.stage_of, only)
         issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
         asks = any(workflow.may_write("id-token", pipeline, pipeline["jobs"][job]) for job in chosen)
@@ -171,7 +172,9 @@ def play(here: World, run: Run) -> Played:
     else:
         (work / "uploads").mkdir()
     record = Record(loaded, here.show, done)
-    stand_ins = mappings(work / "repository", loaded)
+    if spec.pack:  # the pack alone: act copies the checkout for each step
+        shutil.copytree(resources.PACK, work / "pack/.github/actions", ignore=shutil.ignore_patterns("__pycache__"))
+    stand_ins = mappings(work / "repository", loaded, spec.pack, work / "pack")
     labels = workflow.runner_labels(loaded)
     arguments = act.command(
         work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt
