@@ -59,7 +59,7 @@ class WriteError(OutsideError):
 class Change:
     """One file: what is there, what should be, and what that means.
 
-    `state`: current, missing, stale (safe to regenerate), edited (by hand), pin (one that went back, or to another commit),
+    `state`: current, missing, stale (safe to regenerate), edited (by hand), pin (one went back, or to another commit),
     foreign (not made by dpra), orphan (no longer generated), edited-orphan, stray (among the vendored actions).
     """
 
@@ -106,9 +106,13 @@ def compare(root: Path, files: Mapping[str, File], unmanaged: Collection[str] = 
 def placed(root: Path, files: Mapping[str, File]) -> Mapping[str, File]:
     """The files with CODEOWNERS as the one that GitHub reads in this repository, if there is one of the user's."""
     default = _check.CODEOWNERS[0]
+    if default not in files:
+        return files
     there = {path: content for path in _check.CODEOWNERS if (content := read(root, path)) is not None}
-    own = [path for path, content in there.items() if _check.block(content) is None or _with_block(content, None).strip()]
-    if default not in files or not own or own[0] == default:
+    own = [
+        path for path, content in there.items() if _check.block(content) is None or _with_block(content, None).strip()
+    ]
+    if not own or own[0] == default:
         return files
     lines = files[default].content
     owners = lines.splitlines()[1].partition(b" ")[2]
@@ -315,7 +319,7 @@ def _in_use(temporary: Path) -> bool:
 
 
 def unverified(changes: Iterable[Change], files: Mapping[str, File], pack: str = "") -> dict[str, str]:
-    """The pins in the files that are there of which pins.yml does not know the commit, by `owner/name@tag`; the pack's too."""
+    """The pins in the files of which pins.yml does not know the commit, by `owner/name@tag`; the pack's, too."""
     found = dict[str, str]()
     for change in changes:
         if change.old and change.path in files and not files[change.path].block:

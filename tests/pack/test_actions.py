@@ -20,7 +20,9 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = "bake build changes check corepack database-deploy deploy generated-files issue notify package release report "
+    named = (
+        "bake build changes check corepack database-deploy deploy generated-files issue notify package release report "
+    )
     named += "resume store test uv"
     assert " ".join(ACTIONS) == named
 
@@ -45,7 +47,9 @@ def test_no_input_reaches_a_script_but_by_the_environment(action: str) -> None:
         if "uses" in step:
             used |= set(re.findall(r"inputs\.([\w-]+)", str([step["with"], step.get("if")])))
             continue
-        script = re.fullmatch(r'(?:python3 -I -B|bash) "\$GITHUB_ACTION_PATH/((?:\.\./_lib/)?\w+\.(?:py|sh))"', step["run"])
+        script = re.fullmatch(
+            r'(?:python3 -I -B|bash) "\$GITHUB_ACTION_PATH/((?:\.\./_lib/)?\w+\.(?:py|sh))"', step["run"]
+        )
         assert script, step["run"]
         source = (PACK / action / script[1]).read_text()
         for variable, value in step.get("env", {}).items():

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+
 def answer(job: Any, *globs: str) -> str:
     return str(job.use("changes", paths=json.dumps(globs)).outputs["relevant"])
 

@@ -3,8 +3,8 @@
 
 It compares the lock's hashes with dpra.yml and with each generated file, and finds what lies among the vendored actions
 beside those. A newer pin of a third-party action (`uses: owner/name@<sha> # v1.2.3`) is nobody's drift: pins belong to
-the user. One that went back, or to another commit under its tag, is told, and so is a line of CODEOWNERS that takes away
-what dpra's lines protect. Who changes the lock, too, passes: docs/security.md says what is for that.
+the user. One that went back, or to another commit under its tag, is told, and so is a line of CODEOWNERS that takes
+away what dpra's lines protect. Who changes the lock, too, passes: docs/security.md says what is for that.
 """
 
 import fnmatch
@@ -161,8 +161,7 @@ def unowned(root: Path, made: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def problems(root: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """What does not hold: a file, and what is wrong with it; none if all is what dpra.yml says. And the pins that the lock
-    does not know."""
+    """What does not hold: a file, and what is wrong with it. And the pins that the lock does not know."""
     lock = json.loads((root / LOCK).read_text(encoding="utf-8"))
     known, found, unverified = dict(lock.get("pins", {})), [], dict[str, None]()
     if digest((root / SPEC).read_bytes()) != lock["spec"]:
@@ -175,9 +174,7 @@ def problems(root: Path) -> tuple[list[tuple[str, str]], list[str]]:
             continue
         part = block(content) if entry.get("block") else content
         if part is None or digest(part) != entry["sha256"]:
-            found.append(
-                (name, f"edited by hand; change {SPEC} instead, or take it back with: dpra generate --force")
-            )
+            found.append((name, f"edited by hand; change {SPEC} instead, or take it back with: dpra generate --force"))
         for pin, commit in pins(part or b""):
             if wrong := wrong_pin(pin, commit, known):
                 found.append((name, f"{wrong}; if that is meant, take it over with: dpra generate --force"))

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dpra import names
 from dpra.cli import common
 
 if TYPE_CHECKING:
@@ -17,15 +16,6 @@ if TYPE_CHECKING:
     from dpra.plan import Plan
     from dpra.render import File
     from dpra.tree import Change
-
-VENDORED = (
-    f"The actions lie in {names.VENDORED}: no other repository is needed, but a change can touch what judges it, and its "
-    "owner's review is what holds. The other way, by `pack: OWNER/REPO@SHA` in dpra.yml: docs/security.md."
-)
-BY_REFERENCE = (
-    "The actions are those of {pack}: no change of this repository touches them, but every run needs that one. Without "
-    f"`pack` in dpra.yml they lie in {names.VENDORED}."
-)
 
 
 def _compare(root: Path) -> "tuple[list[Change], Mapping[str, File], bytes, Plan]":
@@ -73,7 +63,7 @@ def generate(root: Path, show_diff: bool, force: bool) -> None:
             click.echo(f"{change.path}: {wrong}; taken back", err=True)
     click.echo(f"{len(files)} files are what dpra.yml says; {len(written)} changed.")
     if any(None in (change.old, change.new) for change in written):
-        click.echo(BY_REFERENCE.format(pack=plan.spec.pack) if plan.spec.pack else VENDORED)
+        click.echo(_trade(plan.spec.pack))
     _say_ignored(root, files)
     _say_unowned(root, files)
 
@@ -86,6 +76,15 @@ def _say_ignored(root: Path, files: "Iterable[str]") -> bool:
     for path, rule in found.items():
         click.echo(f"{path}: git ignores it ({rule}); git add --force it, or list it under unmanaged", err=True)
     return bool(found)
+
+
+def _trade(pack: str) -> str:
+    """Both ways of having the actions, and what each costs."""
+    from dpra.names import VENDORED
+
+    vendored = f"vendored in {VENDORED} no other repository is needed, but a change can touch what judges it"
+    other = "by `pack` no change here touches it, but every run needs that repository"
+    return f"The actions: {vendored}; {other}. Here: {f'pack {pack}' if pack else 'vendored'}."
 
 
 def _say_unowned(root: Path, files: "Iterable[str]") -> bool:
@@ -107,7 +106,7 @@ def _asked(changes: "list[Change]", files: "Mapping[str, File]", pack: str) -> "
 
     from dpra.github.tags import Pin, verified
 
-    return list(verified(Pin(*name.split("@"), commit) for name, commit in found.items()))
+    return list(verified(Pin(*name.partition("@")[::2], commit) for name, commit in found.items()))
 
 
 def _say_refused(change: "Change") -> None:
@@ -143,18 +142,19 @@ def check(root: Path, form: str) -> None:
     pins = _asked(changes, files, plan.spec.pack.partition("@")[0])
     wrong = [pin for pin, state, _ in pins if state == "wrong"]
     if form == "json":
-        said = {"holds": not off and not wrong and not _say_unowned(root, files)}
-        said |= {"files": {change.path: change.state for change in changes}}
-        click.echo(json.dumps(said | {"pins": {str(pin): state for pin, state, _ in pins}}, indent=2))
-        sys.exit(0 if said["holds"] else common.DOES_NOT_HOLD)
+        holds = not off and not wrong and not _say_unowned(root, files)
+        states = {"files": {change.path: change.state for change in changes}}
+        states["pins"] = {str(pin): state for pin, state, _ in pins}
+        click.echo(json.dumps({"holds": holds, **states}, indent=2))
+        sys.exit(0 if holds else common.DOES_NOT_HOLD)
     for change in off:
         common.show_diff(change)
     for change in off:
         if change.refused:
             _say_refused(change)
         else:
-            for pin in change.pins:
-                click.echo(f"{change.path}: {pin}", err=True)
+            for said in change.pins:
+                click.echo(f"{change.path}: {said}", err=True)
             click.echo(f"{change.path}: {change.state}; run: dpra generate", err=True)
     for pin, state, why in pins:
         if state != "verified":

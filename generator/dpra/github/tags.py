@@ -43,7 +43,7 @@ def commit_of(one: api.Client, repository: str, tag: str) -> str:
 
 
 def verified(pins: Iterable[Pin]) -> Iterator[tuple[Pin, str, str]]:
-    """Each pin, whether it is verified, wrong or unverified, and why. Once GitHub cannot be reached it is asked no more."""
+    """Each pin, whether it is verified, wrong or unverified, and why. Who cannot reach GitHub asks it once."""
     out = ""
     try:
         one = api.client()

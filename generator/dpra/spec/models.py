@@ -688,8 +688,9 @@ class Spec:
     )
     pack: str = key(
         PACK,
-        "The pack of actions, published or mirrored, at the commit of a release of dpra: workflows refer to it, nothing is "
-        "vendored, and no change of this repository can touch what judges it. Left out: the actions are vendored.",
+        "The pack of actions, published or mirrored, at the commit of a release of dpra: workflows refer to it, "
+        "nothing is vendored, and no change of this repository can touch what judges it. Left out: the actions are "
+        "vendored.",
         default="",
         example="acme/dpra@0123456789abcdef0123456789abcdef01234567",
     )
