@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,12 @@ def compare(root: Path, files: Mapping[str, File], unmanaged: Collection[str] = 
         if path not in files and path not in unmanaged and (old := read(root, path)) is not None:
             part = _check.block(old) if entry.get("block") else old
             untouched = part is not None and _check.digest(part) == entry["sha256"]
-            new = (_with_block(old, None) or None) if entry.get("block") else None
-            changes.append(Change(path, "orphan" if untouched else "edited-orphan", old, new))
+            new = _with_block(old, None) if entry.get("block") else None
+            changes.append(Change(path, "orphan" if untouched else "edited-orphan", old, new or None))
+    if owners := next((path for path in _check.CODEOWNERS if path in files), ""):
+        for path in takewhile(lambda path: path != owners, _check.CODEOWNERS):
+            if path not in locked and (old := read(root, path)) is not None:  # an empty one, or `placed` had taken it
+                changes.append(Change(path, "orphan", old, None))
     _place(root, VENDORED)
     for path in _check.strays(root, {*files, *locked, *unmanaged}):
         name = path.rpartition("/")[2]
@@ -108,10 +113,7 @@ def placed(root: Path, files: Mapping[str, File]) -> Mapping[str, File]:
     default = _check.CODEOWNERS[0]
     if default not in files:
         return files
-    there = {path: content for path in _check.CODEOWNERS if (content := read(root, path)) is not None}
-    own = [
-        path for path, content in there.items() if _check.block(content) is None or _with_block(content, None).strip()
-    ]
+    own = [path for path in _check.CODEOWNERS if (there := read(root, path)) and _with_block(there, None)]
     if not own or own[0] == default:
         return files
     lines = files[default].content
@@ -183,7 +185,7 @@ def _with_block(old: bytes, content: bytes | None) -> bytes:
         text = pattern.sub(lambda _: part, text, count=1)
     else:
         text += ("\n" if text and not text.endswith("\n") else "") + part
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "surrogateescape") if text.strip() else b""
 
 
 def _lock(root: Path) -> dict[str, Any]:
