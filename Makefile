@@ -62,4 +62,4 @@ requirements: .venv/ready
 	$(COMPILE) pyproject.toml --output-file requirements/dpra.txt
 	$(COMPILE) --extra test pyproject.toml --output-file requirements/test.txt
 	echo uv | $(COMPILE) - --output-file requirements/uv.txt
-	cp requirements/uv.txt .github/actions/_lib/uv/requirements.txt
+	cp requirements/uv.txt .github/actions/uv/requirements.txt

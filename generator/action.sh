@@ -11,10 +11,10 @@ case $COMMAND in
 esac
 
 environment=$(mktemp -d "$RUNNER_TEMP/dpra-XXXXXX") # what lies there already may be somebody else's
-python3 -I -m venv "$environment"
+python3 -I -B -m venv "$environment"
 python=$environment/bin/python
-"$python" -I -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+"$python" -I -B -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
   --requirement "$GITHUB_ACTION_PATH/requirements/dpra.txt"
-packages=$("$python" -I -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+packages=$("$python" -I -B -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 echo "$GITHUB_ACTION_PATH/generator" > "$packages/dpra.pth"
 exec "$python" -I -B -m dpra --directory "$DIRECTORY" "$COMMAND"

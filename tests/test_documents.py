@@ -71,7 +71,7 @@ def actions_table() -> str:
     rows = [("action", "what it does", "inputs (`*` required)", "outputs")]
     for path in sorted(resources.PACK.glob("*/action.yml")):
         action = YAML(typ="safe", pure=True).load(path)
-        inputs = ", ".join(f"`{n}`{'*' if i.get('required') else ''}" for n, i in action["inputs"].items())
+        inputs = ", ".join(f"`{n}`{'*' if i.get('required') else ''}" for n, i in action.get("inputs", {}).items())
         outputs = ", ".join(f"`{name}`" for name in action.get("outputs", {}))
         rows.append((f"`{path.parent.name}`", action["description"].strip(), inputs, outputs))
     return table(*rows)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from dpra.errors import OutsideError
-from dpra.github import client
+from dpra.github import client, tags
 
 TOKEN = "t0ken"
 Answer = tuple[int, dict[str, str], bytes]
@@ -280,3 +280,85 @@ def test_an_answer_that_breaks_off_is_told(web) -> None:
     web.says("/a", (200, {"Content-Length": "9"}, b"{}"))
     with pytest.raises(client.GitHubError, match="cannot be asked"):
         client.get(github(web), "/a")
+
+
+# ---- Pins
+
+COMMIT, TAG_OBJECT = "0123456789abcdef0123456789abcdef01234567", "a" * 40
+LIGHT = ok({"object": {"type": "commit", "sha": COMMIT}})
+
+
+def test_a_tag_names_its_commit(web) -> None:
+    web.says("/repos/acme/dpra/git/ref/tags/v1", LIGHT)
+    web.says("/repos/acme/dpra/git/ref/tags/v2", ok({"object": {"type": "tag", "sha": TAG_OBJECT}}))
+    web.says(f"/repos/acme/dpra/git/tags/{TAG_OBJECT}", LIGHT)  # an annotated one
+    web.says("/repos/acme/dpra", ok({}))
+    assert tags.commit_of(github(web), "acme/dpra", "v1") == COMMIT
+    assert tags.commit_of(github(web), "acme/dpra", "v2") == COMMIT
+    assert tags.commit_of(github(web), "acme/dpra", "v3") == ""
+    with pytest.raises(client.Refused):
+        tags.commit_of(github(web), "acme/hidden", "v3")
+
+
+@pytest.mark.parametrize("said", [[], {}, {"object": None}, {"object": {"type": "tag", "sha": TAG_OBJECT}}])
+def test_an_odd_answer_about_a_tag_is_told(web, said: Any) -> None:
+    web.says("/repos/acme/dpra/git/ref/tags/v1", ok(said))
+    web.says(f"/repos/acme/dpra/git/tags/{TAG_OBJECT}", ok({"object": {"type": "tag", "sha": TAG_OBJECT}}))
+    with pytest.raises(client.GitHubError, match="does not say what v1 of acme/dpra is"):
+        tags.commit_of(github(web), "acme/dpra", "v1")
+
+
+CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        (LIGHT, 0, ""),
+        (
+            ok({"object": {"type": "commit", "sha": "b" * 40}}),
+            1,
+            f"wrong: actions/checkout has {'b' * 40} under the tag",
+        ),
+        ((404, {}, b"{}"), 1, "wrong: actions/checkout has no commit under the tag v7.10.0"),
+        ((403, {}, b"{}"), 0, "unverified: "),
+        ((500, {}, b"{}"), 0, "unverified: "),
+        ((200, {}, b"<html>"), 0, "unverified: "),
+    ],
+)
+def test_check_asks_github_about_a_tag_that_it_does_not_know(
+    dpra, repository, web, answer: Answer, code: int, says: str
+) -> None:
+    workflow = repository / ".github/workflows/pipeline.yml"
+    workflow.write_text(workflow.read_text().replace(CHECKOUT, f"actions/checkout@{COMMIT} # v7.10.0"))
+    web.says("/repos/actions/checkout/git/ref/tags/v7.10.0", answer)
+    web.says("/repos/actions/checkout", ok({}))
+    done = dpra("check", cwd=repository, GITHUB_API_URL=web.url)
+    assert done.returncode == code, done.stderr
+    line = f"actions/checkout@{COMMIT} # v7.10.0: {says}"
+    assert (line if says else "") in done.stderr
+    assert bool(done.stderr) == bool(says)
+    done = dpra("check", "--format", "json", cwd=repository, GITHUB_API_URL=web.url)
+    state = says.partition(":")[0] or "verified"
+    assert json.loads(done.stdout)["pins"] == {f"actions/checkout@{COMMIT} # v7.10.0": state}
+    assert json.loads(done.stdout)["holds"] is (code == 0)
+
+
+def test_check_asks_github_nothing_where_it_knows_every_pin(dpra, repository, web) -> None:
+    assert dpra("check", cwd=repository, GITHUB_API_URL=web.url).returncode == 0
+    assert web.requests == []
+
+
+@pytest.mark.parametrize(("answer", "code"), [(LIGHT, 0), (ok({"object": {"type": "commit", "sha": "b" * 40}}), 1)])
+def test_check_verifies_that_the_commit_of_the_pack_is_the_tags(
+    dpra, repository, web, answer: Answer, code: int
+) -> None:
+    with (repository / "dpra.yml").open("a") as file:
+        file.write(f"pack: acme/dpra@{COMMIT}\n")
+    assert dpra("generate", cwd=repository).returncode == 0
+    web.says("/repos/acme/dpra/git/ref/tags/v0.1.0", answer)
+    done = dpra("check", cwd=repository, GITHUB_API_URL=web.url)
+    assert done.returncode == code, done.stderr
+    assert len(web.requests) == 1
+    down = dpra("check", cwd=repository, GITHUB_API_URL="http://127.0.0.1:9")
+    assert (down.returncode, "unverified" in down.stderr) == (0, True)

@@ -88,6 +88,7 @@ def test_diff_shows_and_writes_nothing(dpra, repository, snapshot) -> None:
 
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
+PINNED = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1"
 
 
 def test_a_newer_pin_belongs_to_the_user(dpra, own_check, repository) -> None:
@@ -104,11 +105,78 @@ def test_a_newer_pin_belongs_to_the_user(dpra, own_check, repository) -> None:
     assert "us-east-1" in text
 
 
-@pytest.mark.parametrize("pin", [f"actions/checkout@{SHA} # v7.0.0", f"actions/checkout@{SHA} # v6.9"])
-def test_an_older_pin_is_brought_up_to_date(dpra, repository, pin: str) -> None:
-    replace(repository / PIPELINE, "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", pin)
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        ("v7.0.1", f"{SHA} is another commit under the tag v7.0.1 than 3d3c42e5aac5ba805825da76410c181273ba90b1"),
+        ("7.0.1", f"{SHA} is another commit under the tag 7.0.1 than 3d3c42e5aac5ba805825da76410c181273ba90b1"),
+        ("v7.0.0", "went back from v7.0.1 to v7.0.0"),
+        ("v6.9", "went back from v7.0.1 to v6.9"),
+        ("v7", "went back from v7.0.1 to v7"),
+    ],
+)
+def test_a_pin_that_went_back_or_to_another_commit_is_told_and_never_silently_replaced(
+    dpra, own_check, repository, snapshot, tag: str, says: str
+) -> None:
+    replace(repository / PIPELINE, PINNED, f"actions/checkout@{SHA} # {tag}")
+    before = snapshot(repository)
+    for command in ("check", "generate"):
+        done = dpra(command, cwd=repository)
+        assert done.returncode == 1
+        assert f"{PIPELINE}: actions/checkout: {says}\n" in done.stderr
+    assert snapshot(repository) == before
+    own = own_check(repository)
+    assert own.returncode == 1
+    assert f"::error file={PIPELINE}::actions/checkout: {says}" in own.stdout
+    done = dpra("generate", "--force", cwd=repository)
+    assert (done.returncode, "taken back" in done.stderr) == (0, True)
+    assert SHA not in (repository / PIPELINE).read_text()
+    assert dpra("check", cwd=repository).returncode == own_check(repository).returncode == 0
+
+
+def test_who_changes_the_lock_too_passes_the_pull_requests_check_and_not_dpras(dpra, own_check, repository) -> None:
+    """Which is why the lock has an owner: docs/security.md."""
+    replace(repository / PIPELINE, PINNED, f"actions/checkout@{SHA} # v7.0.1")
+    with_lock(repository, lambda lock: lock["pins"].update({"actions/checkout@v7.0.1": SHA}))
+    for path in (repository / ".github/workflows").glob("*.yml"):
+        path.write_text(path.read_text().replace(PINNED, f"actions/checkout@{SHA} # v7.0.1"))
+    assert own_check(repository).returncode == 0
+    done = dpra("check", cwd=repository)
+    assert done.returncode == 1
+    assert f"{SHA} is another commit under the tag v7.0.1" in done.stderr
+    done = dpra("generate", cwd=repository)
+    assert done.returncode == 0
+    assert f"{SHA} is another commit under the tag v7.0.1" in done.stderr  # told, and taken back
+    assert SHA not in (repository / PIPELINE).read_text()
+
+
+def test_a_pin_that_an_older_dpra_wrote_is_brought_up_to_date(dpra, own_check, repository) -> None:
+    old = f"actions/checkout@{SHA} # v7.0.0"
+    for path in (repository / ".github/workflows").glob("*.yml"):
+        path.write_text(path.read_text().replace(PINNED, old))
+
+    def older(lock: dict) -> None:
+        del lock["pins"]["actions/checkout@v7.0.1"]
+        lock["pins"]["actions/checkout@v7.0.0"] = SHA
+        lock["dpra"] = "0.0.9"
+
+    with_lock(repository, older)
+    assert own_check(repository).returncode == 0
     assert dpra("generate", cwd=repository).returncode == 0
-    assert pin not in (repository / PIPELINE).read_text()
+    assert old not in (repository / PIPELINE).read_text()
+
+
+def test_a_tag_that_is_not_known_is_named_as_unverified(dpra, own_check, repository) -> None:
+    replace(repository / PIPELINE, PINNED, f"actions/checkout@{SHA} # v7.10.0")
+    own = own_check(repository)
+    assert (own.returncode, f"::notice::actions/checkout@{SHA} # v7.10.0: unverified" in own.stdout) == (0, True)
+    done = dpra("check", cwd=repository)
+    assert done.returncode == 0
+    assert f"actions/checkout@{SHA} # v7.10.0: unverified" in done.stderr
+    assert dpra("generate", cwd=repository).returncode == 0  # and the lock knows what is there from now on
+    assert "unverified" not in own_check(repository).stdout
+    replace(repository / PIPELINE, f"{SHA} # v7.10.0", f"{SHA[::-1]} # v7.10.0")
+    assert own_check(repository).returncode == dpra("check", cwd=repository).returncode == 1
 
 
 @pytest.mark.parametrize("ref", ["main", "v8", f"{SHA}", f"{SHA[:7]} # v8.0.0"])

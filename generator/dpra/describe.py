@@ -25,6 +25,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
             asdict(action) | {"jobs": [job.id for job in plan.jobs.values() if job.template == action.job]}
             for action in plan.actions
         ],
+        "pack": plan.spec.pack,
         "unmanaged": list(plan.spec.unmanaged),
     }
 

@@ -1,5 +1,6 @@
 """What of the pack a repository needs: the actions that its workflows use, and what those run, import and read."""
 
+import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
@@ -21,7 +22,7 @@ def files(
         deployers: the deploy tools.
         commands: those of the test action, which may run a script that lies beside it.
     """
-    wanted: dict[str, None] = dict.fromkeys(path for name in used for path in _entry(name))
+    wanted = dict.fromkeys(name if "/" in name else f"{name}/action.yml" for name in used)
     found: dict[str, bytes] = {}
     while wanted:
         path, _ = wanted.popitem()
@@ -37,14 +38,6 @@ def files(
             if path == "_lib/deployment.py":
                 wanted |= dict.fromkeys(f"_lib/deployers/{name}.py" for name in deployers)
     return found
-
-
-def _entry(name: str) -> list[str]:
-    """An action begins with its action.yml; a script needs what lies in its folder, unless that is _lib itself."""
-    if "/" not in name:
-        return [f"{name}/action.yml"]
-    folder = name.rpartition("/")[0]
-    return [name] if folder in ("_lib", "check") else _below(folder)
 
 
 def _of_tools(tools: Collection[str]) -> Iterator[str]:
@@ -70,5 +63,5 @@ def _read(path: str) -> tuple[bytes, list[str]]:
             found += [there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if there in every]
     elif path.endswith((".sh", ".yml")):
         for groups in NAMED.findall(content.decode()):
-            found += _below(f"{folder}/{''.join(groups)}")
+            found += _below(posixpath.normpath(f"{folder}/{''.join(groups)}"))
     return content, found

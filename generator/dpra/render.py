@@ -54,8 +54,9 @@ def files(plan: Plan) -> dict[str, File]:
     found[SCHEMA] = File(_schema(plan.spec.pipeline))
     found[EXPECTED] = File((json.dumps(evidence.expected(plan), indent=1) + "\n").encode())
     tools = {tool for chosen in plan.tools.values() for tool in chosen}
-    for path, content in pack.files(used, tools, plan.deploy_files, plan.commands.values()).items():
-        found[f"{VENDORED}/{path}"] = File(content)
+    if not plan.spec.pack:
+        for path, content in pack.files(used, tools, plan.deploy_files, plan.commands.values()).items():
+            found[f"{VENDORED}/{path}"] = File(content)
     if strange := [path for path in plan.spec.unmanaged if path not in found]:
         raise PlanError({"unmanaged": f"dpra does not generate {', '.join(strange)}"})
     return {path: file for path, file in sorted(found.items()) if path not in plan.spec.unmanaged}
@@ -91,7 +92,8 @@ def _templates(plan: Plan) -> Iterator[Template]:
     yield from _infrastructure(plan)
     for folder in ("repository", f"{plan.spec.pipeline}/repository"):  # they lie as the repository does
         for name in resources.below(resources.TEMPLATES / folder):
-            if plan.approval_branch or Path(name).stem != APPROVAL:
+            left_out = plan.spec.pack and name.startswith(f"{VENDORED}/")
+            if not left_out and (plan.approval_branch or Path(name).stem != APPROVAL):
                 yield Template(f"{folder}/{name}", name)
 
 

@@ -1,5 +1,6 @@
 """Generated files against the repository: what is current, stale, edited, foreign or orphaned; and atomic writes."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -9,12 +10,14 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from dpra import __version__, resources
 from dpra.dataclasses import dataclass
 from dpra.errors import InputError, OutsideError
+from dpra.names import VENDORED
 from dpra.render import File
 
 _check = resources.lib("check")
@@ -57,36 +60,88 @@ class WriteError(OutsideError):
 class Change:
     """One file: what is there, what should be, and what that means.
 
-    `state`: current, missing, stale (safe to regenerate), edited (by hand), foreign (not made by dpra), orphan (no
-    longer generated), edited-orphan.
+    `state`: current, missing, stale (safe to regenerate), edited (by hand), pin (one went back, or to another commit),
+    foreign (not made by dpra), orphan (no longer generated), edited-orphan, stray (among the vendored actions).
     """
 
     path: str
     state: str
     old: bytes | None
     new: bytes | None
+    pins: tuple[str, ...] = ()  # what is wrong with them
 
     @property
     def refused(self) -> bool:
         """Writing it would lose somebody's work."""
-        return self.state in ("edited", "foreign", "edited-orphan")
+        return self.state in ("edited", "pin", "foreign", "edited-orphan", "stray")
 
 
 def compare(root: Path, files: Mapping[str, File], unmanaged: Collection[str] = ()) -> list[Change]:
-    """Every generated file and every orphan, as it stands in `root`; what the user took over is no orphan.
+    """Every generated file, every orphan and every stray, as it stands in `root`; what the user took over is neither.
 
     Raises:
         TreeError: a path leads out of the repository, or the lock is not dpra's.
     """
-    locked = _locked(root)
-    changes = [_compare_one(root, path, file, locked.get(path)) for path, file in files.items()]
+    lock = _lock(root)
+    locked, known = lock["files"], lock["pins"]
+    same = bool(known) and lock.get("dpra") == __version__
+    changes = [
+        _with_pins(_compare_one(root, path, file, locked.get(path)), file, known, same) for path, file in files.items()
+    ]
     for path, entry in locked.items():
         if path not in files and path not in unmanaged and (old := read(root, path)) is not None:
             part = _check.block(old) if entry.get("block") else old
             untouched = part is not None and _check.digest(part) == entry["sha256"]
             new = _with_block(old, None) if entry.get("block") else None
-            changes.append(Change(path, "orphan" if untouched else "edited-orphan", old, new))
+            changes.append(Change(path, "orphan" if untouched else "edited-orphan", old, new or None))
+    if owners := next((path for path in _check.CODEOWNERS if path in files), ""):
+        for path in takewhile(lambda path: path != owners, _check.CODEOWNERS):
+            if path not in locked and (old := read(root, path)) is not None:  # an empty one, or `placed` had taken it
+                changes.append(Change(path, "orphan", old, None))
+    _place(root, VENDORED)
+    for path in _check.strays(root, {*files, *locked, *unmanaged}):
+        name = path.rpartition("/")[2]
+        if not name.startswith(_TEMPORARY):
+            changes.append(Change(path, "stray", b"", files[path].content if path in files else None))
+        elif not _in_use(root / path):  # a killed run left it
+            changes.append(Change(path, "orphan", b"", None))
     return changes
+
+
+def placed(root: Path, files: Mapping[str, File]) -> Mapping[str, File]:
+    """The files with CODEOWNERS as the one that GitHub reads in this repository, if there is one of the user's."""
+    default = _check.CODEOWNERS[0]
+    if default not in files:
+        return files
+    own = [path for path in _check.CODEOWNERS if (there := read(root, path)) and _with_block(there, None)]
+    if not own or own[0] == default:
+        return files
+    lines = files[default].content
+    owners = lines.splitlines()[1].partition(b" ")[2]
+    file = File(lines + f"/{own[0]} ".encode() + owners + b"\n", block=True)
+    return {path: one for path, one in files.items() if path != default} | {own[0]: file}
+
+
+def _with_pins(change: Change, file: File, known: Mapping[str, str], same: bool) -> Change:
+    """The change, with what is wrong with the pins of the file that is there.
+
+    Args:
+        known: the pins by the lock: what was there when it was written.
+        same: this version of dpra wrote the lock.
+    """
+    if file.block or change.old is None:
+        return change
+    ours, found, moved = dict(_check.pins(file.content)), dict[str, None](), False
+    for pin, commit in _check.pins(change.old):
+        wrong = _check.wrong_pin(pin, commit, known)
+        moved = moved or bool(wrong)
+        if wrong := wrong or _check.wrong_pin(pin, commit, ours, older=same):
+            found[wrong] = None
+            moved = moved or known.get(pin) != commit
+    if not found:
+        return change
+    state = change.state if change.refused else "pin" if moved else "stale"
+    return dataclasses.replace(change, state=state, pins=tuple(found))
 
 
 def _compare_one(root: Path, path: str, file: File, entry: Mapping[str, Any] | None) -> Change:
@@ -112,17 +167,13 @@ def keep_newer_pins(new: bytes, old: bytes) -> bytes:
     """`new` with the pins of `old` where those are newer: pins belong to the user, Dependabot's pull requests pass."""
     newest: dict[bytes, tuple[tuple[int, ...], bytes]] = {}
     for match in _check.PIN.finditer(old):
-        newest[match[1]] = max((_version(match[3]), match[0]), newest.get(match[1], ((), b"")))
+        newest[match[1]] = max((_check.version(match[4].decode()), match[0]), newest.get(match[1], ((), b"")))
 
     def pin(match: re.Match[bytes]) -> bytes:
         version, text = newest.get(match[1], ((), b""))
-        return text if version > _version(match[3]) else match[0]
+        return text if version > _check.version(match[4].decode()) else match[0]
 
     return bytes(_check.PIN.sub(pin, new))
-
-
-def _version(tag: bytes) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(rb"\d+", tag))
 
 
 def _with_block(old: bytes, content: bytes | None) -> bytes:
@@ -134,15 +185,16 @@ def _with_block(old: bytes, content: bytes | None) -> bytes:
         text = pattern.sub(lambda _: part, text, count=1)
     else:
         text += ("\n" if text and not text.endswith("\n") else "") + part
-    return text.encode("utf-8", "surrogateescape")
+    return text.encode("utf-8", "surrogateescape") if text.strip() else b""
 
 
-def _locked(root: Path) -> dict[str, Any]:
+def _lock(root: Path) -> dict[str, Any]:
     content = read(root, LOCK)
     if content is None:
-        return {}
+        return {"files": {}, "pins": {}}
     try:
-        return dict(json.loads(content)["files"])
+        lock = json.loads(content)
+        return {**lock, "files": dict(lock["files"]), "pins": dict(lock.get("pins", {}))}
     except (ValueError, KeyError, TypeError):
         raise TreeError(f"{LOCK}: not a lock that dpra wrote; take it from version control, or delete it") from None
 
@@ -176,19 +228,17 @@ def read(root: Path, path: str) -> bytes | None:
         raise TreeError(f"{path}: {error.strerror}") from None
 
 
-def write(root: Path, changes: Sequence[Change], files: Mapping[str, File], spec: bytes) -> None:
+def write(
+    root: Path, changes: Sequence[Change], files: Mapping[str, File], spec: bytes, unmanaged: Collection[str] = ()
+) -> None:
     """Writes what differs, then the lock. Killed at any point it leaves whole files, and the next run finishes.
 
     Raises:
         WriteError: a file cannot be written.
     """
     for change in changes:
-        if change.new is None:
-            _place(root, change.path)
-            try:
-                (root / change.path).unlink(missing_ok=True)
-            except OSError as error:
-                raise WriteError(f"{change.path}: {error.strerror or error}", hint=AGAIN) from None
+        if change.new is None or change.state == "stray":
+            _remove(root, change.path)
     put(root, {change.path: change.new for change in changes if change.new is not None and change.new != change.old})
     lock = {
         "dpra": __version__,
@@ -197,10 +247,25 @@ def write(root: Path, changes: Sequence[Change], files: Mapping[str, File], spec
             path: {"sha256": _check.digest(file.content), **({"block": True} if file.block else {})}
             for path, file in sorted(files.items())
         },
+        "pins": dict(sorted(pin for change in changes if change.new is not None for pin in _check.pins(change.new))),
     }
+    if taken := sorted(path for path in unmanaged if path.startswith(f"{VENDORED}/")):
+        lock["unmanaged"] = taken
     content = (json.dumps(lock, indent=1) + "\n").encode()
     if (read(root, LOCK) or b"").replace(b"\r\n", b"\n") != content:
         put(root, {LOCK: content})
+
+
+def _remove(root: Path, path: str) -> None:
+    """Removes a file, and the folders that are empty without it. A link goes itself, not what it points to."""
+    _place(root, str(Path(path).with_name(_TEMPORARY)))
+    try:
+        (root / path).unlink(missing_ok=True)
+    except OSError as error:
+        raise WriteError(f"{path}: {error.strerror or error}", hint=AGAIN) from None
+    with suppress(OSError):
+        for folder in Path(path).parents[:-1]:
+            (root / folder).rmdir()
 
 
 def put(root: Path, files: Mapping[str, bytes]) -> None:
@@ -253,6 +318,19 @@ def _in_use(temporary: Path) -> bool:
     except OSError:  # not ours to signal, so it is there
         return True
     return True
+
+
+def unverified(changes: Iterable[Change], files: Mapping[str, File], pack: str = "") -> dict[str, str]:
+    """The pins in the files of which pins.yml does not know the commit, by `owner/name@tag`; the pack's, too."""
+    found = dict[str, str]()
+    for change in changes:
+        if change.old and change.path in files and not files[change.path].block:
+            ours = dict(_check.pins(files[change.path].content))
+            for pin, commit in _check.pins(change.old):
+                repository, tag = "/".join(pin.split("/")[:2]).partition("@")[0], pin.rpartition("@")[2]
+                if ours.get(pin) != commit or repository == pack:
+                    found[f"{repository}@{tag}"] = commit
+    return found
 
 
 def diff(change: Change) -> list[str]:

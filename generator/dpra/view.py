@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dpra import describe, names, resources, scalar
+from dpra import __version__, describe, names, resources, scalar
 from dpra.catalogue import PULL_REQUEST
 from dpra.dataclasses import dataclass
 from dpra.graph import Environment, Job, Workflow
@@ -63,10 +63,18 @@ class View:
     def pack(self, action: str) -> str:
         """An action of the pack."""
         self.used.add(action)
+        if by_reference := self.plan.spec.pack:
+            repository, _, commit = by_reference.partition("@")
+            return scalar.Written(f"{repository}/.github/actions/{action}@{commit} # v{__version__}")
         return scalar.Written(f"./{VENDORED}/{action}")
 
+    @property
+    def pack_version(self) -> str:
+        """The tag of dpra's own release."""
+        return f"v{__version__}"
+
     def run(self, script: str) -> str:
-        """The command that runs a script of the pack from the repository's root."""
+        """The command that runs a vendored script of the pack from the repository's root."""
         self.used.add(script)
         return f"{'bash' if script.endswith('.sh') else 'python3 -I -B'} {VENDORED}/{script}"
 

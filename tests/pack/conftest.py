@@ -135,8 +135,8 @@ class Runner:
         """`uses: ./.github/actions/<action>` with these inputs (underscores for hyphens)."""
         definition = YAML(typ="safe").load(self.pack / action / "action.yml")
         given = {name.replace("_", "-"): value for name, value in inputs.items()}
-        assert set(given) <= set(definition["inputs"]), "an input that the action does not have"
-        for name, declared in definition["inputs"].items():
+        assert set(given) <= set(definition.get("inputs", {})), "an input that the action does not have"
+        for name, declared in definition.get("inputs", {}).items():
             if name not in given:
                 assert "default" in declared, f"the input {name} is required"
                 given[name] = expanded(declared["default"], {}, {})
@@ -177,7 +177,7 @@ class Runner:
                 **self.env,
                 **{name: str(path) for name, path in files.items()},
                 "GITHUB_ACTION_PATH": str(self.pack / action),
-                **{name: expanded(value, inputs, others) for name, value in step["env"].items()},
+                **{name: expanded(value, inputs, others) for name, value in step.get("env", {}).items()},
             },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,7 +1,9 @@
 """What judges or signs runs its own code only: no module, variable or folder of the repository gets into it."""
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ def test_an_interpreter_is_started_isolated(path: str) -> None:
     for line in (ROOT / path).read_text("utf-8").splitlines():
         if not line.lstrip().startswith("#"):
             for behind in STARTED.findall(line):
-                assert re.match(r" +-I\b", behind), line
+                assert re.match(r" +-I -B\b", behind), line
 
 
 @pytest.mark.parametrize(
@@ -44,13 +46,14 @@ def test_an_interpreter_is_started_isolated(path: str) -> None:
         ("found=$(python3 -B x.py)", False),
         ('"$python" -m pip install', False),
         ('      run: python3 -B "$GITHUB_ACTION_PATH/scan.py"', False),
-        ("python3 -I - file", True),
+        ("python3 -I - file", False),
+        ("python3 -I -B - file", True),
         ("if ((${#python[@]} > 0)); then", True),
         ("languages: [python]", True),
     ],
 )
 def test_the_lint_sees_an_interpreter_however_it_is_started(line: str, isolated: bool) -> None:
-    assert all(re.match(r" +-I\b", behind) for behind in STARTED.findall(line)) is isolated
+    assert all(re.match(r" +-I -B\b", behind) for behind in STARTED.findall(line)) is isolated
 
 
 @pytest.mark.parametrize(
@@ -58,7 +61,7 @@ def test_the_lint_sees_an_interpreter_however_it_is_started(line: str, isolated:
 )
 def test_a_script_starts_python_isolated(path: str) -> None:
     for words in re.findall(r"sys\.executable,([^)\]]*)", (ROOT / path).read_text("utf-8")):
-        assert words.lstrip().startswith('"-I"'), words
+        assert words.lstrip().startswith('"-I", "-B"'), words
 
 
 def hostile(job: Any) -> Path:
@@ -110,6 +113,54 @@ def test_no_module_of_the_repository_is_imported_by_a_check(job: Any, action: st
     assert not marker.exists(), marker.read_text()
     if action in ("sast", "code-quality", "policy-as-code"):
         assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
+
+
+# ---- What Python kept of a module
+
+CACHED = """
+import importlib._bootstrap_external as pyc, pathlib, sys
+source, marker, kind = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+code = compile(f"open({marker!r}, 'a').write({source.stem!r})", str(source), "exec")
+state = source.stat()
+held = pyc._code_to_timestamp_pyc(code, int(state.st_mtime), state.st_size)
+if kind == "unchecked":
+    held = pyc._code_to_hash_pyc(code, b"12345678", False)
+place = pathlib.Path(pyc.cache_from_source(str(source)))
+place.parent.mkdir(exist_ok=True)
+place.write_bytes(held)
+"""
+SCRIPTS = sorted(
+    path
+    for path in LISTED
+    if path.startswith(".github/actions/") and path.endswith(".py") and "sys.path.insert" in (ROOT / path).read_text()
+)
+
+
+@pytest.mark.parametrize("kind", ["unchecked", "timestamp"])
+def test_what_python_kept_of_a_module_of_the_pack_is_not_run(job: Any, kind: str) -> None:
+    """A `.pyc` that a change brings; git shows it as a binary file."""
+    pack, marker = job.own_pack(), job.root / "ran"
+    for folder in pack.rglob("__pycache__"):
+        shutil.rmtree(folder)
+    for path in {*pack.glob("_lib/*.py"), *pack.glob("check/*.py")}:
+        subprocess.run([sys.executable, "-I", "-c", CACHED, path, marker, kind], check=True)
+    run = [sys.executable, "-I", "-B"]
+    search = f"import sys; sys.path.insert(0, {str(pack / '_lib')!r}); import runner"
+    subprocess.run([*run, "-c", search], check=False)
+    assert marker.read_text() == "runner"  # so the trap works
+    marker.unlink()
+    for path in SCRIPTS:
+        script = pack / Path(path).relative_to(".github/actions")
+        ran = subprocess.run([*run, script], cwd=job.workspace, env=job.env, capture_output=True, text=True, timeout=60)
+        assert "ModuleNotFoundError" not in ran.stderr, path
+        assert not marker.exists(), f"{path}: {marker.read_text()}"
+
+
+@pytest.mark.parametrize("path", SCRIPTS)
+def test_a_script_says_that_no_cache_is_read_before_it_finds_a_module_of_the_pack(path: str) -> None:
+    text = (ROOT / path).read_text("utf-8")
+    assert re.search(r'^sys\.pycache_prefix = "/dev/null".*\nsys\.path\.insert\(0, ', text, re.MULTILINE)
+    assert text.index("sys.pycache_prefix") < text.index("sys.path.insert")
 
 
 # ---- The environment

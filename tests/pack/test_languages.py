@@ -45,7 +45,7 @@ def sample(request: pytest.FixtureRequest, job: Any, needs: Any, tmp_path_factor
     if job.sample in ("pnpm", "yarn"):
         job.env["COREPACK_HOME"] = str(tmp_path_factory.getbasetemp().parent / "corepack")
         job.env["GITHUB_PATH"] = str(job.root / "path")
-        install = f'bash "{resources.PACK}/_lib/corepack/install.sh"; PATH="$(cat "$GITHUB_PATH"):$PATH"; {install}'
+        install = f'bash "{resources.PACK}/corepack/install.sh"; PATH="$(cat "$GITHUB_PATH"):$PATH"; {install}'
     if job.sample == "container":
         # buildah does what Docker's command does, without an engine; its base image lies in the sample's folder.
         shutil.copy(Path(__file__).parent / "docker.sh", job.root / "bin/docker")

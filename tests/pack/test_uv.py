@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / ".github/actions/_lib/uv"
+FOLDER = ROOT / ".github/actions/uv"
 WANTED = re.findall(r"^uv==([\d.]+)", (FOLDER / "requirements.txt").read_text())[0]
 
 

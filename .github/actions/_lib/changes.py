@@ -1,5 +1,4 @@
-#!/usr/bin/env python3
-"""Does this pull request touch what $DPRA_PATHS names? Says so in the output `relevant`; in doubt it does.
+"""Does this pull request touch what the input `paths` names? Says so in the output `relevant`; in doubt it does.
 
 The commit is GitHub's merge of the pull request: what it changes against its first parent is what the pull request
 changes. `*` stands for anything but a slash, `**` for anything, as in GitHub's own path filters.
@@ -9,9 +8,13 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 import runner
 
 
@@ -42,6 +45,6 @@ def relevant(files: Iterable[str] | None, globs: Iterable[str]) -> bool:
 
 if __name__ == "__main__":
     found = changed()
-    answer = relevant(found, json.loads(os.environ["DPRA_PATHS"]))
+    answer = relevant(found, json.loads(runner.required("PATHS")))
     runner.say(f"{'unknown' if found is None else len(found)} files changed; relevant: {answer}")
     runner.output("relevant", str(answer).lower())

@@ -13,6 +13,7 @@ import urllib.parse
 from pathlib import Path
 from typing import Any
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import files
 import sarif

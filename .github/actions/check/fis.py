@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 from typing import Any, NoReturn
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
 import runner

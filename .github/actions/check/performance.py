@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
 import runner

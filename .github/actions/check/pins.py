@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import files
 import manifests

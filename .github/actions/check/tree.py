@@ -12,6 +12,7 @@ import sys
 import urllib.parse
 from pathlib import Path
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import files
 

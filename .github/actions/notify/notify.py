@@ -11,6 +11,7 @@ from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, Any
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import evidence
 import runner

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
 import evidence

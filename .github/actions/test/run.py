@@ -4,6 +4,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import coverage
 import evidence

@@ -37,6 +37,7 @@ def _row(table: Table, status: str, *cells: str) -> None:
 def show_plan(plan: Plan) -> None:
     """Every DPRA action of the pipeline: where, with what, whether it blocks, why."""
     from dpra import cost as costs  # renders; no other table needs that
+    from dpra.names import VENDORED
 
     console, spec = _console(), plan.spec
     console.print(Text(f"{spec.name}: {spec.pipeline} pipeline of {spec.repository}, branch {spec.trunk}"))
@@ -54,6 +55,7 @@ def show_plan(plan: Plan) -> None:
     console.print(
         Text(f"  a month of {costs.RELEASES} releases: at least {cost['month-minutes']} runner minutes, {schedules}")
     )
+    console.print(Text(f"  actions: {spec.pack or f'vendored in {VENDORED}'}"))
     for path in spec.unmanaged:
         console.print(Text(f"  unmanaged: {path}"))
     table = Table("stage", "action", "level", "status", "job", "tool", "reason")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dpra import __version__
 from dpra.catalogue import PIPELINE
 from dpra.plan import Plan
 
@@ -130,6 +131,8 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
     trunk, offline = here.plan.spec.trunk, here.offline
     found = [f"the push of this working tree to {trunk}; this machine instead of {label}"
              for label in workflow.runner_labels(loaded)]  # fmt: skip
+    if pack := here.plan.spec.pack:
+        found.append(f"{pack}: the pack of dpra {__version__}, which rehearses")
     found += [
         "actions/checkout: from a copy of the repository on this machine; no submodules, no large files",
         "actions/cache: what a run saves, later runs of this rehearsal find; nothing is kept after it",

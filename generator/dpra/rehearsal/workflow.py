@@ -1,6 +1,7 @@
 """A workflow as it is rehearsed: a copy in act's dialect, with the jobs that are played and what each may do."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from .result import RehearsalError
 INDEX = "strategy.job-index"
 FOLDER = Path(".github", "workflows")
 POST_CACHE = "post-cache"  # of the step in a stand-in's place
+BAKE = re.compile(r"/dpra/bake$|/\.github/actions/bake@")  # the pack's action, vendored or not
 OUTPUTS = "dpra-outputs"  # a job of the rehearsal's own that writes down what the others gave out
 
 
@@ -140,7 +142,7 @@ def prepare(
             job["env"].setdefault(variable, Quoted(work / variable / name))
         minutes = "0"
         for step in job.get("steps") or ():
-            if str(step.get("uses")).endswith("/dpra/bake") and "minutes" in step.get("with", {}):
+            if BAKE.search(str(step.get("uses"))) and "minutes" in step.get("with", {}):
                 minutes = str(step["with"]["minutes"])
                 step["with"]["minutes"] = "0"  # the bake time passes at once; run.simulated says so
         save_caches(job)

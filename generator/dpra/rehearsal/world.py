@@ -19,6 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from dpra import resources
 from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
@@ -107,7 +108,7 @@ def opened(
             show("preparing the accounts")
         actions = nullcontext() if real is None else real_actions(real, offline, work / "real", spec.repository, show)
         with actions as taken, Cloud(issuer) if asks else nullcontext(NOWHERE) as cloud:
-            mappings(repository, pipeline, *([taken.take] if taken else []))
+            mappings(repository, pipeline, spec.pack, resources.ROOT, *([taken.take] if taken else []))
             steps = act.shell(work)
             if asks:
                 accounts.prepare(repository, plan)
@@ -177,7 +178,10 @@ def play(here: World, run: Run) -> Played:
         shutil.copytree(run.kept.artifacts, work / "uploads")
     else:
         (work / "uploads").mkdir()
-    stand_ins = mappings(work / "repository", loaded, *([here.real.take] if here.real else []))
+    if spec.pack:  # the pack alone: act copies the checkout for each step
+        shutil.copytree(resources.PACK, work / "pack/.github/actions", ignore=shutil.ignore_patterns("__pycache__"))
+    taken = [here.real.take] if here.real else []
+    stand_ins = mappings(work / "repository", loaded, spec.pack, work / "pack", *taken)
     token = here.real.begin(work, run.number) if here.real else ""
     text = dialect.edited(source.read_text(encoding="utf-8"), prepare)
     (work / "pipeline.yml").write_text(text, encoding="utf-8")

@@ -127,6 +127,10 @@ NAME = Text("2 to 24 lower-case letters, digits and single hyphens, a letter fir
 OWNER = Text("a code owner: @user, @organisation/team or an e-mail address", r"@[\w.-]+(?:/[\w.-]+)?|[^\s@#]+@[\w.-]+")
 PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)).+")
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
+PACK = Text(
+    "a repository at a full commit SHA: OWNER/REPO@<40 hex digits>",
+    r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}@)[A-Za-z0-9._-]{1,100}@[0-9a-f]{40}",
+)
 POLICY = Text(
     "the ARN of an IAM policy: arn:aws:iam::ACCOUNT:policy/NAME",
     rf"arn:(?:{'|'.join(PARTITIONS)}):iam::(?:aws|[0-9]{{12}}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{{1,128}}",
@@ -681,6 +685,14 @@ class Spec:
         "do.",
         default="",
         example=".github/dpra-baseline.json",
+    )
+    pack: str = key(
+        PACK,
+        "The pack of actions, published or mirrored, at the commit of a release of dpra: workflows refer to it, "
+        "nothing is vendored, and no change of this repository can touch what judges it. Left out: the actions are "
+        "vendored.",
+        default="",
+        example="acme/dpra@0123456789abcdef0123456789abcdef01234567",
     )
     owners: tuple[str, ...] = key(
         ListOf(OWNER),

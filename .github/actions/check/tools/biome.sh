@@ -13,7 +13,7 @@
 # It reads besides: biome.json above the files and in a user's folders (--config-path names our own), BIOME_* (not passed).
 set -euo pipefail
 python3 -I -B "$CHECK/files.py" node > "$TMPDIR/files"
-python3 -I - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" biome "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" biome "$TMPDIR/files"
 import json, os, re, subprocess, sys
 from pathlib import Path
 

@@ -28,7 +28,7 @@ rule dpra_inline_suppression {
   Resources.*[ Metadata.guard.SuppressedRules exists ] empty
 }
 RULE
-python3 -I - "$guard" "$rules" "$TMPDIR/rules" "${own[@]}" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" cfn-guard "$TMPDIR/files"
+python3 -I -B - "$guard" "$rules" "$TMPDIR/rules" "${own[@]}" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" cfn-guard "$TMPDIR/files"
 import json, os, re, subprocess, sys
 from pathlib import Path
 

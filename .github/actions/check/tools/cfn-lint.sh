@@ -14,7 +14,7 @@
 set -euo pipefail
 python3 -I -B "$CHECK/templates.py" > "$TMPDIR/files"
 : > "$TMPDIR/empty.yaml"
-python3 -I - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" cfn-lint "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" cfn-lint "$TMPDIR/files"
 import glob, json, os, subprocess, sys
 
 names = [os.fsdecode(name) for name in open(sys.argv[1], "rb").read().split(b"\0") if name]

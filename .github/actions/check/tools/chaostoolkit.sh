@@ -13,7 +13,7 @@ code=0
 chaos --no-version-check --no-log-file run --journal-path "$TMPDIR/journal.json" "${TOOL_FILE:-tests/resilience.json}" >&2 || code=$?
 ((code <= 1)) && [[ -s $TMPDIR/journal.json ]] || exit 70
 # Its exit code is 0 even where the steady state was not met at the beginning: the journal says it.
-python3 -I - "$TMPDIR/journal.json" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" chaostoolkit
+python3 -I -B - "$TMPDIR/journal.json" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" chaostoolkit
 import json, sys
 journal = json.load(open(sys.argv[1], encoding="utf-8"))
 states = journal.get("steady_states") or {}

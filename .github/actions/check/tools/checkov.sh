@@ -19,7 +19,7 @@ framework=$(python3 -I -B "$CHECK/infrastructure.py" --canary)
 echo "compact: true" > "$TMPDIR/empty.yaml"
 checkov --directory "$TMPDIR/code" --config-file "$TMPDIR/empty.yaml" --framework "$framework" --skip-download \
   --soft-fail --output json > "$TMPDIR/found.json"
-python3 -I - "$TMPDIR/found.json" "$framework" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" checkov "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/found.json" "$framework" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" checkov "$TMPDIR/files"
 import json, os, sys
 
 said = json.load(open(sys.argv[1], encoding="utf-8"))

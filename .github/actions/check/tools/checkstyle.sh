@@ -20,7 +20,7 @@ python3 -I -B "$CHECK/files.py" java > "$TMPDIR/files"
 checkstyle=(checkstyle)
 options=(-Dcheckstyle.enableExternalDtdLoad=false)
 [[ -z ${TOOL_HOME:-} ]] || checkstyle=(java "${options[@]}" -jar "$TOOL_HOME/bin/checkstyle")
-python3 -I - "$TMPDIR/files" "$CHECK/rules/checkstyle.xml" "${checkstyle[@]}" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" checkstyle "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" "$CHECK/rules/checkstyle.xml" "${checkstyle[@]}" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" checkstyle "$TMPDIR/files"
 import json, os, subprocess, sys
 import xml.etree.ElementTree as ElementTree
 

@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$TARGET"
 git rev-parse --verify HEAD >/dev/null # no repository: nothing would be checked
 detect-secrets scan --no-verify --disable-filter detect_secrets.filters.allowlist.is_line_allowlisted > "$TMPDIR/found.json"
-python3 -I -c '
+python3 -I -B -c '
 import json, sys
 for file, found in json.load(open(sys.argv[1], encoding="utf-8"))["results"].items():
     for one in found:

@@ -78,7 +78,7 @@ for (const name of readFileSync(join(TMPDIR, "files"), "utf8").split("\0").filte
 }
 NODE
 node "$TMPDIR/lint.mjs" > "$TMPDIR/found.jsonl"
-python3 -I - "$TMPDIR/found.jsonl" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" eslint "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/found.jsonl" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" eslint "$TMPDIR/files"
 import json, os, sys
 
 print(open(sys.argv[1], encoding="utf-8").read())

@@ -32,7 +32,7 @@ else
     pull_request) # HEAD is GitHub's merge of it with its base
       ! git rev-parse --verify --quiet HEAD^2 > /dev/null || before=$(git rev-parse --verify HEAD^1)
       ;;
-    push) before=$(python3 -I -c 'import json, os; print(json.load(open(os.environ["GITHUB_EVENT_PATH"])).get("before", ""))') ;;
+    push) before=$(python3 -I -B -c 'import json, os; print(json.load(open(os.environ["GITHUB_EVENT_PATH"])).get("before", ""))') ;;
   esac
   range=HEAD # not what other branches have
   if [[ -n $before ]] && git merge-base --is-ancestor "$before" HEAD 2>/dev/null; then

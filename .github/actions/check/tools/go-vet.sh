@@ -16,7 +16,7 @@
 set -euo pipefail
 python3 -I -B "$CHECK/files.py" go > "$TMPDIR/files"
 gofmt=$(command -v gofmt || echo "$(go env GOROOT)/bin/gofmt")
-python3 -I - "$TMPDIR/files" "$gofmt" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" "go vet" "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" "$gofmt" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" "go vet" "$TMPDIR/files"
 import json, os, re, subprocess, sys
 
 target, gofmt = os.path.realpath(os.environ["TARGET"]), sys.argv[2]

@@ -13,7 +13,7 @@
 set -euo pipefail
 python3 -I -B "$CHECK/files.py" container > "$TMPDIR/files"
 echo "{}" > "$TMPDIR/empty.yaml"
-python3 -I - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" hadolint "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" hadolint "$TMPDIR/files"
 import json, os, subprocess, sys
 
 severities = {"error": "high", "warning": "medium"}

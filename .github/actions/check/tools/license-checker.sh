@@ -13,7 +13,7 @@ if [[ ! -d $TARGET/node_modules ]]; then
   exit 65
 fi
 license-checker-rseidelsohn --start "$TARGET" --json --out "$TMPDIR/found.json" > /dev/null
-python3 -I - "$TMPDIR/found.json" "$TMPDIR/files" <<'PYTHON' > "$TMPDIR/lines"
+python3 -I -B - "$TMPDIR/found.json" "$TMPDIR/files" <<'PYTHON' > "$TMPDIR/lines"
 import json, os, sys
 from pathlib import Path
 

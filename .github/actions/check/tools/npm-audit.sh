@@ -23,7 +23,7 @@ omit=()
 # 1 for findings as for its own errors: those are in the JSON
 npm audit --json --package-lock-only --ignore-scripts --userconfig "$TMPDIR/none" --globalconfig "$TMPDIR/nothing" "${omit[@]}" \
   --registry "${DPRA_NPM_REGISTRY:-https://registry.npmjs.org}" > "$TMPDIR/found.json" || true
-python3 -I -c '
+python3 -I -B -c '
 import json, sys
 found = json.load(open(sys.argv[1], encoding="utf-8"))
 if "vulnerabilities" not in found: sys.exit(str(found.get("message") or found.get("error") or "no answer"))

@@ -10,7 +10,7 @@
 #
 # It reads besides: pyproject.toml in the working directory (empty), PYTHON* (not passed but for that path).
 set -euo pipefail
-python3 -I - <<'PYTHON' > "$TMPDIR/count"
+python3 -I -B - <<'PYTHON' > "$TMPDIR/count"
 import os, re, sys
 from pathlib import Path
 
@@ -31,7 +31,7 @@ PYTHON
 mapfile -t names < "$TMPDIR/count"
 places=$(find "$TMPDIR/site" -mindepth 1 -maxdepth 1 | sort | paste -sd:)
 PYTHONPATH=$places PYTHONSAFEPATH=1 pip-licenses --from mixed --format json --packages "${names[@]}" > "$TMPDIR/found.json"
-python3 -I - "$TMPDIR/found.json" "${#names[@]}" <<'PYTHON' | python3 -I -B "$CHECK/licences.py" | python3 -I -B "$CHECK/sarif.py" pip-licenses
+python3 -I -B - "$TMPDIR/found.json" "${#names[@]}" <<'PYTHON' | python3 -I -B "$CHECK/licences.py" | python3 -I -B "$CHECK/sarif.py" pip-licenses
 import json, sys
 found = json.load(open(sys.argv[1], encoding="utf-8"))
 if len(found) < int(sys.argv[2]):

@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$TARGET"
 export PERFORMANCE_REPORT=$TMPDIR/performance.json
 bash -eo pipefail "${TOOL_FILE:-tests/performance.sh}" >&2 || exit 70
-python3 -I - "$PERFORMANCE_REPORT" > "$TMPDIR/k6.json" <<'PYTHON'
+python3 -I -B - "$PERFORMANCE_REPORT" > "$TMPDIR/k6.json" <<'PYTHON'
 import json, sys
 said = json.load(open(sys.argv[1], encoding="utf-8"))
 thresholds = {name: held is not True for name, held in said["thresholds"].items()}  # as k6 says it: whether it was crossed

@@ -15,7 +15,7 @@
 # passed). Stubs (*.pyi) are not looked at.
 set -euo pipefail
 python3 -I -B "$CHECK/files.py" python > "$TMPDIR/listed"
-python3 -I - "$TMPDIR/listed" "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" pylint "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/listed" "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" pylint "$TMPDIR/files"
 import configparser, json, os, re, subprocess, sys, tomllib
 from pathlib import Path
 

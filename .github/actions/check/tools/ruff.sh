@@ -17,7 +17,7 @@
 # (files are given by name). Its configuration is data: nothing in it runs.
 set -euo pipefail
 python3 -I -B "$CHECK/files.py" python > "$TMPDIR/files"
-python3 -I - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" ruff "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" ruff "$TMPDIR/files"
 import fnmatch, json, os, re, subprocess, sys
 
 target, batch = os.environ["TARGET"], 500  # names in one command

@@ -12,7 +12,7 @@ code=0
 schemathesis run "${TOOL_FILE:-openapi.yml}" --url "$URL" --max-examples 20 --generation-deterministic --exclude-checks unsupported_method --no-color \
   --report junit --report-junit-path "$TMPDIR/found.xml" >&2 || code=$?
 ((code <= 1)) || exit 70
-python3 -I - "$TMPDIR/found.xml" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" schemathesis
+python3 -I -B - "$TMPDIR/found.xml" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" schemathesis
 import json, sys
 import xml.etree.ElementTree as ElementTree
 cases = list(ElementTree.parse(sys.argv[1]).getroot().iter("testcase"))

@@ -16,7 +16,7 @@ set -euo pipefail
 python3 -I -B "$CHECK/files.py" terraform > "$TMPDIR/files"
 : > "$TMPDIR/terraformrc"
 export TF_IN_AUTOMATION=1 TF_CLI_CONFIG_FILE=$TMPDIR/terraformrc CHECKPOINT_DISABLE=1
-python3 -I - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" terraform "$TMPDIR/files"
+python3 -I -B - "$TMPDIR/files" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" terraform "$TMPDIR/files"
 import json, os, shutil, subprocess, sys
 from pathlib import Path
 

@@ -64,7 +64,7 @@ case $ACTION in
       cd "$TMPDIR"
       trivy config "${common[@]}" --skip-check-update --misconfig-scanners "$what" --format json --output "$json" code
     )
-    python3 -I - "$json" "$what" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" trivy "$TMPDIR/files"
+    python3 -I -B - "$json" "$what" <<'PYTHON' | python3 -I -B "$CHECK/sarif.py" trivy "$TMPDIR/files"
 import json, os, sys
 
 code = os.path.join(os.environ["TMPDIR"], "code")

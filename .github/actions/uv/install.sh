@@ -9,6 +9,6 @@ if [[ -n $present ]] && printf '%s\n' "$wanted" "$present" | sort --version-sort
   echo "uv $present is on this machine."
   exit
 fi
-python3 -I -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+python3 -I -B -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
   --target "$RUNNER_TEMP/uv" --requirement "$lock"
 echo "$RUNNER_TEMP/uv/bin" >> "$GITHUB_PATH"

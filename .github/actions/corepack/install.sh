@@ -4,7 +4,7 @@ set -euo pipefail
 
 home="$RUNNER_TEMP/corepack"
 mkdir -p "$home"
-cp "$(dirname "${BASH_SOURCE[0]}")"/package*.json "$home"
+cp "$(dirname "${BASH_SOURCE[0]}")/package.json" "$(dirname "${BASH_SOURCE[0]}")/package-lock.json" "$home"
 npm ci --silent --prefix "$home"
 mkdir -p "$home/bin"
 "$home/node_modules/.bin/corepack" enable --install-directory "$home/bin"
