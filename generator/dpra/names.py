@@ -5,6 +5,7 @@ import re
 from dpra.spec.models import PARTITIONS, Spec
 
 VENDORED = ".github/actions/dpra"  # where the pack lies in a repository
+INFRASTRUCTURE = "infrastructure/dpra"  # the templates of the accounts
 SCHEMA = ".github/dpra.schema.json"
 EXPECTED = ".github/dpra.expected.json"  # what the workflows promise
 OWN = "dpra-"  # how every name in AWS begins that is made here

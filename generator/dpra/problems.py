@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dpra import actions, alarms, cron, names, planner, types
+from dpra import actions, alarms, cron, names, planner, roles, types
 from dpra.errors import InputError
 from dpra.plan import LONGEST_SESSION, Plan
 from dpra.spec.models import READ_ONLY, ListOf, MapOf, Model, Spec, Step, Text, name_of
@@ -28,21 +28,29 @@ def planned(spec: Spec, root: Path | None = None) -> Plan:
     """The plan of a spec.
 
     Args:
-        root: the repository; with it the alarms of the component's own template count, too.
+        root: the repository; with it the alarms and roles of the component's own template count, too.
     Raises:
         PlanError: the spec cannot be delivered as it asks.
     """
     made = planner.make(spec)
     if found := of(made):
         raise PlanError(found)
-    if root is not None and (late := alarms.late(root, made)):
-        raise PlanError(late)
+    if root is not None and (found := {**alarms.late(root, made), **roles.unbound(root, made)}):
+        raise PlanError(found)
     return made
 
 
 def of(plan: Plan) -> dict[str, str]:
     """What is wrong with a plan, by the keys of its spec."""
-    parts = (_tools(plan), _steps(plan), _jobs(plan), _exceptions(plan), _github(plan), _environments(plan), _names(plan))
+    parts = (
+        _tools(plan),
+        _steps(plan),
+        _jobs(plan),
+        _exceptions(plan),
+        _github(plan),
+        _environments(plan),
+        _names(plan),
+    )
     found: dict[str, str] = {}
     for part in parts:
         found |= dict(part)

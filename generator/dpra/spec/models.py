@@ -433,7 +433,8 @@ class Ecs:
     bake: int = key(Number(0, 1440), "How long the old tasks stay, in minutes; not with rolling.", default=5)
     roles: tuple[str, ...] = key(
         ListOf(ROLES, least=1),
-        "The names of the roles that its tasks take, which the pipeline may hand over. Left out: those with the path /NAME/.",
+        "The names of the roles that its tasks take, which the pipeline may hand over. Left out: those with the path "
+        "/NAME/.",
         default=(),
         example="[shop-task, shop-execution]",
     )
@@ -502,7 +503,9 @@ class Database:
     )
     folder: str = key(PATH, "Where the changes lie in the package.", default="", example="database")
     url: str = key(JDBC, "The database, for liquibase and flyway.", default="", example="jdbc:postgresql://…")
-    user: str = key(FILLED_NAME, "Who logs in, with a token that RDS gives the pipeline's role.", default="", example="delivery")
+    user: str = key(
+        FILLED_NAME, "Who logs in, with a token that RDS gives the pipeline's role.", default="", example="delivery"
+    )
     secret: str = key(
         SECRET,
         "Instead of user, the secret in Secrets Manager with username and password, read at run time.",
