@@ -19,7 +19,7 @@ def create_role(cls: type[Role], /, resource_name: str, cloudformation_json: Any
 
 
 def update_role(
-    cls: type[Role], /, original_resource: Role, new_resource_name: str, cloudformation_json: Any, *where: str
+    cls: type[Role], /, original_resource: Role, new_resource_name: str, cloudformation_json: Any, **_: str
 ) -> Role:
     """Role.update_from_cloudformation_json: moto changes neither trust nor rights."""
     properties, trust = cloudformation_json["Properties"], cloudformation_json["Properties"]["AssumeRolePolicyDocument"]
