@@ -1,11 +1,13 @@
 """The roles that the component's own template makes: without the boundary, or outside of its path, AWS makes none."""
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dpra import alarms, names
+from dpra import alarms, names, resources
 from dpra.graph import Environment
 from dpra.plan import Plan
 
@@ -30,14 +32,19 @@ def unbound(root: Path, plan: Plan) -> dict[str, str]:
         return {}  # the package action says that it is missing
     if not any(kind.encode() in content for kind in (ROLE, *SAM)):
         return {}
+    asked = json.dumps([plan.spec.name, plan.template, [(one.id, one.account, one.boundary) for one in made]]).encode()
+    name = f"{hashlib.sha256(Path(__file__).read_bytes() + asked + content).hexdigest()}-roles.json"
+    return dict(json.loads(resources.once(name, lambda: json.dumps(_judged(content, made, plan)).encode())))
+
+
+def _judged(content: bytes, made: list[Environment], plan: Plan) -> dict[str, str]:
     template = alarms.document(content)
     for name, given in _roles(template):
         for where in made:
             if missing := _missing(given, where, plan):
                 place = f"{plan.template}:{template['Resources'].lc.key(name)[0] + 1}"
-                return {
-                    "deploy.template": f"{place}: AWS does not let {name} make a role in {where.id} without {missing}"
-                }
+                said = f"{place}: AWS does not let {name} make a role in {where.id} without {missing}"
+                return {"deploy.template": said}
     return {}
 
 
