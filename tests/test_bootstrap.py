@@ -208,6 +208,7 @@ def test_github_is_asked_with_the_token_that_is_there(dpra, repository, github) 
     done = dpra("bootstrap", cwd=repository, **{**github["environment"], "GH_TOKEN": "t0ken"})
     assert github["requests"] == [("/repos/acme/shop", "Bearer t0ken")]
     assert "made on 2019-01-01; its tokens carry these ids if it was renamed or moved since 2026-07-15" in done.stderr
+    assert "whoever takes the name is let in by it" in done.stderr
 
 
 @pytest.mark.parametrize("answer", [404, 403, 500, {}, [], {**SHOP, "id": "x"}, {**SHOP, "owner": None}])
@@ -217,6 +218,8 @@ def test_without_an_answer_the_trust_knows_the_name_only_and_says_so(dpra, repos
     assert done.returncode == 0
     assert "sub: [repo:acme/shop:environment:beta]" in done.stdout
     assert "knows acme/shop by its name only" in done.stderr
+    assert "Names can be registered again" in done.stderr
+    assert "gh api repos/acme/shop --jq '.id, .owner.id'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -117,7 +117,7 @@ def test_the_plan_says_what_the_tool_does(tool: str) -> None:
     assert actions["beta", "database-deploy"].status == "left-out"
 
 
-DATABASE = "database: {with: liquibase, reversible: true, url: jdbc:mysql://db.example/shop, user: dpra}"
+DATABASE = "database: {with: liquibase, reversible: true, url: jdbc:mysql://db.example/shop, user: delivery}"
 
 
 @pytest.mark.parametrize(

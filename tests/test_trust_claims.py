@@ -195,6 +195,23 @@ BY_ID: dict[str, Change] = {
     "a repository_id with a zero before it": lambda claims: {**claims, "repository_id": f"0{claims['repository_id']}"},
     "a star for the repository_id": also(repository_id="*"),
 }
+# Who stores and signs is asked for its workflow, too.
+BY_WORKFLOW: dict[str, Change] = {
+    "another workflow of the trunk": lambda c: {**c, "job_workflow_ref": workflow_of(c).replace("pipeline", "nightly")},
+    "a workflow that goes on": lambda c: {**c, "job_workflow_ref": f"{workflow_of(c)}-evil"},
+    "the workflow of another branch": lambda c: {
+        **c,
+        "job_workflow_ref": f"{workflow_of(c).partition('@')[0]}@refs/heads/x",
+    },
+    "another's reusable workflow": also(job_workflow_ref="mallory/x/.github/workflows/pipeline.yml@refs/heads/main"),
+    "a star for the workflow": lambda c: {**c, "job_workflow_ref": f"{workflow_of(c).partition('@')[0]}*"},
+    "no workflow": without("job_workflow_ref"),
+    "an empty workflow": also(job_workflow_ref=""),
+}
+
+
+def workflow_of(claims: Claims) -> str:
+    return str(claims["job_workflow_ref"])
 
 
 def tokens(plan: Plan, name: str) -> list[Claims]:
@@ -218,7 +235,8 @@ def wrong(spec: str, role: str, changed: Mapping[str, Any] | None = None) -> lis
     account, policy, own = trusts(spec)[role]
     policy = changed or policy
     provider = f"arn:aws:iam::{account}:oidc-provider/{PROVIDER}"
-    refused = REFUSED | (BY_ID if plan.spec.repository_id else {})
+    signs = any(one.id == role for one in plan.roles("store"))
+    refused = REFUSED | (BY_ID if plan.spec.repository_id else {}) | (BY_WORKFLOW if signs else {})
     found = []
 
     def judge(what: str, claims: Claims, admitted: bool) -> None:
@@ -251,7 +269,7 @@ def test_every_role_is_in_the_table_and_every_token_is_another() -> None:
     for spec, role in CASES:
         for name in trusts(spec)[role][2]:
             for claims in tokens(plan_of(spec), name):
-                for what, change in (REFUSED | BY_ID).items():
+                for what, change in (REFUSED | BY_ID | BY_WORKFLOW).items():
                     assert change(deepcopy(claims)) != claims, what
 
 

@@ -42,16 +42,22 @@ def known(template: Path) -> list[tuple[str, int, int]]:
     return found
 
 
-def _read(content: bytes) -> list[tuple[str, int, int]]:
+def document(content: bytes) -> Any:
+    """A CloudFormation template with the tags of its functions and its lines; None for what is none."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        document: Any = YAML().load(content.decode())  # knows no tag of CloudFormation's, and keeps each
-        resources_ = document["Resources"].items()
-        parameters = document.get("Parameters") or {}
-    except (YAMLError, UnicodeDecodeError, LookupError, TypeError, AttributeError):
-        return []  # cfn-lint says what is wrong with it
+        found = YAML().load(content.decode())  # knows no tag of CloudFormation's, and keeps each
+        return found if isinstance(found.get("Resources"), dict) else None
+    except (YAMLError, UnicodeDecodeError, AttributeError):
+        return None  # cfn-lint says what is wrong with it
+
+
+def _read(content: bytes) -> list[tuple[str, int, int]]:
+    if (made := document(content)) is None:
+        return []
+    resources_, parameters = made["Resources"].items(), made.get("Parameters") or {}
     found = []
     for name, resource in resources_:
         if isinstance(resource, dict) and resource.get("Type") == TYPE:

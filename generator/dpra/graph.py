@@ -31,7 +31,7 @@ class Environment:
     waves: tuple[tuple[str, ...], ...]  # what is done at the same time, then the next; empty where a stage has none
     bake: int  # how long a wave bakes, in minutes; 0: nothing does
     alarms: tuple[str, ...]  # those that are named; empty: those of the stacks
-    boundary: str  # the ARN of the policy that bounds every role; empty: none
+    boundary: str  # the ARN of the policy that bounds every role that deployments make; empty: they make none
     roles: Mapping[str, Role]
     stacks: tuple[str, ...]  # the component's; {region} is left as it is
     bucket: str  # of releases; {region} is left as it is
@@ -171,7 +171,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         waves=waves,
         bake=said.bake if bakes else 0,
         alarms=said.alarms,
-        boundary=said.permissions_boundary,
+        boundary=said.permissions_boundary or (_boundary(spec, regions[0], said.account) if executes else ""),
         roles={name: role(name, duty) for name, duty in stage.roles.items()},
         stacks=_stacks(spec, stage.id, deployer),
         bucket=names.bucket(spec, said.account, "{region}"),
@@ -189,6 +189,10 @@ def _numbered(name: str, waves: Iterable[int]) -> list[str]:
 
 def _role_arn(spec: Spec, region: str, account: str, name: str) -> str:
     return names.arn(region, "iam", account, f"role/{names.role(spec, name)}", everywhere=True)
+
+
+def _boundary(spec: Spec, region: str, account: str) -> str:
+    return names.arn(region, "iam", account, f"policy/{names.boundary(spec)}", everywhere=True)
 
 
 def _stacks(spec: Spec, environment: str, deployer: Deployer | None) -> tuple[str, ...]:

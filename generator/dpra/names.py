@@ -1,10 +1,14 @@
 """Every name in GitHub and AWS: each is made here and nowhere else, from the spec."""
 
+import re
+
 from dpra.spec.models import PARTITIONS, Spec
 
 VENDORED = ".github/actions/dpra"  # where the pack lies in a repository
+INFRASTRUCTURE = "infrastructure/dpra"  # the templates of the accounts
 SCHEMA = ".github/dpra.schema.json"
 EXPECTED = ".github/dpra.expected.json"  # what the workflows promise
+OWN = "dpra-"  # how every name in AWS begins that is made here
 MAIN = "aws"  # the partition of whoever names a region that is in none
 
 
@@ -23,6 +27,23 @@ def arn(region: str, service: str, account: str, name: str, *, everywhere: bool 
     return f"arn:{partition(region)}:{service}:{'' if everywhere else region}:{account}:{name}"
 
 
+def reserved(name: str) -> bool:
+    """Could something of this name be the pipeline's own: `dpra` or `dpra-…`, in any case?
+
+    Args:
+        name: as IAM reads it: `*` and `?` stand for other characters.
+    """
+
+    def begins(pattern: str, own: str) -> bool:
+        if not own or not pattern:
+            return not own
+        if pattern[0] == "*":
+            return begins(pattern[1:], own) or begins(pattern, own[1:])
+        return pattern[0] in ("?", own[0]) and begins(pattern[1:], own[1:])
+
+    return begins(re.sub(r"\*+", "*", name.lower()) + "-", OWN)
+
+
 def stack(spec: Spec, kind: str) -> str:
     """The stack that an administrator deploys: the trust of an environment, or what stands in its regions."""
     return f"dpra-{spec.name}-{kind}"
@@ -36,6 +57,16 @@ def role(spec: Spec, name: str) -> str:
 def execution_role(environment: str) -> str:
     """What `role` calls the role that an environment's deployments act with."""
     return f"{environment}-execution"
+
+
+def boundary(spec: Spec) -> str:
+    """The policy that bounds what deployments act with, and every role that they make."""
+    return f"dpra-{spec.name}-boundary"
+
+
+def path(spec: Spec) -> str:
+    """The path of the roles that the component makes: a component's name has no `/`, so that no other one's fits."""
+    return f"/{spec.name}/"
 
 
 def bucket(spec: Spec, account: str, region: str) -> str:

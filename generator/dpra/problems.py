@@ -1,13 +1,16 @@
 """All that is wrong with a spec beyond its form: the one door from a Spec to a Plan that can be delivered."""
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from dpra import actions, alarms, cron, names, planner, types
+from dpra import actions, alarms, cron, names, planner, roles, types
 from dpra.errors import InputError
 from dpra.plan import LONGEST_SESSION, Plan
-from dpra.spec.models import READ_ONLY, Spec, Step
+from dpra.spec.models import READ_ONLY, ListOf, MapOf, Model, Spec, Step, Text, name_of
 
 HOSTED = 360  # minutes that a job may run on a hosted runner
 MOST = 20  # regions or other targets of a wave's environment; keeps the job graph far from GitHub's silent limits
@@ -25,21 +28,29 @@ def planned(spec: Spec, root: Path | None = None) -> Plan:
     """The plan of a spec.
 
     Args:
-        root: the repository; with it the alarms of the component's own template count, too.
+        root: the repository; with it the alarms and roles of the component's own template count, too.
     Raises:
         PlanError: the spec cannot be delivered as it asks.
     """
     made = planner.make(spec)
     if found := of(made):
         raise PlanError(found)
-    if root is not None and (late := alarms.late(root, made)):
-        raise PlanError(late)
+    if root is not None and (found := {**alarms.late(root, made), **roles.unbound(root, made)}):
+        raise PlanError(found)
     return made
 
 
 def of(plan: Plan) -> dict[str, str]:
     """What is wrong with a plan, by the keys of its spec."""
-    parts = (_tools(plan), _steps(plan), _jobs(plan), _exceptions(plan), _github(plan), _environments(plan))
+    parts = (
+        _tools(plan),
+        _steps(plan),
+        _jobs(plan),
+        _exceptions(plan),
+        _github(plan),
+        _environments(plan),
+        _names(plan),
+    )
     found: dict[str, str] = {}
     for part in parts:
         found |= dict(part)
@@ -184,6 +195,8 @@ def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
                 yield f"{key}.permissions-boundary", "a policy of another account"
             if partition != plan.partition:
                 yield f"{key}.permissions-boundary", f"a policy of another partition than {plan.partition}"
+            if names.reserved(boundary.rpartition("/")[2]):
+                yield f"{key}.permissions-boundary", "is one of dpra's own, which needs no key"
         flat = [target for wave in said.waves for target in wave]
         if said.waves and said.regions and plan.catalogue.wave_of == "region":
             yield f"{key}.regions", "the waves say the regions"
@@ -191,3 +204,32 @@ def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"{key}.waves", f"a {plan.catalogue.wave_of} stands in two waves"
         if (count := max(len(where.regions), len(flat))) > MOST:
             yield key, f"{count} {plan.catalogue.wave_of or 'region'}s; an environment has at most {MOST}"
+
+
+def _names(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Names that reach what the pipeline itself has in the accounts, or another component's part of it."""
+    if re.search(r"(?:^|-)[0-9]{12}(?:-|$)", plan.spec.name):
+        yield "name", "has an account's id in it: its bucket could be one of another component"
+    for key, text in _in_aws(Model(Spec), plan.spec, ""):
+        for where in plan.environments.values():
+            filled = plan.filled(text, where.id)
+            if any(names.reserved(filled.replace("{region}", region)) for region in where.regions):
+                yield key, f"dpra- is how dpra's own stacks, roles and buckets begin, and {text} could be one of them"
+                break
+
+
+def _in_aws(kind: Any, value: Any, key: str) -> Iterator[tuple[str, str]]:
+    """What a part of the spec names in AWS, each with its key."""
+    match kind:
+        case Text() if kind.aws and value:
+            yield key, value
+        case ListOf():
+            for number, one in enumerate(value):
+                yield from _in_aws(kind.kind, one, f"{key}[{number}]")
+        case MapOf():
+            for name, one in value.items():
+                yield from _in_aws(kind.kind, one, f"{key}.{name}")
+        case Model() if value is not None:
+            for field in fields(kind.model):
+                said = f"{key}.{name_of(field)}".removeprefix(".")
+                yield from _in_aws(field.metadata["kind"], getattr(value, field.name), said)

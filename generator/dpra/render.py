@@ -20,7 +20,7 @@ import jinja2
 
 from dpra import catalogue, evidence, pack, resources, scalar
 from dpra.dataclasses import dataclass
-from dpra.names import EXPECTED, SCHEMA, VENDORED
+from dpra.names import EXPECTED, INFRASTRUCTURE, SCHEMA, VENDORED
 from dpra.plan import Plan
 from dpra.problems import PlanError
 from dpra.spec.models import Expression
@@ -107,7 +107,7 @@ def _infrastructure(plan: Plan) -> Iterator[Template]:
 
 def infrastructure_file(name: str) -> str:
     """The path of the template of an environment's trust, or of what stands in its regions."""
-    return f"infrastructure/dpra/{name}.yml"
+    return f"{INFRASTRUCTURE}/{name}.yml"
 
 
 def _with_header(path: str, text: str) -> str:

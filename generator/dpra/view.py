@@ -103,11 +103,19 @@ class View:
         return json.dumps(said) if said else ""
 
     @property
-    def attested_by(self) -> str:
-        """The workflows on the trunk that may have signed a release, as the deploy action reads it."""
+    def built_by(self) -> str:
+        """The workflows on the trunk that may have built a release, as the deploy action reads it."""
+        return " ".join(self._signing_workflows)
+
+    @property
+    def signing_workflow_refs(self) -> list[str]:
+        """The same, as a job's token of GitHub's names its workflow."""
+        return [f"{self.plan.spec.repository}/{workflow}" for workflow in self._signing_workflows]
+
+    @property
+    def _signing_workflows(self) -> list[str]:
         trunk = self.plan.spec.trunk
-        found = [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
-        return " ".join(found)
+        return [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
 
     @property
     def database(self) -> str:
@@ -157,6 +165,21 @@ class View:
         role = self.environment.deploying if self.environment else None
         return scalar.Written(f"!GetAtt {self.logical_id(role.id)}.Arn") if role else ""
 
+    @property
+    def own_boundary(self) -> str:
+        """The ARN of the policy that the spec brings to bound every role of the account; empty: dpra makes one."""
+        return self.plan.spec.environments[self.environment.id].permissions_boundary if self.environment else ""
+
+    @property
+    def boundary_name(self) -> str:
+        """The name of the policy that dpra makes for that."""
+        return names.boundary(self.plan.spec)
+
+    @property
+    def component_roles(self) -> str:
+        """The path and name of every role that the component makes, as IAM reads it."""
+        return f"{names.path(self.plan.spec)[1:]}*"
+
     def execution_role(self) -> str:
         """The name of the role that the environment's deployments act with."""
         return names.role(self.plan.spec, names.execution_role(self.environment.id)) if self.environment else ""
@@ -166,10 +189,17 @@ class View:
         return scalar.Written(f"!Sub {scalar.yaml(text)}")
 
     def arns(self, start: str, named: Iterable[str], end: str = "") -> str:
-        """The ARNs of what has these names in the account; in IAM one of any region is one of all of them."""
-        where = self.environment.id if self.environment else ""
-        filled = [self.plan.filled(name, where).replace("{region}", "*") for name in named]
-        subs = [f"!Sub {scalar.yaml(f'arn:${{AWS::Partition}}:{start}{name}{end}')}" for name in filled]
+        """The ARNs of what has these names in the account: in each region, and never by a pattern for all of them,
+        which other names would fit, too."""
+        if self.environment is None:
+            return ""
+        filled = [
+            self.plan.filled(name, self.environment.id).replace("{region}", region)
+            for name in named
+            for region in self.environment.regions
+        ]
+        places = [f"arn:${{AWS::Partition}}:{start}{name}{end}" for name in dict.fromkeys(filled)]
+        subs = [f"!Sub {scalar.yaml(place)}" for place in places]
         return scalar.Written(subs[0] if len(subs) == 1 else f"[{', '.join(subs)}]")
 
 

@@ -111,6 +111,14 @@ def test_an_sbom_that_was_not_attested_stops_it(attest: Attest) -> None:
     assert refused(attest(subjects=("release.json",))) == "sbom.cdx.json is not the one that was signed"
 
 
+def test_an_image_that_was_attested_and_is_gone_stops_it(attest: Attest) -> None:
+    folder = attest()
+    (folder / "image.json").write_text('{"uri": "1.dkr.ecr/shop@sha256:0"}')
+    attest(subjects=(*FILES, "image.json"))
+    (folder / "image.json").unlink()
+    assert refused(folder) == "image.json was signed with the release, and is missing"
+
+
 def test_the_attestation_of_another_release_stops_it(attest: Attest) -> None:
     refused(attest(subjects=("sbom.cdx.json",)))
 

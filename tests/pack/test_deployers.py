@@ -139,6 +139,7 @@ def test_s3_by_the_actions_and_back_by_the_record(
     key = cloud("kms").create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
     job.env |= server | {"PATH": f"{server['PATH']}"}
     monkeypatch.setenv("GITHUB_REPOSITORY_ID", "1")
+    monkeypatch.setenv("GITHUB_WORKFLOW_REF", "acme/shop/.github/workflows/pipeline.yml@refs/heads/main")
     job.env["GITHUB_REPOSITORY_ID"] = "1"
     digests = [bench.release(commit, pages) for commit, pages in ((ONE, PAGES), (TWO, PAGES_TWO))]
     for digest, commit in zip(digests, (ONE, TWO), strict=True):
@@ -157,6 +158,7 @@ def test_s3_by_the_actions_and_back_by_the_record(
     record.change(place, lock)
     bench.deploy(digests[0])
     common = {"component": "shop", "account": ACCOUNT, "bucket": "packages", "signing_key": key, "tool": "s3"}
+    common["built_by"] = ".github/workflows/pipeline.yml@refs/heads/main"
     common |= {"settings": json.dumps(SITE), "record": "s3://packages/shop/record.json", "record_region": REGION}
     common["environment"] = "gamma"
     job.env["GITHUB_SHA"] = TWO

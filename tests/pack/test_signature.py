@@ -66,14 +66,17 @@ def signed(cloud: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return folder, digest, key
 
 
-def verify(folder: Path, digest: str, key: str) -> None:
+WORKFLOWS = ".github/workflows/pipeline.yml@refs/heads/main .github/workflows/hotfix.yml@refs/heads/main"
+
+
+def verify(folder: Path, digest: str, key: str, workflows: str = WORKFLOWS) -> None:
     """As deploy/verify.py does it."""
     import release
     import signature
 
     commit = os.environ["GITHUB_SHA"]
     signature.verify(folder, key)
-    release.verify_statement(folder, digest, commit)
+    release.verify_statement(folder, digest, commit, workflows)
     release.verify(folder, digest, "shop", commit)
 
 
@@ -139,6 +142,62 @@ def test_what_was_signed_elsewhere_stops(
     monkeypatch.setenv(variable, value)
     with pytest.raises(runner.Failed, match=says):
         verify(*signed)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GITHUB_WORKFLOW_REF", "acme/shop/.github/workflows/nightly.yml@refs/heads/main"),
+        ("GITHUB_WORKFLOW_REF", "acme/shop/.github/workflows/pipeline.yml@refs/heads/feature"),
+        ("GITHUB_WORKFLOW_REF", "acme/shop/.github/workflows/pipeline.yml@refs/tags/main"),
+        ("GITHUB_WORKFLOW_REF", "acme/other/.github/workflows/pipeline.yml@refs/heads/main"),
+        ("GITHUB_WORKFLOW_REF", "acme/shop/.github/workflows/pipeline.yml"),
+        ("GITHUB_WORKFLOW_REF", ""),
+        ("GITHUB_REF", "refs/heads/feature"),
+        ("GITHUB_REF", ""),
+    ],
+)
+def test_what_another_workflow_or_branch_signed_stops(
+    cloud: Any, signed: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """By the right key, as with an attestation: the deployment's own variables count for nothing."""
+    import release
+    import runner
+    import signature
+
+    folder, digest, key = signed
+    monkeypatch.setenv(variable, value)
+    (folder / "provenance.json").write_text(json.dumps(release.statement(folder, digest)))
+    signature.sign(folder, key)
+    monkeypatch.setenv(variable, ENVIRONMENT[variable])
+    with pytest.raises(runner.Failed, match=r"the release's provenance is of (workflow|source) "):
+        verify(folder, digest, key)
+
+
+@pytest.mark.parametrize("workflows", ["", ".github/workflows/hotfix.yml@refs/heads/main", "pipeline.yml"])
+def test_a_workflow_that_is_not_asked_for_is_not_let_through(signed: Any, workflows: str) -> None:
+    import runner
+
+    with pytest.raises(runner.Failed, match=r"of workflow '.github/workflows/pipeline.yml@refs/heads/main', not"):
+        verify(*signed, workflows)
+
+
+def test_what_was_signed_with_it_and_is_gone_stops_it(signed: Any) -> None:
+    """A deployment without the image would run another one; the SBOMs it does not need, and does not fetch."""
+    import release
+    import runner
+    import signature
+
+    folder, digest, key = signed
+    (folder / "image.json").write_text('{"uri": "1.dkr.ecr/shop@sha256:0"}\n')
+    (folder / "provenance.json").write_text(json.dumps(release.statement(folder, digest)))
+    signature.sign(folder, key)
+    for name in release.SBOMS:
+        (folder / name).unlink()
+    verify(folder, digest, key)
+    (folder / "image.json").unlink()
+    with pytest.raises(runner.Failed, match=r"^image.json was signed with the release, and is missing$"):
+        verify(folder, digest, key)
 
 
 def test_another_release_that_was_signed_stops(signed: Any) -> None:

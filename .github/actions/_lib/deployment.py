@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import aws
 import head
 import runner
+import store
 
 LONGEST_PAUSE = 10  # seconds between two polls
 
@@ -136,12 +137,7 @@ def store_package(target: Target, change: Change) -> str:
     """The key of the release's package in the target's bucket; it is put there unless it lies there."""
     key = f"{target.component}/{change.digest}/package.zip"
     if not change.stored:
-        aws.call(
-            *(target.region, "s3api", "put-object", "--body", str(change.release / "package.zip")),
-            Bucket=target.bucket,
-            Key=key,
-            ExpectedBucketOwner=target.account,  # nobody else's bucket of that name
-        )
+        store.put_once(target.region, target.bucket, target.account, key, change.release / "package.zip")
     return key
 
 

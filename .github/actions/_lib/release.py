@@ -67,10 +67,11 @@ def verify(directory: Path, digest: str, component: str, commit: str) -> None:
 def statement(directory: Path, digest: str) -> dict[str, Any]:
     """What is signed: an in-toto statement with SLSA provenance (https://slsa.dev/spec/v1.0/provenance)."""
     server, repository = os.environ.get("GITHUB_SERVER_URL", ""), os.environ["GITHUB_REPOSITORY"]
+    workflow, _, ref = os.environ.get("GITHUB_WORKFLOW_REF", "").removeprefix(f"{repository}/").partition("@")
     beside = [
         {"name": name, "digest": {"sha256": sha256(directory / name)}} for name in BESIDE if (directory / name).exists()
     ]
-    source = {"uri": f"git+{server}/{repository}", "digest": {"gitCommit": os.environ["GITHUB_SHA"]}}
+    source = {"uri": _source(os.environ.get("GITHUB_REF", "")), "digest": {"gitCommit": os.environ["GITHUB_SHA"]}}
     return {
         "_type": "https://in-toto.io/Statement/v1",
         "subject": [{"name": MANIFEST, "digest": {"sha256": digest}}],
@@ -79,13 +80,7 @@ def statement(directory: Path, digest: str) -> dict[str, Any]:
             "buildDefinition": {
                 "buildType": "https://actions.github.io/buildtypes/workflow/v1",
                 "externalParameters": {
-                    "workflow": {
-                        "repository": f"{server}/{repository}",
-                        "ref": os.environ.get("GITHUB_REF", ""),
-                        "path": os.environ.get("GITHUB_WORKFLOW_REF", "")
-                        .partition("@")[0]
-                        .removeprefix(f"{repository}/"),
-                    }
+                    "workflow": {"repository": f"{server}/{repository}", "ref": ref, "path": workflow}
                 },
                 "internalParameters": {"github": {"repository_id": os.environ.get("GITHUB_REPOSITORY_ID", "")}},
                 "resolvedDependencies": [source],
@@ -102,28 +97,38 @@ def statement(directory: Path, digest: str) -> dict[str, Any]:
     }
 
 
-def verify_statement(directory: Path, digest: str, commit: str) -> None:
+def _source(ref: str) -> str:
+    return f"git+{os.environ.get('GITHUB_SERVER_URL', '')}/{os.environ['GITHUB_REPOSITORY']}@{ref}"
+
+
+def verify_statement(directory: Path, digest: str, commit: str, workflows: str) -> None:
     """Fail unless the provenance is of this digest, commit and repository, and of what lies beside it.
 
-    Its signature has been verified: what it says is what the signing job said."""
+    Its signature has been verified: what it says is what the signing job said.
+
+    Args:
+        workflows: the only ones that are accepted, as for an attestation: `PATH@REF`, with blanks between.
+    """
     try:
         said = json.loads((directory / PROVENANCE).read_bytes())
         build = said["predicate"]["buildDefinition"]
         [subject], [source] = said["subject"], build["resolvedDependencies"]
+        workflow = build["externalParameters"]["workflow"]
         beside = {one["name"]: one["digest"]["sha256"] for one in said["predicate"]["runDetails"]["byproducts"]}
+        built = f"{workflow['path']}@{workflow['ref']}"
         pairs = {
             "digest": (subject["digest"]["sha256"], digest),
             "commit": (source["digest"]["gitCommit"], commit),
             "repository": (
-                build["externalParameters"]["workflow"]["repository"].removeprefix(
-                    os.environ.get("GITHUB_SERVER_URL", "") + "/"
-                ),
+                workflow["repository"].removeprefix(os.environ.get("GITHUB_SERVER_URL", "") + "/"),
                 os.environ["GITHUB_REPOSITORY"],
             ),
             "repository id": (
                 build["internalParameters"]["github"]["repository_id"],
                 os.environ.get("GITHUB_REPOSITORY_ID", ""),
             ),
+            "workflow": (built, built if built in workflows.split() else " or ".join(workflows.split())),
+            "source": (source["uri"], _source(workflow["ref"])),
         }
     except (OSError, ValueError, LookupError, TypeError) as problem:
         raise runner.Failed(f"the release's provenance.json cannot be read ({type(problem).__name__})") from problem
@@ -134,10 +139,12 @@ def verify_statement(directory: Path, digest: str, commit: str) -> None:
 
 
 def verify_beside(directory: Path, signed: Mapping[str, str]) -> None:
-    """Fail unless what lies beside the release is what was signed with it: name -> SHA-256."""
+    """Fail unless what lies beside the release is what was signed with it: name -> SHA-256. SBOMs may stay away."""
     for name in BESIDE:
         if (directory / name).exists() and sha256(directory / name) != signed.get(name):
             raise runner.Failed(f"{name} is not the one that was signed")
+        if name in signed and name not in SBOMS and not (directory / name).exists():
+            raise runner.Failed(f"{name} was signed with the release, and is missing")
 
 
 def sha256(path: Path) -> str:

@@ -10,24 +10,32 @@ import runner
 
 
 def put(region: str, bucket: str, owner: str, component: str, digest: str, directory: Path) -> None:
-    """Store every file of the release. What is there already stays: the same digest has the same content."""
-
-    def one(path: Path) -> None:
-        try:
-            aws.call(
-                *(region, "s3api", "put-object", "--body", str(path)),
-                Bucket=bucket,
-                Key=f"{component}/{digest}/{path.name}",
-                IfNoneMatch="*",
-                ExpectedBucketOwner=owner,
-            )
-        except aws.Refused as refused:
-            if refused.code not in ("PreconditionFailed", "412"):
-                raise
-            runner.say(f"{path.name} is stored already")
-
+    """Store every file of the release."""
     with ThreadPoolExecutor(8) as pool:  # each call of the CLI takes most of a second to start
-        list(pool.map(one, sorted(directory.iterdir())))
+        puts = [
+            pool.submit(put_once, region, bucket, owner, f"{component}/{digest}/{path.name}", path)
+            for path in sorted(directory.iterdir())
+        ]
+        for put in puts:
+            put.result()
+
+
+def put_once(region: str, bucket: str, owner: str, key: str, path: Path) -> None:
+    """Store a file in a bucket of that owner. What is there already stays: the same digest has the same content.
+
+    The roles' policies ask for the condition: without it S3 refuses to write (the key s3:if-none-match)."""
+    try:
+        aws.call(
+            *(region, "s3api", "put-object", "--body", str(path)),
+            Bucket=bucket,
+            Key=key,
+            IfNoneMatch="*",
+            ExpectedBucketOwner=owner,
+        )
+    except aws.Refused as refused:
+        if refused.code not in ("PreconditionFailed", "412"):
+            raise
+        runner.say(f"{path.name} is stored already")
 
 
 def retire(region: str, bucket: str, component: str, digest: str) -> None:

@@ -17,13 +17,12 @@ def fetch(region: str, bucket: str, digest: str, commit: str) -> Path:
         runner.Failed: it is not what was built from this commit for this component and signed.
     """
     directory = Path(tempfile.mkdtemp(dir=runner.temp())) / "release"
-    component, workflow = runner.required("COMPONENT"), runner.given("ATTESTED_BY")
-    key = workflow or runner.required("SIGNING_KEY")
+    component, workflows = runner.required("COMPONENT"), runner.required("BUILT_BY")
     store.get(region, bucket, component, digest, directory)
-    if workflow:
-        attestation.verify(directory, workflow, commit)
-    else:
+    if key := runner.given("SIGNING_KEY"):
         signature.verify(directory, key)
-        release.verify_statement(directory, digest, commit)
+        release.verify_statement(directory, digest, commit, workflows)
+    else:
+        attestation.verify(directory, workflows, commit)
     release.verify(directory, digest, component, commit)
     return directory

@@ -4,6 +4,10 @@ from dpra.dataclasses import dataclass
 from dpra.github import client
 from dpra.spec.models import Spec
 
+AGAIN = (
+    "Names can be registered again: when this repository or its owner is deleted, renamed or moved, whoever takes the "
+    "name is let in by it. An id is never given twice."
+)
 IMMUTABLE_SINCE = "2026-07-15"  # GitHub's changelog: immutable subject claims
 
 
@@ -43,7 +47,7 @@ def advice(found: Identity) -> str:
         "So that infrastructure/dpra has them, too, add these lines to dpra.yml and run dpra generate:\n"
         f"  repository-id: {found.repository_id}\n"
         f"  owner-id: {found.owner_id}\n"
-        f"It was made on {found.created}; {sends}."
+        f"It was made on {found.created}; {sends}.\n{AGAIN}"
     )
 
 
@@ -51,5 +55,6 @@ def by_name(spec: Spec) -> str:
     """What it means that the ids are not known."""
     return (
         f"The trust knows {spec.repository} by its name only. A repository made, renamed or moved after "
-        f"{IMMUTABLE_SINCE} needs repository-id and owner-id in dpra.yml, or no job is let in."
+        f"{IMMUTABLE_SINCE} needs repository-id and owner-id in dpra.yml, or no job is let in.\n{AGAIN}\n"
+        f"The ids: gh api repos/{spec.repository} --jq '.id, .owner.id'"
     )

@@ -194,24 +194,15 @@ class Cloud:
             self.allow(access_key, action, target, context)
 
     def allow(
-        self, access_key: str, action: str, target: str, context: Mapping[str, str] = MappingProxyType({})
+        self, access_key: str, action: str, target: str, context: permissions.Context = MappingProxyType({})
     ) -> None:
         """Refuse one action on one resource where the caller's policies, or the resource's own, do not allow it."""
         from moto.iam.models import iam_backends
 
         if (role_arn := self.roles.get(access_key)) is None or action in permissions.OPEN:
             return
-        account = self.keys[access_key][0]
-        role = iam_backends[account][self.partitions[access_key]].get_role_by_arn(role_arn)
-        # moto keeps a policy as it came: CloudFormation's as a mapping, the API's as text.
-        policies = [json.loads(policy) if isinstance(policy, str) else policy for policy in role.policies.values()]
-        about = {**context, "aws:PrincipalArn": role_arn, "aws:SecureTransport": "true"}
-        reason = ""
-        if not permissions.allows(policies, action, target, context):
-            reason = "no identity-based policy allows it"
-        elif permissions.forbids(target, account, action, about):
-            reason = "its resource-based policy does not let it"
-        if reason:
+        role = iam_backends[self.keys[access_key][0]][self.partitions[access_key]].get_role_by_arn(role_arn)
+        if reason := permissions.refusal(role, action, target, context):
             message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
             self.refusals.append(message)
             raise Refused("AccessDenied", f"User: {message} because {reason}")

@@ -9,15 +9,16 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote
 
 from dpra.names import arn, partition
 
+from .oidc import OPERATORS as OF_TEXT
 from .oidc import like, many
 
 # An operation's name in its service's API -> its name in IAM, where they differ.
 ACTIONS = {"lambda:Invoke": "lambda:InvokeFunction"}
-# S3's method, with a key in the path and without -> the action; its paths do not tell operations apart.
+# S3's method, with a key in the path and without -> the action; its queries tell a few operations apart.
 S3 = {
     ("DELETE", True): "DeleteObject",
     ("GET", True): "GetObject",
@@ -28,21 +29,31 @@ S3 = {
     ("HEAD", False): "ListBucket",
     ("PUT", False): "CreateBucket",
 }
+S3_QUERIES = {("GET", "tagging"): "GetObjectTagging", ("PUT", "tagging"): "PutObjectTagging"}
+S3_CONDITIONS = {"HTTP_IF_MATCH": "s3:if-match", "HTTP_IF_NONE_MATCH": "s3:if-none-match"}
 PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
 NAMED = {"ecr": "repositoryName", "kms": "KeyId", "ssm": "Name"}  # what names the resource in a request of JSON
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
+Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
+# The condition keys that a request here has where it would have them on AWS: of any other one it is not known.
+KNOWN = {
+    *("aws:PrincipalArn", "aws:ResourceAccount", "aws:SecureTransport", "iam:PassedToService"),
+    *("iam:PermissionsBoundary", "kms:RequestAlias", "kms:ResourceAliases", *S3_CONDITIONS.values()),
+}
+OPERATORS = {**OF_TEXT, "ArnEquals": like, "ArnLike": like, "Bool": str.__eq__}  # without a value of its key none holds
 
 
 def asked(
     service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
-) -> Iterator[tuple[str, str, dict[str, str]]]:
+) -> Iterator[tuple[str, str, Context]]:
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
     action = ACTIONS.get(action, action)
     if service == "kms":
         yield action, *key(region, account, form)
     else:
-        yield action, resource(service, region, account, environ["PATH_INFO"], form), {}
+        said = {key: environ[header] for header, key in S3_CONDITIONS.items() if service == "s3" and header in environ}
+        yield action, resource(service, region, account, environ["PATH_INFO"], form), said
     if service == "cloudformation" and form.get("RoleARN"):
         yield "iam:PassRole", form["RoleARN"], {"iam:PassedToService": "cloudformation.amazonaws.com"}
 
@@ -53,7 +64,9 @@ def operation(service: str, environ: Mapping[str, Any], form: Mapping[str, str])
         return form["Action"]
     path = environ["PATH_INFO"]
     if service == "s3":
-        return S3.get((environ["REQUEST_METHOD"], "/" in path.strip("/")), "Unknown")
+        method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
+        of_query = [S3_QUERIES[method, name] for name in query if (method, name) in S3_QUERIES]
+        return of_query[0] if of_query else S3.get((method, "/" in path.strip("/")), "Unknown")
     if target := environ.get("HTTP_X_AMZ_TARGET"):
         return str(target).rpartition(".")[2]
     if cbor := re.fullmatch(r"/service/[^/]+/operation/([^/]+)", path):
@@ -107,17 +120,19 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
     return "*"
 
 
-def key(region: str, account: str, form: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """The ARN of the key that a request names, by id or by alias, and the alias as IAM's condition knows it."""
+def key(region: str, account: str, form: Mapping[str, str]) -> tuple[str, Context]:
+    """The ARN of the key that a request names, by id or by alias, and its aliases as IAM's conditions know them."""
     from moto.kms.models import kms_backends
 
     named = form.get("KeyId", "")
     if named.startswith("arn:"):
         _, _, _, region, account, named = named.split(":", 5)
-    if not named.startswith("alias/"):
-        return arn(region, "kms", account, f"key/{named.removeprefix('key/')}"), {}
-    found = kms_backends[account][region].get_key_id_from_alias(named)
-    return arn(region, "kms", account, f"key/{found}"), {"kms:RequestAlias": named}
+    keys = kms_backends[account][region]
+    by_alias = named.startswith("alias/")
+    found = str(keys.get_key_id_from_alias(named) if by_alias else named.removeprefix("key/"))
+    aliases = sorted(keys.keys[found].aliases) if found in keys.keys else []
+    about = {"kms:ResourceAliases": aliases} if aliases else {}
+    return arn(region, "kms", account, f"key/{found}"), about | ({"kms:RequestAlias": named} if by_alias else {})
 
 
 def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
@@ -136,7 +151,7 @@ def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
     return None
 
 
-def forbids(target: str, account: str, action: str, context: Mapping[str, str]) -> bool:
+def forbids(target: str, account: str, action: str, context: Context) -> bool:
     """Does the policy of the resource forbid it? One of another account must allow it, our own must not deny it."""
     if (found := of_resource(target)) is None:
         return False
@@ -146,6 +161,53 @@ def forbids(target: str, account: str, action: str, context: Mapping[str, str]) 
         return not allows([mine], action, target, context)
     denied = [statement for statement in mine["Statement"] if statement["Effect"] == "Deny"]
     return any(applies(statement, action, target, context) for statement in denied)
+
+
+def refusal(role: Any, action: str, target: str, context: Context) -> str:
+    """Why AWS refuses it to a role of moto's: by its own policies, its boundary, or those of the resource; else empty.
+
+    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html"""
+    owner = target.split(":")[4] if target.startswith("arn:") else ""
+    about = {
+        **context,
+        **{
+            "aws:PrincipalArn": role.arn,
+            "aws:ResourceAccount": owner or role.account_id,
+            "aws:SecureTransport": "true",
+        },
+    }
+    # moto keeps a policy as it came: CloudFormation's as a mapping, the API's as text.
+    policies = [policy_of(policy) for policy in role.policies.values()]
+    policies += [document(role, arn) or {"Statement": []} for arn in attached(role)]
+    boundary = document(role, role.permissions_boundary_arn) if role.permissions_boundary_arn else None
+    if not allows(policies, action, target, about):
+        return "no identity-based policy allows it"
+    if boundary and not allows([boundary], action, target, about):
+        return "no permissions boundary allows it"
+    return "its resource-based policy does not let it" if forbids(target, role.account_id, action, about) else ""
+
+
+def attached(role: Any) -> list[str]:
+    """The ARNs of the managed policies that a role has; CloudFormation's, which moto forgets, are kept beside it."""
+    return [*role.managed_policies, *role.__dict__.get("dpra_managed", ())]
+
+
+def document(role: Any, arn: str) -> Mapping[str, Any] | None:
+    """A managed policy of AWS's or of the role's account; None for one that is not there."""
+    from moto.iam.models import iam_backends
+
+    if ":iam::aws:" in arn:
+        return managed().get(arn.rpartition("/")[2])
+    found = iam_backends[role.account_id][role.partition].managed_policies.get(arn)
+    return policy_of(next(version.document for version in found.versions if version.is_default)) if found else None
+
+
+@cache
+def managed() -> Mapping[str, Mapping[str, Any]]:
+    """AWS's own managed policies, as moto has them."""
+    from moto.iam.aws_managed_policies import aws_managed_policies_data
+
+    return {name: said["Document"] for name, said in json.loads(aws_managed_policies_data).items()}
 
 
 def policy_of(kept: Any) -> Mapping[str, Any]:
@@ -173,7 +235,7 @@ def stack_of(account: str, region: str, arn: str) -> str:
     return (change_set.stack_id if change_set else arn).split("/")[1]
 
 
-def allows(policies: Iterable[Mapping[str, Any]], action: str, target: str, context: Mapping[str, str]) -> bool:
+def allows(policies: Iterable[Mapping[str, Any]], action: str, target: str, context: Context) -> bool:
     """Would IAM allow it by these identity policies? An explicit Deny wins."""
     effects = {
         statement["Effect"]
@@ -184,15 +246,31 @@ def allows(policies: Iterable[Mapping[str, Any]], action: str, target: str, cont
     return "Allow" in effects and "Deny" not in effects
 
 
-def applies(statement: Mapping[str, Any], action: str, target: str, context: Mapping[str, str]) -> bool:
-    if not any(like(pattern.lower(), action.lower()) for pattern in many(statement.get("Action"))):
+def applies(statement: Mapping[str, Any], action: str, target: str, context: Context) -> bool:
+    """Is the request one that the statement is about? What is not understood refuses."""
+    actions = [pattern.lower() for pattern in many(statement.get("Action", statement.get("NotAction")))]
+    resources = many(statement.get("Resource", statement.get("NotResource")))
+    if any(like(pattern, action.lower()) for pattern in actions) == ("NotAction" in statement):
         return False
-    if not any(like(pattern, target) for pattern in many(statement.get("Resource"))):
+    if any(like(pattern, target) for pattern in resources) == ("NotResource" in statement):
         return False
     for operator, conditions in (statement.get("Condition") or {}).items():
-        for key, wanted in conditions.items():
-            if operator not in ("Bool", "StringEquals", "StringLike") or key not in context:
-                return bool(statement["Effect"] == "Deny")  # what is not understood refuses
-            if not any(like(value, context[key]) for value in many(wanted)):
+        for name, wanted in conditions.items():
+            holding = holds(operator, name, many(wanted), context)
+            if holding is None:
+                return bool(statement["Effect"] == "Deny")
+            if not holding:
                 return False
     return True
+
+
+def holds(operator: str, name: str, wanted: list[str], context: Context) -> bool | None:
+    """Does a condition hold? None where that is not known here."""
+    test = OPERATORS.get(operator)
+    if (name not in context and name not in KNOWN) or any("${" in value for value in wanted):
+        return None
+    if operator == "Null":
+        return (name not in context) == (wanted == ["true"])
+    if test is None:
+        return None
+    return any(test(value, actual) for value in wanted for actual in many(context.get(name)))

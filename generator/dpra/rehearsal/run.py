@@ -152,7 +152,8 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
         found.append("the bake time: it passes at once, and the alarms are looked at")
     if any(job.role for job in jobs):
         found += [
-            "permission policies of CloudFormation's and the functions' roles: those of the pipeline's are evaluated",
+            "permission policies of the functions' roles, and of CloudFormation's but for roles and buckets: what the "
+            "pipeline's roles may do, and which roles a template may make, is evaluated",
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
             "functions run as processes of this machine",
         ]

@@ -192,6 +192,7 @@ def play(here: World, run: Run) -> Played:
     arguments = act.command(
         work, labels, stand_ins, spec.repository, spec.repository_id or 1, run.event, run.number, attempt, token
     )
+    arguments += ["--env", f"GITHUB_WORKFLOW_REF={spec.repository}/{bearer['workflow']}@refs/heads/{spec.trunk}"]
     env = act.environment(work, here.steps, cloud.url, here.offline)
     env[f"{act.MARK}_CACHES"] = str(here.work / "caches")
     if here.real:

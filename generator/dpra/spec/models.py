@@ -42,6 +42,7 @@ class Text:
     pattern: str
     longest: int = 200  # characters
     expression: bool = False  # GitHub evaluates `${{ }}` in it; elsewhere it is literal text
+    aws: bool = False  # it names something in AWS, and so nothing that dpra makes there: `dpra` and `dpra-…`
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ INPUT = Text("the name of an input", r"[A-Za-z_][\w-]*")
 LABEL = Text("a runner's label", r"[A-Za-z0-9][\w. -]*")
 LINE = Text("one line of text", r"\S(?:[^\n\r\u0085\u2028\u2029]*\S)?")
 NAME = Text("2 to 24 lower-case letters, digits and single hyphens, a letter first", r"[a-z](?:-?[a-z0-9]+)+", 24)
+COMPONENT = Text(NAME.says, NAME.pattern, NAME.longest, aws=True)
+ALARM = Text(LINE.says, LINE.pattern, aws=True)
 OWNER = Text("a code owner: @user, @organisation/team or an e-mail address", r"@[\w.-]+(?:/[\w.-]+)?|[^\s@#]+@[\w.-]+")
 PATH = Text("a path inside the repository", r"(?!/|\\|[A-Za-z]:|(?:.*[/\\])?\.\.(?:[/\\]|$)).+")
 REPOSITORY = Text("owner/name, as GitHub spells it", r"[A-Za-z0-9][A-Za-z0-9-]{0,38}/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
@@ -141,14 +144,17 @@ USES = Text(
     "an action at a full commit SHA (owner/name@<40 hex digits>) or a path that begins with ./",
     r"[\w.-]+/[\w./-]+@[0-9a-f]{40}|\./(?!.*\.\.)[\w./-]+",
 )
-STACK = Text("a CloudFormation stack name: letters, digits, hyphens", r"[A-Za-z][A-Za-z0-9-]*", 100)
+STACK = Text("a CloudFormation stack name: letters, digits, hyphens", r"[A-Za-z][A-Za-z0-9-]*", 100, aws=True)
 _WORD = r"(?:[A-Za-z0-9]|\{(?:environment|account|region)\})"  # what differs by environment is filled in
 FILLED = Text("letters, digits and ._-, {environment}, {account} and {region}", rf"{_WORD}(?:{_WORD}|[._-])*", 128)
+FILLED_NAME = Text(FILLED.says, FILLED.pattern, FILLED.longest, aws=True)
 FILLED_PATH = Text("a name with / in it, {environment}, {account} and {region}", rf"{_WORD}(?:{_WORD}|[/._-])*", 256)
+SECRET = Text(FILLED_PATH.says, FILLED_PATH.pattern, FILLED_PATH.longest, aws=True)
 FILLED_STACK = Text(
     "a stack name: letters, digits, hyphens, {environment}, {account} and {region}",
     r"(?:[A-Za-z]|\{environment\})(?:[A-Za-z0-9-]|\{(?:environment|account|region)\})*",
     120,
+    aws=True,
 )
 FILLED_URL = Text(
     "an https address; {environment}, {account} and {region} are filled in", rf"https://(?:{_WORD}|[/._:?=&-])+"
@@ -158,7 +164,12 @@ JDBC = Text(
     rf"jdbc:[a-z0-9]+:(?:{_WORD}|[/._:?=&;@-])+",
     500,
 )
-ROLES = Text("a role's name, with * in it and {environment}, {account}, {region}", rf"(?:{_WORD}|[\w+=,.@*-])+", 100)
+ROLES = Text(
+    "a role's name, behind its path if it has one, with * in it and {environment}, {account}, {region}",
+    rf"(?:{_WORD}|[\w+=,.@*-])(?:{_WORD}|[\w+=,.@*/-])*",
+    100,
+    aws=True,
+)
 UNIT = Text("the id of an organisational unit: ou-ROOT-ID", r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}")
 TARGETS: Mapping[str, Choice | Text] = {"region": Choice(REGIONS), "unit": UNIT}
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
@@ -195,7 +206,8 @@ class Environment:
     permissions_boundary: str = key(
         POLICY,
         "The IAM policy that bounds every role of this account: dpra's, and those of the component's template, which "
-        "must name it as their PermissionsBoundary.",
+        "must name it as their PermissionsBoundary. Left out: dpra-NAME-boundary, which dpra makes, bounds the "
+        "component's, and what deploys them.",
         default="",
         example="arn:aws:iam::111111111111:policy/boundary",
     )
@@ -219,7 +231,7 @@ class Environment:
         by_type=True,
     )
     alarms: tuple[str, ...] = key(
-        ListOf(LINE),
+        ListOf(ALARM),
         "The names of the CloudWatch alarms that a bake looks at, in each region. Left out: those of the stack.",
         default=(),
         example="[shop-errors]",
@@ -400,7 +412,7 @@ class Terraform:
     """How Terraform deploys."""
 
     bucket: str = key(
-        FILLED, "The S3 bucket of the state, in the account and region.", example='"shop-state-{account}-{region}"'
+        FILLED_NAME, "The S3 bucket of the state, in the account and region.", example='"shop-state-{account}-{region}"'
     )
     folder: str = key(PATH, "The root module's folder, in the repository as in the package. Left out: .", default="")
     version: str = key(VERSION, "Terraform's version, 1.10 or later.", default="1.11.4")
@@ -410,8 +422,8 @@ class Terraform:
 class Ecs:
     """How a release gets to a service of Amazon ECS that is there."""
 
-    cluster: str = key(FILLED, "The cluster.", example="shop")
-    service: str = key(FILLED, "The service.", example="shop")
+    cluster: str = key(FILLED_NAME, "The cluster.", example="shop")
+    service: str = key(FILLED_NAME, "The service.", example="shop")
     container: str = key(
         NAME, "The container that gets the release's image. Left out: the task's only one.", default="", example="web"
     )
@@ -425,7 +437,8 @@ class Ecs:
     bake: int = key(Number(0, 1440), "How long the old tasks stay, in minutes; not with rolling.", default=5)
     roles: tuple[str, ...] = key(
         ListOf(ROLES, least=1),
-        "The names of the roles that its tasks take, which the pipeline may hand over. Left out: NAME-*.",
+        "The names of the roles that its tasks take, which the pipeline may hand over. Left out: those with the path "
+        "/NAME/.",
         default=(),
         example="[shop-task, shop-execution]",
     )
@@ -436,7 +449,7 @@ class Ecs:
 class Lambda:
     """How a release gets to a function of AWS Lambda that is there."""
 
-    function: str = key(FILLED, "The function.", example="shop")
+    function: str = key(FILLED_NAME, "The function.", example="shop")
     alias: str = key(NAME, "The alias that callers use.", default="live")
     strategy: str = key(
         Choice(("all-at-once", "canary", "linear")),
@@ -452,7 +465,7 @@ class Lambda:
 class S3:
     """How a site gets to a bucket of Amazon S3 that is there."""
 
-    bucket: str = key(FILLED, "The bucket.", example='"shop-site-{account}"')
+    bucket: str = key(FILLED_NAME, "The bucket.", example='"shop-site-{account}"')
     prefix: str = key(FILLED_PATH, "The folder in the bucket. Left out: its root.", default="", example="docs")
     distribution: str = key(
         FILLED,
@@ -494,9 +507,11 @@ class Database:
     )
     folder: str = key(PATH, "Where the changes lie in the package.", default="", example="database")
     url: str = key(JDBC, "The database, for liquibase and flyway.", default="", example="jdbc:postgresql://…")
-    user: str = key(FILLED, "Who logs in, with a token that RDS gives the pipeline's role.", default="", example="dpra")
+    user: str = key(
+        FILLED_NAME, "Who logs in, with a token that RDS gives the pipeline's role.", default="", example="delivery"
+    )
     secret: str = key(
-        FILLED_PATH,
+        SECRET,
         "Instead of user, the secret in Secrets Manager with username and password, read at run time.",
         default="",
         example='"shop/{environment}/database"',
@@ -585,7 +600,7 @@ class GitHub:
 class Spec:
     """How one component is delivered."""
 
-    name: str = key(NAME, "The component's name; roles, stacks and buckets are named after it.", example="shop")
+    name: str = key(COMPONENT, "The component's name; roles, stacks and buckets are named after it.", example="shop")
     repository: str = key(REPOSITORY, "The GitHub repository; AWS trusts its workflows only.", example="acme/shop")
     regions: tuple[str, ...] = key(
         ListOf(Choice(REGIONS), least=1), "The AWS regions the component runs in.", example="[eu-west-1]"

@@ -115,7 +115,7 @@ def where(data: bytes, path: str) -> tuple[int, int]:
     """Line and column of a key like `environments.beta.regions` in a readable spec, or of its nearest parent there."""
     node: Any = YAML(typ="safe", pure=True).compose(data.decode("utf-8-sig"))
     mark = node.start_mark
-    for part in path.split("."):
+    for part in re.sub(r"\[[0-9]+\]", "", path).split("."):
         pairs = node.value if isinstance(node, MappingNode) else []
         found = next(((k, v) for k, v in pairs if k.value == part), None)
         if found is None:

@@ -4,7 +4,6 @@ from dataclasses import fields
 from typing import Any
 
 from dpra import deployers
-from dpra.graph import stack
 from dpra.plan import Plan, own_settings
 from dpra.spec.models import Deploy, name_of
 
@@ -29,9 +28,6 @@ def problems(plan: Plan) -> dict[str, str]:
     for name, minutes in (("ecs", _shift(deploy.ecs)), ("lambda", _shift(deploy.lambda_))):
         if minutes > LONGEST_SHIFT:
             found[f"deploy.{name}.pause"] = f"the shift takes {minutes} minutes; a job has time for {LONGEST_SHIFT}"
-    if f"{stack(spec)}-".startswith("dpra-"):
-        key = "deploy.stack" if deploy.stack else "name"
-        found[key] = "dpra- is how dpra's own stacks and roles begin; give deploy.stack a name that does not"
     return found | _database(deploy.database)
 
 

@@ -5,7 +5,7 @@ from functools import cache
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
-from . import alarms, change_sets, keys, resource_types, resources
+from . import alarms, change_sets, keys, resource_types, resources, roles
 
 
 @cache
@@ -14,6 +14,7 @@ def mend() -> None:
     resource_types.register()
     resources.mend()
     keys.mend()
+    roles.mend()
     alarms.mend()
     change_sets.mend()
 

@@ -170,6 +170,7 @@ def execute_change_set(self: Any, change_set_name: str, stack_name: str | None =
     stack = self.stacks[change_set.stack_id]
     kind = change_set.change_set_type
     before = (stack.template, stack.parameters, stack.tags)
+    stack.role_arn = change_set.role_arn or stack.role_arn
     stack._add_stack_event(f"{kind}_IN_PROGRESS", resource_status_reason="User Initiated")
     try:
         if kind == "CREATE":
@@ -197,7 +198,6 @@ def execute_change_set(self: Any, change_set_name: str, stack_name: str | None =
                 stack.output_map = stack._create_output_map()
         finish(stack, f"{rollback}_COMPLETE")
     change_set.execution_status = "EXECUTE_COMPLETE"
-    stack.role_arn = change_set.role_arn or stack.role_arn
 
 
 def doom(account: str, region: str, triggers: list[str]) -> None:

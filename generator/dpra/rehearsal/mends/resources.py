@@ -8,9 +8,12 @@ from moto.cloudformation import parsing
 from moto.cloudformation.exceptions import ValidationError
 from moto.cloudformation.models import CloudFormationBackend, Event, cloudformation_backends
 from moto.iam.access_control import PermissionResult
+from moto.iam.models import iam_backends
 from moto.s3.models import FakeBucket, s3_backends
 
 from dpra.names import domain, partition
+
+from .. import provisioning
 
 
 class ResourceFailed(Exception):
@@ -80,6 +83,8 @@ def create_resource(logical_id: str, resource_json: Any, resources_map: Any, acc
     """parse_and_create_resource: with events, also for a failure."""
     at = (account_id, region_name, resources_map.stack_id, logical_id, resource_json["Type"])
     try:
+        if wanted(resource_json, resources_map):
+            check_rights(*at, resource_json, resources_map)
         resource = _create_resource(logical_id, resource_json, resources_map, account_id, region_name)
         check_package(resource)
     except ResourceFailed:
@@ -95,6 +100,7 @@ def update_resource(logical_id: str, resource_json: Any, resources_map: Any, acc
     """parse_and_update_resource: a type that cannot be updated is replaced, not forgotten."""
     at = (account_id, region_name, resources_map.stack_id, logical_id, resource_json["Type"])
     try:
+        check_rights(*at, resource_json, resources_map, resources_map[logical_id])
         resource = _update_resource(logical_id, resource_json, resources_map, account_id, region_name)
         if resource is None:
             resources_map._delete_resource(resources_map._parsed_resources.pop(logical_id), resource_json)
@@ -106,6 +112,19 @@ def update_resource(logical_id: str, resource_json: Any, resources_map: Any, acc
         raise failed(error, "UPDATE_FAILED", *at) from error
     event("UPDATE_COMPLETE", *at, physical_id=str(getattr(resource, "physical_resource_id", "")))
     return resource
+
+
+def check_rights(
+    account: str, region: str, stack_id: str, name: str, kind: str, said: Any, resources: Any, before: Any = None
+) -> None:
+    """moto asks nobody: the role that CloudFormation acts with must be allowed what gives rights."""
+    stack = cloudformation_backends[account][region].get_stack(stack_id)
+    if not stack.role_arn:
+        return
+    _, resolved, physical = parsing.parse_resource_and_generate_name(name, said, resources)
+    acting = iam_backends[account][partition(region)].get_role_by_arn(stack.role_arn)
+    if why := provisioning.refusal(acting, kind, physical, resolved.get("Properties") or {}, region, before):
+        raise ValidationError(message=why)
 
 
 def check_package(resource: Any) -> None:
