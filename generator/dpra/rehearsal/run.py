@@ -142,7 +142,7 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
             f"branch policy of the environments ({names}): {trunk} only",
             f"reviewers and wait timers of the environments ({names}): passed at once, as if approved",
         ]
-    if any(job.kind == "bake" for job in jobs):
+    if any(job.kind == "bake" and job.at and job.at.bake for job in jobs):
         found.append("the bake time: it passes at once, and the alarms are looked at")
     if any(job.role for job in jobs):
         found += [
