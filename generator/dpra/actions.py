@@ -69,13 +69,11 @@ def done_by(spec: Spec, types: Catalogue, chosen: Mapping[str, tuple[str, ...]],
 
     def does(action: catalogue.Action) -> bool:
         if action.of:
-            return bool(tools_in(job, chosen[action.id])) or not (job.by_role or chosen[action.id])
+            return bool(tools_in(job, chosen[action.id])) or not (job.by_role or chosen[action.id] or action.optional)
         said = spec.actions.get(action.id, Action())
         return "canary" not in action.takes or bool(said.canary if job.by_role else said.command or not said.canary)
 
-    return tuple(
-        step for step in job.steps if all(does(one) for one in types.named[step] if one.stage == job.stage)
-    )
+    return tuple(step for step in job.steps if all(does(one) for one in types.named[step] if one.stage == job.stage))
 
 
 def tools_in(job: catalogue.Job | graph.Job, chosen: tuple[str, ...]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import os
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 import aws
 import runner
 
@@ -29,7 +30,8 @@ def fetch(region: str, bucket: str, key: str, file: Path) -> None:
 def keep(region: str, bucket: str, key: str, file: Path) -> None:
     """From the file, if the tests left one."""
     if not file.is_file():
-        return runner.say("the tests left no figures: those of the run before stay")
+        runner.say("the tests left no figures: those of the run before stay")
+        return
     try:
         p95 = float(json.loads(file.read_bytes())["p95"])
     except (ValueError, LookupError, TypeError) as problem:
@@ -38,7 +40,6 @@ def keep(region: str, bucket: str, key: str, file: Path) -> None:
         raise runner.Failed("what the tests left are no figures")
     file.write_text(json.dumps({"p95": p95, "commit": os.environ.get("GITHUB_SHA", "")}), encoding="utf-8")
     aws.call(region, "s3api", "put-object", "--body", str(file), Bucket=bucket, Key=key)
-    return None
 
 
 def main() -> None:

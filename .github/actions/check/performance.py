@@ -1,7 +1,7 @@
 """A summary as k6 writes it -> findings: thresholds that were crossed, a 95th percentile worse than before.
 
 The last good run's figures lie in the file $HISTORY; where there is none, there is nothing to compare with. A run without
-findings leaves its own among the evidence. Who keeps them, and where, is no matter of this job, which has no rights in AWS.
+findings leaves its own among the evidence. Who keeps them is no matter of this job, which has no rights in AWS.
 """
 
 import json
@@ -40,7 +40,9 @@ def main() -> None:
     most, before = float(os.environ.get("REGRESSION") or 20), last_good(os.environ.get("HISTORY", ""))
     if before is not None and p95 > before * (1 + most / 100):
         text = f"95 % of requests took up to {p95:.1f} ms; in the last good run {before:.1f} ms"
-        findings.append({"rule": "regression", "severity": "high", "text": f"{text}; at most {most:g} % more is allowed"})
+        findings.append(
+            {"rule": "regression", "severity": "high", "text": f"{text}; at most {most:g} % more is allowed"}
+        )
     if not findings:
         kept = Path(os.environ["EVIDENCE"], "performance.json")
         kept.write_text(json.dumps({"p95": p95, "commit": os.environ.get("GITHUB_SHA", "")}), encoding="utf-8")

@@ -29,7 +29,12 @@ S3 = {
     ("PUT", False): "CreateBucket",
 }
 PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
-NAMED = {"ecr": "repositoryName", "kms": "KeyId", "ssm": "Name"}  # what names the resource in a request of JSON
+NAMED = {
+    "dynamodb": "TableName",
+    "ecr": "repositoryName",
+    "kms": "KeyId",
+    "ssm": "Name",
+}  # what names the resource in a request of JSON
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 
 
@@ -101,6 +106,12 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
         case "ssm":
             name = form.get("Name", "").removeprefix("/")
             return arn(region, service, account, f"parameter/{name}") if name else "*"
+        case "dynamodb":
+            name = form.get("TableName", "")
+            return arn(region, service, account, f"table/{name}") if name else "*"
+        case "synthetics":
+            found = re.match(r"/canary/([^/]+)", path)
+            return arn(region, service, account, f"canary:{unquote(found[1])}") if found else "*"
         case "lambda":
             found = re.match(r"/[0-9-]+/functions/([^/]+)", path)
             return arn(region, service, account, f"function:{unquote(found[1])}") if found else "*"

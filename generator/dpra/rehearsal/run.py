@@ -148,7 +148,7 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
         found += [
             "permission policies of CloudFormation's and the functions' roles: those of the pipeline's are evaluated",
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
-            "functions run as processes of this machine",
+            "functions run as processes of this machine; the code of canaries does not run, and they pass",
         ]
     if any(job.kind == "approve" for job in jobs) and (branch := here.plan.approval_branch):
         found.append(f"the approval: the branch {branch} is protected and contains {trunk}; not with --unapproved")

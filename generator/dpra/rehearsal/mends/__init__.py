@@ -5,7 +5,7 @@ from functools import cache
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
-from . import alarms, change_sets, keys, resource_types, resources
+from . import alarms, canaries, change_sets, keys, resource_types, resources
 
 
 @cache
@@ -15,6 +15,7 @@ def mend() -> None:
     resources.mend()
     keys.mend()
     alarms.mend()
+    canaries.mend()
     change_sets.mend()
 
 
