@@ -427,7 +427,8 @@ import subprocess
 
 
 def aws(*words):
-    done = subprocess.run(["aws", *words, "--region", os.environ["AWS_REGION"]], capture_output=True, text=True, check=False)
+    words = ["aws", *words, "--region", os.environ["AWS_REGION"]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
 
 {tests}'''

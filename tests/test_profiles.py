@@ -71,7 +71,7 @@ def test_what_the_profile_does_not_have_is_refused_with_its_place(dpra, tmp_path
 
 
 def test_synthetic_tests_of_production_block_where_they_are_the_only_ones() -> None:
-    """DPRA only recommends them there, which only warns in this profile; it requires them in gamma, which is not there."""
+    """DPRA recommends them there, which else only warns here; it requires them in gamma, which is not there."""
     plan = problems.planned(reader.read((SPECS / "small.yml").read_bytes(), catalogue.words()))
     [said] = [one for one in plan.actions if (one.stage, one.action) == ("prod", "synthetic-tests")]
     assert (said.status, said.job, said.level) == ("blocks", "prod-tests", "recommended")

@@ -20,9 +20,9 @@ MINIMAL = (TESTS / "specs/minimal.yml").read_text("utf-8")
 SCRIPT = "script: {preview: make preview, command: make deploy, running: make running}"
 MORE = {
     "script": f"deploy: {{with: script, {SCRIPT}}}\n",
-    "database": "deploy:\n  database: {with: command, preview: a, command: b, secret: shop, reversible: true, folder: db}\n",
+    "database": "deploy:\n  database: {with: command, preview: a, command: b, secret: c, reversible: true}\n",
     "test": "actions: {acceptance-tests: {role: read}}\n",
-    "canary": 'actions: {synthetic-tests: {canary: "shop-{environment}"}, resilience-tests: {tool: fis}, performance-tests: {}}\n',
+    "canary": "actions: {synthetic-tests: {canary: a}, resilience-tests: {tool: fis}, performance-tests: {}}\n",
 }
 # What of the pack a job with a role may use, whatever its inputs: it runs nothing of the repository.
 ALONE = {"store", "release", "deploy", "bake", "canary", "notify"}
@@ -101,7 +101,8 @@ def test_a_job_of_tests_has_the_permission_only_where_a_role_is_asked_for() -> N
 
 @pytest.mark.parametrize("step", [
     {"run": "make"}, {"run": f"python3 -I -B {VENDORED}/../x.py; make"}, {"uses": "actions/checkout@v7"},
-    {"uses": f"./{VENDORED}/test", "with": {"command": "make"}}, {"uses": f"./{VENDORED}/check", "with": {"tool": "k6"}},
+    {"uses": f"./{VENDORED}/test", "with": {"command": "make"}},
+    {"uses": f"./{VENDORED}/check", "with": {"tool": "k6"}},
     {"uses": f"./{VENDORED}/check", "with": {"tool": "fis chaostoolkit"}}, {"uses": "./.github/actions/mine"},
     {"uses": f"actions/setup-node@{'0' * 40}"}, {"uses": "acme/x@v1"}, {"run": "npm ci"},
     {"uses": f"./{VENDORED}/build", "with": {"command": "make"}},

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,9 @@ def bucket(job: Any) -> Iterator[Any]:
         host, port = server.get_host_and_port()
         url, keys = f"http://{host}:{port}", {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
         job.env |= {"AWS_ENDPOINT_URL": url} | {name.upper(): value for name, value in keys.items()}
-        urllib.request.urlopen(urllib.request.Request(f"{url}/moto-api/reset", method="POST")).close()
+        reset = HTTPConnection(host, port)
+        reset.request("POST", "/moto-api/reset")
+        assert reset.getresponse().status == 200
         s3 = boto3.client("s3", endpoint_url=url, region_name="eu-west-1", **keys)
         s3.create_bucket(Bucket="gamma", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         yield s3

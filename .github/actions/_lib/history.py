@@ -1,7 +1,7 @@
 """The figures of the last good performance tests: fetched before the tests, kept after them, by jobs that may.
 
-DO is fetch or keep; FIGURES is their s3:// address, FILE where they lie here. What the tests measured is their word: only
-numbers of ours get in.
+DO is fetch or keep; FIGURES is their s3:// address, FILE where they lie here. What the tests measured is their word:
+nothing but a number of it is kept.
 """
 
 import json

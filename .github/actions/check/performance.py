@@ -1,7 +1,7 @@
 """A summary as k6 writes it -> findings: thresholds that were crossed, a 95th percentile worse than before.
 
-The last good run's figures lie in the file $HISTORY; where there is none, there is nothing to compare with. A run without
-findings leaves its own among the evidence. Who keeps them is no matter of this job, which has no rights in AWS.
+The last good run's figures lie in the file $HISTORY; where there is none, there is nothing to compare with. A run
+without findings leaves its own among the evidence. Who keeps them is no matter of this job, which has no rights in AWS.
 """
 
 import json

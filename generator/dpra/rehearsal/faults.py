@@ -26,7 +26,8 @@ STATES = ("ALARM", "OK", "INSUFFICIENT_DATA", "RANG", "GONE")
 READS = re.compile("(BatchGet|Describe|Get|Head|List|Lookup|Assume)")
 MOMENTS = ("before", "deploy", "bake")  # before the region is deployed to, while it is, while it bakes
 KINDS = {
-    "fail": "a step fails: gamma.synthetic-tests, prod.1.synthetic-tests; a deployment: prod.2/us-east-1; a rollback: rollback/us-east-1",
+    "fail": "a step fails: gamma.synthetic-tests, prod.1.synthetic-tests; a deployment: prod.2/us-east-1; "
+    "a rollback: rollback/us-east-1",
     "alarm": "an alarm fires: prod/us-east-1:shop-errors@bake; or @before, @deploy; or NAME=OK, RANG, GONE, ...",
     "deny": "a role trusts another environment than its own: beta, prod, prod-bake, ...",
     "crash": "the runner dies in mid-deployment: prod.2/us-west-2",

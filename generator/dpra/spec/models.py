@@ -268,16 +268,16 @@ class Action:
     file: str = key(PATH, "What the tool looks at or runs, where it does not find it by itself.", default="")
     role: str = key(
         TEST_ROLE,
-        "What the tests of a deployed stage may do in AWS, by a role of their job's own that dpra bootstrap makes. read: "
-        "to read what the component's own deployment made; or the ARN of a policy of yours. Left out: no credentials.",
+        "What the tests of a deployed stage may do in AWS, by a role of their job's own that dpra bootstrap makes. "
+        "read: to read what its deployment made; or the ARN of a policy of yours. Left out: no credentials.",
         default="",
         example="read",
     )
     canary: str = key(
         CANARY,
-        "A canary of CloudWatch Synthetics in the component's template: it is started, and its runs since the deployment "
-        "must have passed. {environment}, {account} and {region} are filled in. It replaces the default command, not one "
-        "that you say.",
+        "A canary of CloudWatch Synthetics in the component's template: it is started, and its runs since the "
+        "deployment must have passed. {environment}, {account} and {region} are filled in. It replaces the default "
+        "command, not one that you say.",
         default="",
         example='"shop-{environment}"',
     )
