@@ -117,7 +117,8 @@ def test_every_page_of_its_runs_counts(job: Any, canary: Any) -> None:
     ran(canary, "FAILED")
     for _ in range(150):
         ran(canary)
-    assert gate(job).record["result"] == "fail"
+    done = gate(job)
+    assert done.record["result"] == "fail", done.out
 
 
 def test_in_production_runs_count_from_the_recorded_end_of_the_deployment(job: Any, canary: Any) -> None:

@@ -68,11 +68,11 @@ def get_canary_runs(self: SyntheticsResponse) -> str:
     canary, asked = named(self), json.loads(self.body or "{}")
     for _ in range(EACH if canary.state == "RUNNING" else 0):
         happens(canary)
-    start, most = int(asked.get("NextToken", 0)), int(asked.get("MaxResults", PAGE))
+    start, most = int(asked.get("NextToken", "page-0").removeprefix("page-")), int(asked.get("MaxResults", PAGE))
     if not 1 <= most <= PAGE:
         raise JsonRESTError("ValidationException", f"MaxResults is {most}: must be 1 to {PAGE}")
     found = runs_of(canary)
-    more = {"NextToken": str(start + most)} if len(found) > start + most else {}
+    more = {"NextToken": f"page-{start + most}"} if len(found) > start + most else {}
     return json.dumps({"CanaryRuns": found[start : start + most], **more})
 
 
