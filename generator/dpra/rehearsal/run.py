@@ -150,6 +150,8 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
             "functions run as processes of this machine; the code of canaries does not run, and they pass",
         ]
+    if yours := dict.fromkeys(one for job in jobs if job.role for one in job.role.policies):
+        found.append(f"policies of yours that tests have ({', '.join(yours)}): not known here, so they allow nothing")
     if any(job.kind == "approve" for job in jobs) and (branch := here.plan.approval_branch):
         found.append(f"the approval: the branch {branch} is protected and contains {trunk}; not with --unapproved")
     for job in selected:
