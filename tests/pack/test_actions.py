@@ -20,7 +20,7 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = "bake build check database-deploy deploy issue notify package release report resume store test"
+    named = "bake build canary check database-deploy deploy issue notify package release report resume store test"
     assert " ".join(ACTIONS) == named
 
 
