@@ -426,3 +426,60 @@ def page_text(browser: Browser) -> Callable[[Path], str]:
         return browser.text()
 
     return page_text
+
+
+RIGHTS = '''"""What these tests may do in AWS: {what}."""
+
+import os
+import subprocess
+
+
+def aws(*words):
+    words = ["aws", *words, "--region", os.environ["AWS_REGION"]]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+{tests}'''
+NOTHING = """
+def test_there_are_no_credentials_and_none_can_be_had():
+    known = {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+    known |= {"AWS_EC2_METADATA_DISABLED", "AWS_MAX_ATTEMPTS", "AWS_PAGER"}  # where AWS is, in a rehearsal; no secret
+    assert not {name for name in os.environ if name.startswith("AWS_")} - known
+    assert not [name for name in os.environ if name.startswith("ACTIONS_ID_TOKEN_")]
+    code, said = aws("sts", "get-caller-identity")
+    assert code
+    assert "credentials" in said.lower()
+"""
+READS = """
+NAME = ["--function-name", "shop-api"]
+
+
+def test_it_reads_what_was_deployed():
+    assert aws("lambda", "get-function-configuration", *NAME)[0] == 0
+    assert aws("cloudformation", "describe-stacks", "--stack-name", "shop")[0] == 0
+    assert "dpra-shop-beta-tests" in aws("sts", "get-caller-identity")[1]
+
+
+def test_it_is_refused_what_changes_and_what_is_secret():
+    for words in (
+        ["lambda", "update-function-configuration", *NAME, "--timeout", "1"],
+        ["cloudformation", "delete-stack", "--stack-name", "shop"],
+        ["lambda", "get-function-configuration", "--function-name", "other"],
+        ["ssm", "get-parameter", "--name", "shop"],
+        ["s3api", "list-buckets"],
+    ):
+        code, said = aws(*words)
+        assert code, words
+        assert "AccessDenied" in said, said
+"""
+
+
+@pytest.fixture(scope="session")
+def tests_of_rights() -> Any:
+    """Puts tests beside the sample's own that see what their job may do: reads, or nothing."""
+
+    def put(root: Path, stage: str, what: str) -> None:
+        text = RIGHTS.format(what=what, tests={"reads": READS, "nothing": NOTHING}[what])
+        (root / f"tests/{stage}/test_rights.py").write_text(text)
+
+    return put

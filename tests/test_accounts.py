@@ -32,7 +32,7 @@ def statements(role: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_every_role_of_the_account_has_the_boundary_and_the_tags_that_say_whose_it_is() -> None:
     found = roles("full.yml", "prod")
-    assert set(found) == {"ProdApproveRole", "ProdRole", "ProdBakeRole", "ExecutionRole"}
+    assert set(found) == {"ProdApproveRole", "ProdRole", "ProdTestsRole", "ProdBakeRole", "ExecutionRole"}
     for role in found.values():
         assert role["PermissionsBoundary"] == BOUNDARY
         assert role["MaxSessionDuration"] == 3600

@@ -208,7 +208,7 @@ def test_rehearse_without_its_extra_says_what_to_install(dpra, repository, tmp_p
 def test_rehearse_knows_its_stages(dpra, repository) -> None:
     done = dpra("rehearse", "--only", "biuld", cwd=repository)
     assert done.returncode == 2
-    assert "unknown biuld; there is artifacts, beta, build," in done.stderr
+    assert "unknown biuld; there is artifacts, beta, beta-tests, build," in done.stderr
 
 
 # ---- dpra new

@@ -27,13 +27,13 @@ def costs(dpra: Any, tmp_path: Path) -> Any:
 def test_bakes_cost_runner_minutes_only_where_there_are_no_wait_timers(costs, dpra, tmp_path) -> None:
     assert FREE != WAVES
     paid, free = costs(WAVES), costs(FREE)
-    assert (paid["jobs"], paid["waiting-minutes"], paid["release-minutes"]) == (18, 0, 18)
-    assert (free["jobs"], free["waiting-minutes"], free["release-minutes"]) == (18, 3 * 45, 18 + 3 * 45)
+    assert (paid["jobs"], paid["waiting-minutes"], paid["release-minutes"]) == (28, 0, 28)
+    assert (free["jobs"], free["waiting-minutes"], free["release-minutes"]) == (28, 3 * 45, 28 + 3 * 45)
     shown = dpra("plan", cwd=tmp_path).stdout
-    assert "a release: 18 jobs; runners wait 135 minutes in bakes; at least 153 runner minutes" in shown
+    assert "a release: 28 jobs; runners wait 135 minutes in bakes; at least 163 runner minutes" in shown
     assert f"a month of {cost.RELEASES} releases: at least {free['month-minutes']} runner minutes" in shown
     (tmp_path / "dpra.yml").write_text(WAVES)
-    assert "a release: 18 jobs; no runner waits" in dpra("plan", cwd=tmp_path).stdout
+    assert "a release: 28 jobs; no runner waits" in dpra("plan", cwd=tmp_path).stdout
 
 
 def test_a_release_has_as_many_jobs_as_the_generated_workflow_starts(costs, dpra, tmp_path) -> None:

@@ -112,6 +112,13 @@ def promises_table() -> str:
     return table(*rows)
 
 
+def exceptions_table() -> str:
+    """The jobs with a role that run code of the repository, and what bounds them."""
+    rows = [("where", "what runs", "what bounds it")]
+    rows += [(one["when"], one["runs"], one["bounds"]) for one in resources.data("exceptions.yml").values()]
+    return table(*rows)
+
+
 def tools_table() -> str:
     rows = [("tool", "version", "serves", "from")]
     for tool in catalogue.tools():
@@ -169,6 +176,7 @@ def listing(values: dict[str, str]) -> str:
 
 MADE: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"picture": picture, "stages": stages_table, "gates": gates_table, "languages": languages_table},
+    "docs/security.md": {"exceptions": exceptions_table},
     "docs/delivery.md": {"promises": promises_table},
     "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},

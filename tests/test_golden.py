@@ -246,7 +246,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
                 *(["actions"] if name == "resume" else []),
                 *(["checks", "pull-requests"] if (generated.name, name) == ("waves", "security") else []),
             }, name
-            assumes = any("role" in step.get("with", {}) for step in job["steps"])
+            assumes = any({"role", "role-to-assume"} & step.get("with", {}).keys() for step in job["steps"])
             assert assumes == ("id-token" in job["permissions"]), name
             for step in job["steps"]:
                 if "checkout" in step.get("uses", ""):

@@ -43,13 +43,24 @@ def commit(root: Path) -> None:
     subprocess.run(["git", *identity, "commit", "--quiet", "--message", "A change"], cwd=root, check=True)
 
 
-def test_a_commit_goes_to_production_in_two_regions_and_three_accounts(dpra, tmp_path, snapshot) -> None:
+def test_a_commit_goes_to_production_in_two_regions_and_three_accounts(
+    dpra, tmp_path, snapshot, tests_of_rights
+) -> None:
     done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", "regions=eu-west-1,us-east-1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     root = tmp_path / "shop"
+    text = (root / "dpra.yml").read_text()
+    assert text.count("\nactions:\n") == 1
+    (root / "dpra.yml").write_text(text.replace("\nactions:\n", "\nactions:\n  integration-tests: {role: read}\n"))
+    assert dpra("generate", cwd=root).returncode == 0
+    tests_of_rights(root, "integration", "reads")  # by the role that is asked for; its job's real policy decides
+    tests_of_rights(root, "synthetic", "nothing")  # in gamma and in production
     before = snapshot(root)
     made = rehearse(dpra, root)
     assert made.code == 0, made.text
+    passed = {(one["job"], one["action"]): one["findings"].get("passed") for one in made.result["evidence"]}
+    assert passed["beta-tests", "integration-tests"] == 2 + 2
+    assert passed["gamma-tests", "synthetic-tests"] == passed["prod-tests-1", "synthetic-tests"] == 1 + 1
     ran = {(d["environment"], d["account"], d["region"]): d for d in made.result["deployments"]}
     assert set(ran) == {
         ("beta", "111111111111", "eu-west-1"),

@@ -113,6 +113,6 @@ def test_a_broken_acceptance_test_stops_the_pipeline_in_beta(dpra: Any, made: Pa
     path.write_text(path.read_text().replace("2250", "2251"))
     code, result, text = rehearse(dpra, made)
     assert code == 1
-    assert result["stopped_at"] == "beta (eu-west-1) / acceptance-tests"
+    assert result["stopped_at"] == "beta-tests (eu-west-1) / acceptance-tests"
     assert "2251" in text
     assert [deployment["environment"] for deployment in result["deployments"]] == ["beta"]

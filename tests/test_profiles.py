@@ -60,7 +60,7 @@ def test_what_dpra_does_not_require_only_warns(dpra, tmp_path) -> None:
         ),
         (SMALL + "jobs: {gamma: {runs-on: large}}\n", "10:8: jobs.gamma: profile small has no gamma"),
         (SMALL + "actions: {dast: {tool: schemathesis}}\n", "10:11: actions.dast: profile small has no gamma"),
-        (SMALL + "actions: {synthetic-tests: {command: x}}\n", "10:11: actions.synthetic-tests: profile small"),
+        (SMALL + "actions: {resilience-tests: {}}\n", "10:11: actions.resilience-tests: profile small"),
     ],
 )
 def test_what_the_profile_does_not_have_is_refused_with_its_place(dpra, tmp_path, said: str, problem: str) -> None:
@@ -68,6 +68,15 @@ def test_what_the_profile_does_not_have_is_refused_with_its_place(dpra, tmp_path
     done = dpra("plan", cwd=tmp_path)
     assert done.returncode == 2
     assert f"dpra.yml:{problem}" in done.stderr
+
+
+def test_synthetic_tests_of_production_block_where_they_are_the_only_ones() -> None:
+    """DPRA recommends them there, which else only warns here; it requires them in gamma, which is not there."""
+    plan = problems.planned(reader.read((SPECS / "small.yml").read_bytes(), catalogue.words()))
+    [said] = [one for one in plan.actions if (one.stage, one.action) == ("prod", "synthetic-tests")]
+    assert (said.status, said.job, said.level) == ("blocks", "prod-tests", "recommended")
+    assert plan.jobs["prod-bake-1"].needs == ("prod-tests-1",)
+    assert "prod-tests-1" not in plan.workflows["hotfix"].jobs
 
 
 def test_scenarios_that_need_gamma_are_not_applicable_without_it() -> None:
@@ -91,7 +100,7 @@ def test_scenarios_that_need_waves_or_a_branch_that_approves_say_so() -> None:
 
 
 @pytest.mark.slow
-def test_a_commit_goes_from_beta_to_production_and_an_extra_only_warns(dpra, tmp_path) -> None:
+def test_a_commit_goes_from_beta_to_production_and_an_extra_only_warns(dpra, tmp_path, tests_of_rights) -> None:
     done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", "profile=small", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     root, result, evidence = tmp_path / "shop", tmp_path / "result.json", tmp_path / "evidence.json"
@@ -100,6 +109,7 @@ def test_a_commit_goes_from_beta_to_production_and_an_extra_only_warns(dpra, tmp
     template.write_text(
         template.read_text().replace("Resources:\n", "Resources:\n  Open: {Type: AWS::S3::Bucket}\n", 1)
     )
+    tests_of_rights(root, "integration", "nothing")  # in beta
     done = dpra("rehearse", "--offline", "--json", result, "--evidence", evidence, cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     ran = [one["environment"] for one in json.loads(result.read_text())["deployments"]]

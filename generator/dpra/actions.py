@@ -1,6 +1,8 @@
 """A DPRA action as a pipeline has it; what a check looks at, and with which tools."""
 
-from dpra import catalogue, deployers
+from collections.abc import Mapping
+
+from dpra import catalogue, deployers, graph
 from dpra.catalogue import Catalogue
 from dpra.dataclasses import dataclass
 from dpra.spec.models import Action, Spec
@@ -55,6 +57,29 @@ def tools(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[str, 
         default = [tool.name for tool in there if tool.fits(action.id, language, default=True)]
         chosen |= dict.fromkeys(own or default)
     return tuple(chosen)
+
+
+def done_by(spec: Spec, types: Catalogue, chosen: Mapping[str, tuple[str, ...]], job: catalogue.Job) -> tuple[str, ...]:
+    """The DPRA actions that a job's steps do. One that stands in a trusted job with a role and in another, too, is done
+    by what belongs there: AWS's own means with the role, what the repository brings without it.
+
+    Args:
+        chosen: the tools of each check.
+    """
+
+    def does(action: catalogue.Action) -> bool:
+        if action.of:
+            return bool(tools_in(job, chosen[action.id])) or not (job.by_role or chosen[action.id] or action.optional)
+        said = spec.actions.get(action.id, Action())
+        return "canary" not in action.takes or bool(said.canary if job.by_role else said.command or not said.canary)
+
+    return tuple(step for step in job.steps if all(does(one) for one in types.named[step] if one.stage == job.stage))
+
+
+def tools_in(job: catalogue.Job | graph.Job, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of a check's tools that run in this job: with its role only those that say they need it."""
+    by_role = {tool.name for tool in catalogue.tools() if "by-role" in tool.head}
+    return tuple(tool for tool in chosen if (tool in by_role) == job.by_role)
 
 
 def fitting(action: str, language: str) -> list[catalogue.Tool]:

@@ -18,7 +18,7 @@ PIPELINE, PULL_REQUEST = "pipeline", "pull-request"  # the workflows that every 
 LEVELS = ("required", "recommended", "listed")
 OF = ("language", "infrastructure", "both")
 PER = ("region", "wave")
-WHEN = ("paths", "resumes")  # conditions of jobs and workflows, as the plan knows them
+WHEN = ("paths", "resumes", "acts")  # conditions of jobs and workflows, as the plan knows them
 T = TypeVar("T")
 
 
@@ -80,6 +80,11 @@ class Job:
     trusted: bool = False  # runs no code of the repository
     on_failure: bool = False  # a good release has no need of it
     steps: tuple[str, ...] = ()  # the DPRA actions that its steps do
+
+    @property
+    def by_role(self) -> bool:
+        """Whether what it does is done with a role of AWS, by nothing of the repository's."""
+        return self.trusted and bool(self.role)
 
 
 @dataclass(frozen=True, kw_only=True)

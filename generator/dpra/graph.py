@@ -1,12 +1,13 @@
 """The job graph of a pipeline: environments with their roles, workflows with their jobs. Data, made once."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from dpra import catalogue, names
 from dpra.catalogue import Catalogue
 from dpra.dataclasses import dataclass
 from dpra.deployers import Deployer
-from dpra.spec.models import Spec
+from dpra.spec.models import READ, Spec
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,8 @@ class Role:
     arn: str
     environments: tuple[str, ...]  # the GitHub environments whose jobs may assume it
     subjects: tuple[str, ...]  # what those jobs' OIDC tokens may name
+    own: bool = True  # it has the policy of its duty
+    policies: tuple[str, ...] = ()  # the ARNs of others that it has
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,11 @@ class Job:
     def duty(self) -> str:
         """What its role may do; empty where it assumes none."""
         return self.role.duty if self.role else ""
+
+    @property
+    def by_role(self) -> bool:
+        """Whether what it does is done with a role of AWS, by nothing of the repository's."""
+        return self.trusted and self.role is not None
 
     @property
     def kind(self) -> str:
@@ -161,7 +169,12 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         used = list(dict.fromkeys(used))
         subjects = [subject for environment in used for subject in names.subjects(spec, environment)]
         arn = _role_arn(spec, regions[0], said.account, name)
-        return Role(name, duty, names.role(spec, name), arn, tuple(used), tuple(subjects))
+        made = Role(name, duty, names.role(spec, name), arn, tuple(used), tuple(subjects))
+        if duty != "test":
+            return made
+        asked = _asked(spec, (job for job in jobs if job.role == name))
+        policies = [filled(spec, one, stage.id) for one in asked if one != READ]
+        return replace(made, own=READ in asked, policies=tuple(policies))
 
     executes = deployer.execution_role if deployer and "deploy" in stage.roles.values() else ""
     return Environment(
@@ -172,7 +185,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         bake=said.bake if bakes else 0,
         alarms=said.alarms,
         boundary=said.permissions_boundary or (_boundary(spec, regions[0], said.account) if executes else ""),
-        roles={name: role(name, duty) for name, duty in stage.roles.items()},
+        roles={name: made for name, duty in stage.roles.items() if (made := role(name, duty)).own or made.policies},
         stacks=_stacks(spec, stage.id, deployer),
         bucket=names.bucket(spec, said.account, "{region}"),
         execution_role=_role_arn(spec, regions[0], said.account, names.execution_role(stage.id)) if executes else "",
@@ -180,6 +193,12 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         promotes="promote" in stage.roles.values(),
         records=stage.id == types.record,
     )
+
+
+def _asked(spec: Spec, jobs: Iterable[catalogue.Job]) -> list[str]:
+    """What the actions of these jobs ask of AWS, each once."""
+    steps = {step for job in jobs for step in job.steps}
+    return list(dict.fromkeys(said.role for name, said in spec.actions.items() if said.role and name in steps))
 
 
 def _numbered(name: str, waves: Iterable[int]) -> list[str]:
@@ -246,6 +265,7 @@ def workflows(
     some: Mapping[str, Environment],
     holds: Mapping[str, bool],
     schedules: Mapping[str, Collection[str]],
+    done: Mapping[str, tuple[str, ...]],
 ) -> dict[str, Workflow]:
     """The workflows of a pipeline.
 
@@ -253,11 +273,14 @@ def workflows(
         some: the environments.
         holds: condition of the catalogue's `when` -> whether it holds.
         schedules: condition or workflow -> cron expressions, besides those of the catalogue.
+        done: job of the catalogue -> the DPRA actions that its steps do.
     """
     found = {}
+    types = replace(types, jobs={name: replace(job, steps=done[name]) for name, job in types.jobs.items()})
     for said in types.workflows.values():
         if holds[said.when]:
-            there = [name for name in said.jobs if holds[types.jobs[name].when]]
+            jobs = [types.jobs[name] for name in said.jobs]
+            there = [job.id for job in jobs if holds[job.when] and (job.when != "acts" or job.steps)]
             found[said.id] = Workflow(
                 id=said.id,
                 jobs={job.id: job for job in _jobs(types, some, there)},
@@ -287,6 +310,7 @@ def _job(types: Catalogue, some: Mapping[str, Environment], said: catalogue.Job,
     key = {"region": "region", "wave": types.wave_of}.get(said.per, "")
     legs = (at.waves[wave - 1] if wave else at.regions) if at and key else ()
     name = said.name.replace("{wave}", str(wave))
+    role = at.roles.get(said.role) if at and said.role else None
     return Job(
         id=f"{said.id}-{wave}" if wave else said.id,
         template=said.id,
@@ -297,8 +321,8 @@ def _job(types: Catalogue, some: Mapping[str, Environment], said: catalogue.Job,
         wave=wave,
         key=key,
         legs=legs,
-        environment=said.environment.replace("{wave}", str(wave)),
-        role=at.roles[said.role] if at and said.role else None,
+        environment=said.environment.replace("{wave}", str(wave)) if role or not said.role else "",
+        role=role,
         at=at,
         steps=said.steps,
         trusted=said.trusted,

@@ -287,6 +287,29 @@ class Plan:
         stage = self.catalogue.stage(environment)
         return frozenset(tool for action in stage.actions for tool in self.tools.get(action.id, ()))
 
+    def tools_in(self, job: Job, action: str) -> tuple[str, ...]:
+        """The tools of a check that run in a job."""
+        return doing.tools_in(job, self.tools[action])
+
+    def done_in(self, environment: str) -> frozenset[str]:
+        """The DPRA actions that are done in an environment."""
+        there = [one for one in self.actions if one.stage == environment]
+        return frozenset(one.action for one in there if one.status in ("blocks", "advisory"))
+
+    def canary(self, environment: str) -> str:
+        """The canary of CloudWatch Synthetics that is a gate in an environment, {region} left as it is; empty: none."""
+        taking = [one.id for one in self.catalogue.stage(environment).actions if "canary" in one.takes]
+        return next((self.filled(said, environment) for one in taking if (said := self.action(one).canary)), "")
+
+    def opens(self, action: str) -> bool:
+        """Whether the repository's own code may run where an action is done."""
+        return any(not job.trusted for job in self.jobs.values() if action in job.steps)
+
+    def own_steps(self, job: Job, action: str, where: str) -> tuple[Step, ...]:
+        """The component's own steps around an action: where its code may run, if that is anywhere."""
+        said: tuple[Step, ...] = getattr(self.action(action), where)
+        return () if job.trusted and self.opens(action) else said
+
     @property
     def lint(self) -> str:
         """The project's own linter, where its configuration is code, which no gate runs; empty where there is none."""

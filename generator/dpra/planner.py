@@ -20,6 +20,7 @@ def make(spec: Spec) -> Plan:
     commands |= {name: action.command for name, action in spec.actions.items() if action.command}
     deployer = deployers.every()[spec.deploy.with_] if "deploy" in types.takes else None
     environments = graph.environments(spec, types, deployer)
+    tools = {action.id: actions.tools(spec, types, action) for action in types.actions if action.of}
     plan = Plan(
         spec=spec,
         catalogue=types,
@@ -32,11 +33,12 @@ def make(spec: Spec) -> Plan:
         package_manager=manager,
         manager=own,
         commands=commands,
-        tools={action.id: actions.tools(spec, types, action) for action in types.actions if action.of},
+        tools=tools,
     )
-    holds = {"": True, "paths": bool(spec.paths), "resumes": plan.resumes}
+    holds = {"": True, "acts": True, "paths": bool(spec.paths), "resumes": plan.resumes}
     schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
-    plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules))
+    done = {job.id: actions.done_by(spec, types, tools, job) for job in types.jobs.values()}
+    plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules, done))
     return replace(plan, actions=tuple(planned(plan, action) for action in types.actions))
 
 
@@ -49,7 +51,9 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
     if action.outside:
         return made("outside-pipeline", action.outside, tool=action.tool)
     step = action.by or action.id
-    job = next((job.id for job in plan.catalogue.jobs_of(action.stage) if step in job.steps), "")
+    there = [job.id for job in plan.catalogue.jobs_of(action.stage) if step in job.steps]
+    doing = [job.template for job in plan.jobs.values() if job.stage == action.stage and step in job.steps]
+    job = next(iter((*doing, *there)), "")
     if not job:
         return made("left-out", action.left_out)
     if action.by and plan.deployer and plan.deployer.deploys == "software":
@@ -75,6 +79,9 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
         tool = plan.commands[step].strip()
         default = f"the default command for {plan.spec.language} ({plan.package_manager})"
         reason = "your command" if plan.action(step).command else default
+        if canary := plan.canary(action.stage):
+            tool = f"{tool}; canary {canary}" if plan.action(step).command else f"canary {canary}"
+            reason = "your command, and your canary" if plan.action(step).command else "your canary"
     if plan.action(step).advisory:
         return made("advisory", f"only warns: {plan.action(step).reason}", job, step, tool)
     return made("blocks", reason, job, step, tool)

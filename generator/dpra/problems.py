@@ -10,7 +10,7 @@ from typing import Any
 from dpra import actions, alarms, cron, names, planner, roles, types
 from dpra.errors import InputError
 from dpra.plan import LONGEST_SESSION, Plan
-from dpra.spec.models import READ_ONLY, ListOf, MapOf, Model, Spec, Step, Text, name_of
+from dpra.spec.models import READ, READ_ONLY, ListOf, MapOf, Model, Spec, Step, Text, name_of
 
 HOSTED = 360  # minutes that a job may run on a hosted runner
 MOST = 20  # regions or other targets of a wave's environment; keeps the job graph far from GitHub's silent limits
@@ -77,11 +77,10 @@ def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:
     """What is wrong with the component's own steps."""
-    trusted = {step for job in plan.catalogue.jobs.values() if job.trusted for step in job.steps}
     for action, said in plan.spec.actions.items():
         for where, steps in (("before", said.before), ("after", said.after)):
             for step in steps:
-                if problem := _step(step, action in trusted):
+                if problem := _step(step, not plan.opens(action)):
                     yield f"actions.{action}.{where}", f"'{step.name}': {problem}"
 
 
@@ -95,7 +94,7 @@ def _step(step: Step, trusted: bool) -> str:
     if trusted and (step.run or step.uses.startswith("./")):
         return (
             "the job of this action runs no code of the repository, or a change could replace the scanners that judge "
-            "it; only pinned actions may stand there"
+            "it, or use a role of AWS; only pinned actions may stand there"
         )
     return ""
 
@@ -132,6 +131,9 @@ def _exceptions(plan: Plan) -> Iterator[tuple[str, str]]:
         left_out = [one.left_out for one in plan.catalogue.named.get(name, ())]
         if all(left_out):
             yield f"actions.{name}", left_out[0]
+        for where in plan.environments.values() if action.role not in ("", READ) else ():
+            if any(name in job.steps and job.role in where.roles for job in plan.catalogue.jobs.values()):
+                yield from _policy(f"actions.{name}.role", plan, plan.filled(action.role, where.id), where.account)
         if action.advisory and not action.reason:
             yield f"actions.{name}.advisory", "needs a reason"
         if action.reason and not action.advisory:
@@ -146,6 +148,17 @@ def _exceptions(plan: Plan) -> Iterator[tuple[str, str]]:
             datetime.date.fromisoformat(waiver.until)
         except ValueError:
             yield f"{key}.until", f"there is no day {waiver.until}"
+
+
+def _policy(key: str, plan: Plan, arn: str, account: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a policy of IAM that a role of an account is to have."""
+    _, partition, _, _, owner, _ = arn.split(":", 5)
+    if owner not in ("aws", account):
+        yield key, "a policy of another account"
+    if partition != plan.partition:
+        yield key, f"a policy of another partition than {plan.partition}"
+    if names.reserved(arn.rpartition("/")[2]):
+        yield key, "is one of dpra's own, which needs no key"
 
 
 def _github(plan: Plan) -> Iterator[tuple[str, str]]:
@@ -190,13 +203,7 @@ def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
                 limit = "a hosted runner gives it six hours" if hosted else "AWS's credentials live twelve hours"
                 yield f"{key}.bake", f"at most {most} minutes: without GitHub's wait timers a job waits, and {limit}"
         if boundary := said.permissions_boundary:
-            _, partition, _, _, owner, _ = boundary.split(":", 5)
-            if owner not in ("aws", said.account):
-                yield f"{key}.permissions-boundary", "a policy of another account"
-            if partition != plan.partition:
-                yield f"{key}.permissions-boundary", f"a policy of another partition than {plan.partition}"
-            if names.reserved(boundary.rpartition("/")[2]):
-                yield f"{key}.permissions-boundary", "is one of dpra's own, which needs no key"
+            yield from _policy(f"{key}.permissions-boundary", plan, boundary, said.account)
         flat = [target for wave in said.waves for target in wave]
         if said.waves and said.regions and plan.catalogue.wave_of == "region":
             yield f"{key}.regions", "the waves say the regions"

@@ -199,7 +199,11 @@ class _Loader(jinja2.BaseLoader):
         def own(where: str) -> str:
             if (step["action"], where) not in self.place.own:
                 return ""
-            loop = f'#% for step in plan.action("{step["action"]}").{where}', '#% include "steps/own.yml"', "#% endfor"
+            loop = (
+                f'#% for step in plan.own_steps(job, "{step["action"]}", "{where}")',
+                '#% include "steps/own.yml"',
+                "#% endfor",
+            )
             return "".join(f"{step['indent']}{line}\n" for line in loop)
 
         return f"{own('before')}{step[0]}{own('after')}"

@@ -21,9 +21,9 @@ def load(path: Path) -> Any:
 
 def test_the_pack_is_complete() -> None:
     named = (
-        "bake build changes check corepack database-deploy deploy generated-files issue notify package release report "
+        "bake build canary changes check corepack database-deploy deploy generated-files issue notify package release "
     )
-    named += "resume store test uv"
+    named += "report resume store test uv"
     assert " ".join(ACTIONS) == named
 
 

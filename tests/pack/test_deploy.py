@@ -134,6 +134,7 @@ def test_a_first_deployment(aws: Any, deploy: Any) -> None:
     assert "REVIEW_IN_PROGRESS" not in ran.out  # what was before is not told again
     assert "| `Add` | `Topic` | `AWS::SNS::Topic` | `-` |" in ran.summary
     assert json.loads(ran.outputs["deployment-outputs"]) == {"Url": "https://x"}
+    assert json.loads((aws.job.temp / "deployed/outputs.json").read_text()) == {"Url": "https://x"}  # for other jobs
     assert ran.outputs["started"].endswith("Z")
     assert (ran.record["result"], ran.record["tool"], ran.record["where"]) == ("pass", "cloudformation", CHANGE_SET)
 

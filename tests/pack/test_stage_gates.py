@@ -1,10 +1,16 @@
 """The gates of a deployed stage: performance, resilience and dynamic security tests, with the real tools."""
 
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dpra import resources
 
 LOAD = """import http from "k6/http";
 export const options = {{ vus: 1, iterations: 20{thresholds} }};
@@ -55,7 +61,28 @@ def test_a_script_that_asks_nothing_is_an_error(job: Any, web: Any, script: str 
     assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
 
 
-def test_it_is_compared_with_the_last_good_run(job: Any, web: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_compared_with_the_last_good_run(job: Any, web: Any, tmp_path: Path) -> None:
+    """Without a right in AWS: what it compares with is a file, and so is what it leaves."""
+    history, thresholds = tmp_path / "performance.json", '"http_req_duration": ["p(95)<5000"]'
+    where = {"history": str(history), "region": "eu-west-1"}
+    first = load(job, web, thresholds, **where)
+    assert (first.code, first.record["region"]) == (0, "eu-west-1"), first.out
+    left = job.temp / "dpra/performance.json"
+    kept = json.loads(left.read_text())
+    assert kept["p95"] > 0
+    left.unlink()
+    history.write_text(json.dumps({"p95": kept["p95"] / 1000}))  # as if it had been a thousand times as fast
+    slower = load(job, web, thresholds, **where)
+    assert (slower.code, slower.record["result"]) == (1, "fail")
+    assert "regression: 95 %25 of requests took up to" in slower.errors[0]
+    assert not left.exists()  # what is no good run is nothing to compare with
+    assert load(job, web, thresholds, regression="100000000", **where).code == 0
+    history.write_text("[]")
+    assert load(job, web, thresholds, **where).record["result"] == "error"
+
+
+@pytest.fixture
+def bucket(job: Any) -> Iterator[Any]:
     import boto3
     from moto.server import ThreadedMotoServer
 
@@ -63,33 +90,42 @@ def test_it_is_compared_with_the_last_good_run(job: Any, web: Any, monkeypatch: 
     server.start()
     try:
         host, port = server.get_host_and_port()
-        url = f"http://{host}:{port}"
-        job.env |= {"AWS_ENDPOINT_URL": url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
-        about = {
-            "endpoint_url": url,
-            "region_name": "eu-west-1",
-            "aws_access_key_id": "a",
-            "aws_secret_access_key": "b",
-        }
-        s3 = boto3.client("s3", **about)
+        url, keys = f"http://{host}:{port}", {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+        job.env |= {"AWS_ENDPOINT_URL": url} | {name.upper(): value for name, value in keys.items()}
+        reset = HTTPConnection(host, port)
+        reset.request("POST", "/moto-api/reset")
+        assert reset.getresponse().status == 200
+        s3 = boto3.client("s3", endpoint_url=url, region_name="eu-west-1", **keys)
         s3.create_bucket(Bucket="gamma", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-        where = {"history": "s3://gamma/shop/performance.json", "region": "eu-west-1"}
-        thresholds = '"http_req_duration": ["p(95)<5000"]'
-
-        first = load(job, web, thresholds, **where)
-        assert (first.code, first.record["region"]) == (0, "eu-west-1"), first.out
-        kept = json.loads(s3.get_object(Bucket="gamma", Key="shop/performance.json")["Body"].read())
-        assert kept["p95"] > 0
-
-        fast = json.dumps({"p95": kept["p95"] / 1000})  # as if it had been a thousand times as fast
-        s3.put_object(Bucket="gamma", Key="shop/performance.json", Body=fast)
-        slower = load(job, web, thresholds, **where)
-        assert (slower.code, slower.record["result"]) == (1, "fail")
-        assert "regression: 95 %25 of requests took up to" in slower.errors[0]
-        assert s3.get_object(Bucket="gamma", Key="shop/performance.json")["Body"].read().decode() == fast
-        assert load(job, web, thresholds, regression="100000000", **where).code == 0
+        yield s3
     finally:
         server.stop()
+
+
+def history(job: Any, do: str, file: Path) -> subprocess.CompletedProcess[str]:
+    given = {"INPUT_DO": do, "INPUT_FIGURES": "s3://gamma/shop/performance.json", "INPUT_REGION": "eu-west-1"}
+    script = [sys.executable, "-I", "-B", resources.PACK / "_lib/history.py"]
+    env = {**os.environ, **job.env, **given, "INPUT_FILE": str(file), "GITHUB_SHA": "c" * 40}
+    return subprocess.run(script, env=env, capture_output=True, text=True, check=False)
+
+
+def test_the_figures_are_fetched_before_the_tests_and_kept_after_them(job: Any, bucket: Any, tmp_path: Path) -> None:
+    before, after = tmp_path / "deployed/performance.json", tmp_path / "measured.json"
+    assert history(job, "fetch", before).returncode == 0
+    assert not before.exists()  # the first run
+    assert "the tests left no figures" in history(job, "keep", after).stdout
+    after.write_text('{"p95": 12.5, "commit": "somebody else\'s", "more": 1}')
+    assert history(job, "keep", after).returncode == 0
+    assert history(job, "fetch", before).returncode == 0
+    assert json.loads(before.read_text()) == {"p95": 12.5, "commit": "c" * 40}
+
+
+@pytest.mark.parametrize("left", ["", "[]", '{"p95": "x"}', '{"p95": NaN}', '{"p95": -1}', '{"p95": Infinity}', "{}"])
+def test_what_is_no_figure_is_not_kept(job: Any, bucket: Any, tmp_path: Path, left: str) -> None:
+    (tmp_path / "measured.json").write_text(left)
+    ran = history(job, "keep", tmp_path / "measured.json")
+    assert (ran.returncode, "are no figures" in ran.stdout) == (1, True), ran.stdout + ran.stderr
+    assert not bucket.list_objects_v2(Bucket="gamma").get("Contents")
 
 
 @pytest.mark.parametrize(("code", "result"), [(200, "pass"), (500, "fail")])

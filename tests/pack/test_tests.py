@@ -82,6 +82,19 @@ def test_what_the_command_finds(job: Any) -> None:
     assert (job.evidence / "integration-tests.junit.xml").exists()
 
 
+def test_the_outputs_of_a_deployment_may_lie_in_a_file(job: Any, tmp_path: Path) -> None:
+    file = tmp_path / "outputs.json"
+    command = 'echo "found $DEPLOYMENT_OUTPUTS"\n' + junit(GOOD)
+    file.write_text('{"Url": "https://x"}')
+    assert 'found {"Url": "https://x"}' in job.use("test", command=command, deployment_outputs=str(file)).out
+    for broken in ("[1]", "{", ""):
+        file.write_text(broken)
+        ran = job.use("test", command=command, deployment_outputs=str(file))
+        assert (ran.code, ran.record["result"]) == (1, "error")
+        assert "neither a JSON object nor a file with one" in ran.errors[0]
+    assert job.use("test", command=command, deployment_outputs=str(tmp_path / "gone")).code == 1
+
+
 def test_without_a_region_none_is_set(job: Any) -> None:
     ran = job.use("test", command='echo "region ${AWS_REGION-unset} $DEPLOYMENT_OUTPUTS"\n' + junit(GOOD))
     assert "region unset {}" in ran.out

@@ -28,8 +28,11 @@ def parse(kind: str, said: str, more: str = "") -> faults.Fault:
 @pytest.mark.parametrize(
     ("kind", "said", "job", "region"),
     [
-        ("fail", "gamma.synthetic-tests", "gamma", ""),
-        ("fail", "gamma.synthetic-tests/us-east-1", "gamma", "us-east-1"),
+        ("fail", "gamma.synthetic-tests", "gamma-tests", ""),
+        ("fail", "gamma-tests.synthetic-tests", "gamma-tests", ""),
+        ("fail", "gamma.synthetic-tests/us-east-1", "gamma-tests", "us-east-1"),
+        ("fail", "gamma.deploy-software", "gamma", ""),
+        ("fail", "prod.2.synthetic-tests/us-east-1", "prod-tests-2", "us-east-1"),
         ("fail", "prod.2/us-east-1", "prod-2", "us-east-1"),
         ("fail", "rollback/us-east-1", "rollback", "us-east-1"),
         ("crash", "prod/us-east-1", "prod-2", "us-east-1"),
@@ -40,7 +43,7 @@ def parse(kind: str, said: str, more: str = "") -> faults.Fault:
         ("alarm", "prod/us-east-1:Errors5xx@bake", "prod-bake-2", "us-east-1"),
         ("alarm", "prod/us-east-1:Errors5xx@deploy", "prod-2", "us-east-1"),
         ("alarm", "prod.1:shop-errors=RANG@bake", "prod-bake-1", ""),
-        ("alarm", "gamma/us-east-1:x@bake", "gamma", "us-east-1"),
+        ("alarm", "gamma/us-east-1:x@bake", "gamma-monitor", "us-east-1"),
     ],
 )
 def test_a_place_is_a_job_a_step_a_wave_or_a_region(kind: str, said: str, job: str, region: str) -> None:
@@ -60,12 +63,12 @@ def test_an_approval_is_missing_only_where_a_branch_approves() -> None:
         (
             "fail",
             "delta.tests",
-            "no such place; there is build, security, scan, artifacts, beta/eu-west-1, gamma/eu-west-1|us-east-1",
+            "no such place; there is build, security, scan, artifacts, beta/eu-west-1, beta-tests/eu-west-1, gamma/eu-",
         ),
         (
             "fail",
             "gamma.unit-tests",
-            "gamma has no step unit-tests; it has deploy-software, synthetic-tests, dast, monitoring-and-logging",
+            "gamma has no step unit-tests; it has deploy-software",
         ),
         ("fail", "prod.3/us-east-1", "no such place"),
         ("crash", "prod.1/us-east-1", "no such place"),

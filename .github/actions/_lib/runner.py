@@ -33,6 +33,18 @@ def required(name: str) -> str:
     raise Failed(f"the input '{name.lower().replace('_', '-')}' is required", "error")
 
 
+def deployment_outputs() -> str:
+    """The input `deployment-outputs`, a JSON object: as it stands, or in the file of that name."""
+    said = given("DEPLOYMENT_OUTPUTS") or "{}"
+    try:
+        text = said if said.startswith("{") else Path(said).read_text(encoding="utf-8")
+        if isinstance(json.loads(text), dict):
+            return text
+    except (OSError, ValueError):
+        pass
+    raise Failed("the input 'deployment-outputs' is neither a JSON object nor a file with one", "error")
+
+
 def job_results() -> dict[str, str]:
     """The result of every job, from the input `needs`, toJSON(needs); but for those that were skipped and may be."""
     skipped = skipped_jobs()

@@ -112,11 +112,8 @@ def unpack(target: str, private: Path) -> str:
 
 def deployment_variables() -> dict[str, str]:
     """What a tool needs that tests what is deployed."""
-    text = runner.given("DEPLOYMENT_OUTPUTS") or "{}"
-    try:
-        urls = [value for value in json.loads(text).values() if str(value).startswith(("https://", "http://"))]
-    except (ValueError, AttributeError) as problem:
-        raise runner.Failed("the input 'deployment-outputs' is not a JSON object", "error") from problem
+    text = runner.deployment_outputs()
+    urls = [value for value in json.loads(text).values() if str(value).startswith(("https://", "http://"))]
     found = {"DEPLOYMENT_OUTPUTS": text, "URL": urls[0] if len(urls) == 1 else ""}
     found |= {"HISTORY": runner.given("HISTORY"), "REGRESSION": runner.given("REGRESSION")}
     if region := runner.given("REGION"):

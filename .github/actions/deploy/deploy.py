@@ -59,7 +59,11 @@ def main() -> None:
         set_region_state("deployed")
         facts["where"] = done.change
         runner.output("started", done.started)
-        runner.output("deployment-outputs", json.dumps(dict(done.outputs)))
+        text = json.dumps(dict(done.outputs))
+        runner.output("deployment-outputs", text)
+        kept = runner.temp() / "deployed" / "outputs.json"
+        kept.parent.mkdir(exist_ok=True)
+        kept.write_text(text, encoding="utf-8")
 
 
 main()

@@ -69,7 +69,7 @@ def main() -> None:
         variables = {
             "JUNIT_FILE": str(report),
             "COVERAGE_REPORT": str(covering),
-            "DEPLOYMENT_OUTPUTS": runner.given("DEPLOYMENT_OUTPUTS") or "{}",
+            "DEPLOYMENT_OUTPUTS": runner.deployment_outputs(),
         }
         if region:
             variables |= {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}  # boto3 reads the second only

@@ -17,14 +17,17 @@ from dpra.plan import Plan
 from .oidc import Refused
 from .result import RehearsalError
 
-PLACE = re.compile(r"(?P<job>[a-z][a-z-]*)(?:\.(?P<part>[a-z0-9-]+))?(?:/(?P<region>[a-z0-9-]+))?")
+PLACE = re.compile(
+    r"(?P<job>[a-z][a-z-]*)(?:\.(?P<wave>[0-9]+))?(?:\.(?P<step>[a-z][a-z0-9-]*))?(?:/(?P<region>[a-z0-9-]+))?"
+)
 ALARM = re.compile(r"(?P<place>[^:@=]+):(?P<name>[^@=]+)(?:=(?P<state>\w+))?@(?P<moment>\w+)")
 # What an alarm may say; RANG: it was in ALARM meanwhile and is quiet again. GONE: there is no such alarm any more.
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA", "RANG", "GONE")
 READS = re.compile("(BatchGet|Describe|Get|Head|List|Lookup|Assume)")
 MOMENTS = ("before", "deploy", "bake")  # before the region is deployed to, while it is, while it bakes
 KINDS = {
-    "fail": "a step fails: gamma.synthetic-tests; a deployment: prod.2/us-east-1; a rollback: rollback/us-east-1",
+    "fail": "a step fails: gamma.synthetic-tests, prod.1.synthetic-tests; a deployment: prod.2/us-east-1; "
+    "a rollback: rollback/us-east-1",
     "alarm": "an alarm fires: prod/us-east-1:shop-errors@bake; or @before, @deploy; or NAME=OK, RANG, GONE, ...",
     "deny": "a role trusts another environment than its own: beta, prod, prod-bake, ...",
     "crash": "the runner dies in mid-deployment: prod.2/us-west-2",
@@ -100,13 +103,17 @@ def parse(kind: str, said: str, plan: Plan, workflow: str, loaded: Mapping[str, 
 def _place(kind: str, said: str, jobs: Mapping[str, Job], loaded: Mapping[str, Any], bakes: bool = False) -> Fault:
     if not (match := PLACE.fullmatch(said)):
         raise FaultError(f"--{kind} {said}: is no JOB, JOB.STEP, JOB.WAVE or JOB/REGION")
-    name, part, region = match["job"], match["part"] or "", match["region"] or ""
+    name, wave, step, region = match["job"], int(match["wave"] or 0), match["step"] or "", match["region"] or ""
     found = [job for job in jobs.values() if name in (job.template, job.id)]
     if bakes:
         beside = {(job.stage, job.wave) for job in found}
         found = [job for job in jobs.values() if job.kind == "bake" and (job.stage, job.wave) in beside] or found
-    if part.isdigit():
-        found, part = [job for job in found if job.wave == int(part)], ""
+    if wave:
+        found = [job for job in found if job.wave == wave]
+    if step:  # a stage's tests have a job of their own: its step may be said of any job of the stage
+        beside = {(job.stage, job.wave) for job in found}
+        doing = [job for job in jobs.values() if (job.stage, job.wave) in beside and step in job.steps]
+        found = [job for job in found if step in job.steps] or doing or found
     if region:  # a rollback does all regions in one job
         found = [job for job in found if region in job.legs or (job.on_failure and job.at and region in job.at.regions)]
     if not found:
@@ -114,9 +121,9 @@ def _place(kind: str, said: str, jobs: Mapping[str, Job], loaded: Mapping[str, A
         raise FaultError(f"--{kind} {said}: there is no such place; there is {there}")
     first = found[0]
     ids = [str(step["id"]) for step in loaded["jobs"].get(first.id, {}).get("steps", ()) if "id" in step]
-    if part and part not in ids:
-        raise FaultError(f"--{kind} {said}: {first.id} has no step {part}; it has {', '.join(ids)}")
-    return Fault(kind, said, job=first.id, region=region, step=part, bakes=first.kind == "bake")
+    if step and step not in ids:
+        raise FaultError(f"--{kind} {said}: {first.id} has no step {step}; it has {', '.join(ids)}")
+    return Fault(kind, said, job=first.id, region=region, step=step, bakes=first.kind == "bake")
 
 
 # ---- In the workflow: steps that fail

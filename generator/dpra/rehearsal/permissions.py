@@ -32,7 +32,12 @@ S3 = {
 S3_QUERIES = {("GET", "tagging"): "GetObjectTagging", ("PUT", "tagging"): "PutObjectTagging"}
 S3_CONDITIONS = {"HTTP_IF_MATCH": "s3:if-match", "HTTP_IF_NONE_MATCH": "s3:if-none-match"}
 PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
-NAMED = {"ecr": "repositoryName", "kms": "KeyId", "ssm": "Name"}  # what names the resource in a request of JSON
+NAMED = {
+    "dynamodb": "TableName",
+    "ecr": "repositoryName",
+    "kms": "KeyId",
+    "ssm": "Name",
+}  # what names the resource in a request of JSON
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
 # The condition keys that a request here has where it would have them on AWS: of any other one it is not known.
@@ -114,6 +119,12 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
         case "ssm":
             name = form.get("Name", "").removeprefix("/")
             return arn(region, service, account, f"parameter/{name}") if name else "*"
+        case "dynamodb":
+            name = form.get("TableName", "")
+            return arn(region, service, account, f"table/{name}") if name else "*"
+        case "synthetics":
+            found = re.match(r"/canary/([^/]+)", path)
+            return arn(region, service, account, f"canary:{unquote(found[1])}") if found else "*"
         case "lambda":
             found = re.match(r"/[0-9-]+/functions/([^/]+)", path)
             return arn(region, service, account, f"function:{unquote(found[1])}") if found else "*"

@@ -148,15 +148,17 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
             f"branch policy of the environments ({names}): {trunk} only",
             f"reviewers and wait timers of the environments ({names}): passed at once, as if approved",
         ]
-    if any(job.kind == "bake" for job in jobs):
+    if any(job.kind == "bake" and job.at and job.at.bake for job in jobs):
         found.append("the bake time: it passes at once, and the alarms are looked at")
     if any(job.role for job in jobs):
         found += [
             "permission policies of the functions' roles, and of CloudFormation's but for roles and buckets: what the "
             "pipeline's roles may do, and which roles a template may make, is evaluated",
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
-            "functions run as processes of this machine",
+            "functions run as processes of this machine; the code of canaries does not run, and they pass",
         ]
+    if yours := dict.fromkeys(one for job in jobs if job.role for one in job.role.policies):
+        found.append(f"policies of yours that tests have ({', '.join(yours)}): not known here, so they allow nothing")
     if any(job.kind == "approve" for job in jobs) and (branch := here.plan.approval_branch):
         found.append(f"the approval: the branch {branch} is protected and contains {trunk}; not with --unapproved")
     for job in selected:

@@ -109,6 +109,10 @@ BRANCH = Text(
     "a branch name of letters, digits and ._-/",  # no glob characters: it stands in `on.push.branches`
     r"(?!.*(\.\.|//|\.lock$))[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?",
 )
+CANARY = Text(
+    "a canary's name: lower-case letters, digits and _-, {environment}, {account} and {region}",
+    r"(?:[a-z0-9_-]|\{(?:environment|account|region)\})+",
+)
 COMMAND = Text("a shell command", r"[\s\S]*\S[\s\S]*", longest=16_000)  # GitHub cuts expressions at 21,000 characters
 # Length and letters leave room for the longest AWS names made from it: a bucket's 63 characters, a role's 64.
 ENV_NAME = Text(
@@ -137,6 +141,12 @@ PACK = Text(
 POLICY = Text(
     "the ARN of an IAM policy: arn:aws:iam::ACCOUNT:policy/NAME",
     rf"arn:(?:{'|'.join(PARTITIONS)}):iam::(?:aws|[0-9]{{12}}):policy/(?:[A-Za-z0-9_+=,.@-]+/)*[A-Za-z0-9_+=,.@-]{{1,128}}",
+    longest=600,
+)
+READ = "read"  # what a test may ask of AWS without a policy of its own
+TEST_ROLE = Text(
+    "read, or the ARN of an IAM policy: arn:aws:iam::{account}:policy/NAME",
+    rf"{READ}|{POLICY.pattern.replace('[0-9]{12}', '[0-9]{12}|[{]account[}]')}",
     longest=600,
 )
 PORT = Text("a port, or HOST:CONTAINER", r"[0-9]{1,5}(?::[0-9]{1,5})?")
@@ -272,6 +282,21 @@ class Action:
         example="semgrep",
     )
     file: str = key(PATH, "What the tool looks at or runs, where it does not find it by itself.", default="")
+    role: str = key(
+        TEST_ROLE,
+        "What the tests of a deployed stage may do in AWS, by a role of their job's own that dpra bootstrap makes. "
+        "read: to read what its deployment made; or the ARN of a policy of yours. Left out: no credentials.",
+        default="",
+        example="read",
+    )
+    canary: str = key(
+        CANARY,
+        "A canary of CloudWatch Synthetics in the component's template: it is started, and its runs since the "
+        "deployment must have passed. {environment}, {account} and {region} are filled in. It replaces the default "
+        "command, not one that you say.",
+        default="",
+        example='"shop-{environment}"',
+    )
     fail_on: str = key(
         Choice(("critical", "high", "medium", "low", "any")),
         "The lowest severity of a finding that fails the check. Left out: as `dpra plan` shows.",

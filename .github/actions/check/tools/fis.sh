@@ -6,6 +6,7 @@
 # on-path: the AWS CLI, which GitHub's runners have
 # version-command: aws --version
 # environment: AWS_*
+# by-role: it starts what is in the deployed stack, and runs nothing of the repository
 # ok-exit-codes: 0
 set -euo pipefail
 python3 -I -B "$CHECK/fis.py" | python3 -I -B "$CHECK/sarif.py" fis

@@ -5,7 +5,7 @@ from functools import cache
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
-from . import alarms, change_sets, keys, resource_types, resources, roles
+from . import alarms, canaries, change_sets, keys, resource_types, resources, roles
 
 
 @cache
@@ -16,6 +16,7 @@ def mend() -> None:
     keys.mend()
     roles.mend()
     alarms.mend()
+    canaries.mend()
     change_sets.mend()
 
 

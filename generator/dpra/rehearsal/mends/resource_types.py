@@ -10,6 +10,7 @@ from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.common_models import CloudFormationModel
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
+from moto.synthetics.models import synthetics_backends
 from moto.utilities.utils import get_partition
 
 # Where a function behind an API or a function URL answers instead of at amazonaws.com; the front sets it.
@@ -100,6 +101,36 @@ class Alarm(Resource, CloudFormationModel):
 
     def delete(self, account: str, region: str) -> None:
         cloudwatch_backends[account][region].delete_alarms([self.physical_resource_id])
+
+
+class Canary(Resource, CloudFormationModel):
+    type, name, attributes = "AWS::Synthetics::Canary", "Name", ("Id", "State")
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> "Canary":
+        asked = {"VpcConfig": None, "ArtifactConfig": None, "BrowserConfigs": [], "RunConfig": {}} | properties
+        canary = synthetics_backends[account][region].create_canary(
+            name=name,
+            code=asked["Code"],
+            artifact_s3_location=asked["ArtifactS3Location"],
+            execution_role_arn=asked["ExecutionRoleArn"],
+            schedule=asked["Schedule"],
+            run_config=asked["RunConfig"],
+            success_retention_period_in_days=int(asked.get("SuccessRetentionPeriod", 31)),
+            failure_retention_period_in_days=int(asked.get("FailureRetentionPeriod", 31)),
+            runtime_version=asked["RuntimeVersion"],
+            vpc_config=asked["VpcConfig"],
+            resources_to_replicate_tags=[],
+            provisioned_resource_cleanup=None,
+            browser_configs=asked["BrowserConfigs"],
+            tags={},
+            artifact_config=asked["ArtifactConfig"],
+        )
+        canary.state = "RUNNING" if asked.get("StartCanaryAfterCreation") in (True, "true") else "READY"
+        return cls(name, Id=canary.id, State=canary.state)
+
+    def delete(self, account: str, region: str) -> None:
+        synthetics_backends[account][region].canaries.pop(self.physical_resource_id, None)
 
 
 class Api(Resource, CloudFormationModel):
