@@ -195,17 +195,17 @@ def _install_distributions(home: Path, lines: list[str], lock: Path) -> None:
     # The pip that is there installs into the new environment; to give it one of its own takes seconds.
     _run(sys.executable, "-I", "-B", "-m", "venv", "--without-pip", str(home))
     _run(
+        *(sys.executable, "-I", "-B", "-m", "pip", "--python", str(home / "bin" / "python")),
         *(
-            sys.executable,
-            "-I",
-            "-B",
-            "-m",
-            "pip",
-            "--python",
-            str(home / "bin" / "python"),
             "--disable-pip-version-check",
+            "install",
+            "--quiet",
+            "--no-input",
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
         ),
-        *("install", "--quiet", "--no-input", "--require-hashes", "--no-deps", "--only-binary", ":all:"),
         *("--cache-dir", str(_downloads() / "pip"), "--requirement", str(requirements)),
     )
 
