@@ -82,6 +82,11 @@ class View:
         """A permission, with its reason behind it."""
         return scalar.Written(f"{permission.access} # {scalar.comment(permission.reason)}")
 
+    def tests_of(self, job: Job) -> list[str]:
+        """The names of the jobs that test what a job deploys, each in the same leg."""
+        there = self.workflow.jobs.values() if self.workflow else ()
+        return [other.name for other in there if other.stage == job.stage and other.key and other.id != job.id]
+
     # Values
 
     def raw(self, text: str) -> str:

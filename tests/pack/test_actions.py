@@ -20,10 +20,8 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = (
-        "bake build canary changes check corepack database-deploy deploy generated-files issue notify package release "
-    )
-    named += "report resume store test uv"
+    named = "await-tests bake build canary changes check corepack database-deploy deploy generated-files issue notify "
+    named += "package release report resume store test uv"
     assert " ".join(ACTIONS) == named
 
 

@@ -1,0 +1,78 @@
+"""Waits until no other run tests what it deployed to this region: the next deployment would be tested in its place."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+import github
+import runner
+
+PAUSE = 15  # seconds between two looks
+
+
+def pages(path: str, key: str) -> Iterator[dict[str, Any]]:
+    """What GitHub lists in pages of 100."""
+    for page in range(1, 11):
+        found = github.call(f"{path}?per_page=100&page={page}")[key]
+        yield from found
+        if len(found) < 100:
+            return
+
+
+def open_runs(workflow: str) -> list[int]:
+    """The other runs that have not ended, of the newest hundred: a state tells no more, as a run has many jobs."""
+    newest = github.call(f"actions/workflows/{workflow}/runs?per_page=100")["workflow_runs"]
+    others = [run for run in newest if run["id"] != int(os.environ["GITHUB_RUN_ID"])]
+    return [int(run["id"]) for run in others if run["status"] != "completed"]
+
+
+def tests(run: int, job: str, names: list[str], region: str) -> bool:
+    """Whether a run has deployed here, and its tests have not ended.
+
+    A job that is skipped has its matrix in its name as it is written; one that is not there yet will be: GitHub makes a
+    job when those that it waits for have ended.
+    """
+    there = {one["name"]: one for one in pages(f"actions/runs/{run}/jobs", "jobs")}
+    if there.get(job, {}).get("conclusion") != "success":
+        return False
+
+    def ended(name: str) -> bool:
+        written = name.replace(region, "${{ matrix.region }}")
+        return any(there.get(one, {}).get("status") == "completed" for one in (name, written))
+
+    return not all(map(ended, names)) and github.call(f"actions/runs/{run}")["status"] != "completed"
+
+
+def main() -> None:
+    job, region = runner.required("JOB"), runner.required("REGION")
+    names = json.loads(runner.required("TESTS"))
+    minutes = float(runner.given("MINUTES") or "20")
+    until, told = time.monotonic() + 60 * minutes, 0
+    try:
+        # Who deploys here has this job's slot: no run begins to test meanwhile, so only those that do are asked again.
+        busy = open_runs(runner.required("WORKFLOW"))
+        while busy := [run for run in busy if tests(run, job, names, region)]:
+            if time.monotonic() > until:
+                raise runner.Failed(
+                    f"run {busy[0]} still tests in {region} what it deployed: run this job again when it has ended",
+                    "error",
+                )
+            if told != busy[0]:
+                told = busy[0]
+                runner.say(f"waiting for the tests of run {told} in {region}")
+            time.sleep(PAUSE)
+    except runner.Failed as failed:
+        runner.error(str(failed))
+        sys.exit(1)
+    except (LookupError, TypeError, ValueError) as problem:
+        runner.error(f"GitHub's answer cannot be read: {type(problem).__name__} {problem}; run this job again")
+        sys.exit(1)
+
+
+main()
