@@ -99,7 +99,8 @@ def test_the_deploying_role_may_do_what_its_tool_needs_and_no_more(tool: str) ->
 def test_names_that_differ_by_environment_are_filled_in_for_aws() -> None:
     files = render.files(made(text("cdk")))
     prod = files["infrastructure/dpra/prod.yml"].content.decode()
-    assert "stack/Shop-prod-*/*" in prod
+    assert "stack/Shop-prod-eu-west-1/*" in prod
+    assert "stack/Shop-prod-*" not in prod
     assert "stack/Base-prod/*" in prod
     assert "Base-prod Shop-prod-{region}" in files[".github/workflows/pipeline.yml"].content.decode()
     site = render.files(made(text("s3")))["infrastructure/dpra/gamma.yml"].content.decode()

@@ -140,6 +140,7 @@ def test_s3_by_the_actions_and_back_by_the_record(
     job.env |= server | {"PATH": f"{server['PATH']}"}
     monkeypatch.setenv("GITHUB_REPOSITORY_ID", "1")
     monkeypatch.setenv("GITHUB_WORKFLOW_REF", "acme/shop/.github/workflows/pipeline.yml@refs/heads/main")
+    monkeypatch.setenv("GITHUB_REF", "refs/heads/main")
     job.env["GITHUB_REPOSITORY_ID"] = "1"
     digests = [bench.release(commit, pages) for commit, pages in ((ONE, PAGES), (TWO, PAGES_TWO))]
     for digest, commit in zip(digests, (ONE, TWO), strict=True):

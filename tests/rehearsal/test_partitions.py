@@ -80,6 +80,13 @@ Resources:
       RoleName: dpra-demo-beta-execution
       AssumeRolePolicyDocument:
         Statement: [{Effect: Allow, Action: "sts:AssumeRole", Principal: {Service: cloudformation.amazonaws.com}}]
+      Policies:
+        - PolicyName: own
+          PolicyDocument:
+            Statement:
+              - Effect: Allow
+                Action: ["iam:CreateRole", "iam:PassRole", "iam:TagRole"]
+                Resource: !Sub "arn:${AWS::Partition}:iam::*:role/demo-*"
   Store:
     Type: AWS::S3::Bucket
     Properties: {BucketName: dpra-demo-store}
