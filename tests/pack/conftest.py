@@ -220,9 +220,20 @@ def job(tmp_path: Path) -> Runner:
 @pytest.fixture
 def hurried(job: Runner) -> Runner:
     """A job whose scripts do not wait between tries."""
-    (job.root / "sitecustomize.py").write_text("import time\ntime.sleep = lambda seconds: None\n")
-    job.env["PYTHONPATH"] = str(job.root)
+    python = job.root / "bin" / "python3"
+    python.write_text(HURRIED.format(python=sys.executable))
+    python.chmod(0o755)
     return job
+
+
+HURRIED = """#!{python} -IB
+import os, runpy, sys, time
+if not sys.argv[3:] or sys.argv[1:3] != ["-I", "-B"] or not sys.argv[3].endswith(".py"):
+    os.execv("{python}", ["{python}", *sys.argv[1:]])
+time.sleep = lambda seconds: None
+sys.argv = sys.argv[3:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
 @dataclass
