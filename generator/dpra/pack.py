@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
+from posixpath import normpath
 
 from dpra import resources
 
@@ -70,5 +71,5 @@ def _read(path: str) -> tuple[bytes, list[str]]:
             found += [there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if there in every]
     elif path.endswith((".sh", ".yml")):
         for groups in NAMED.findall(content.decode()):
-            found += _below(f"{folder}/{''.join(groups)}")
+            found += _below(normpath(f"{folder}/{''.join(groups)}"))
     return content, found

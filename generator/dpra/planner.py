@@ -34,7 +34,7 @@ def make(spec: Spec) -> Plan:
         commands=commands,
         tools={action.id: actions.tools(spec, types, action) for action in types.actions if action.of},
     )
-    holds = {"": True, "paths": bool(spec.paths), "resumes": plan.resumes}
+    holds = {"": True, "long-bakes": plan.long_bakes, "paths": bool(spec.paths), "resumes": plan.resumes}
     schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
     plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules))
     return replace(plan, actions=tuple(planned(plan, action) for action in types.actions))

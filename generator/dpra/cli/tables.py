@@ -49,6 +49,8 @@ def show_plan(plan: Plan) -> None:
         console.print(Text(f"  releases: in {plan.store.bucket}, signed by {plan.signer}"))
     cost = costs.cost(plan)
     waits = f"runners wait {cost['waiting-minutes']} minutes in bakes" if cost["waiting-minutes"] else "no runner waits"
+    waits += f", none longer than {cost['longest-wait']} at a time" if cost["waiting-minutes"] else ""
+    waits += ": a schedule looks at the bakes every hour" if plan.long_bakes else ""
     console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}; at least {cost['release-minutes']} runner minutes"))
     schedules = f"{cost['scheduled-minutes']} for schedules"
     console.print(

@@ -29,7 +29,7 @@ from .world import Run, World, forked, hours_pass, opened, play
 from .world import released as record_of
 
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-OPTIONS = ("fail", "alarm", "deny", "crash", "lose", "tamper", "freeze", "unapproved")
+OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "tamper", "freeze", "unapproved")
 
 
 @dataclass(frozen=True)

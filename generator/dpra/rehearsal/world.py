@@ -258,11 +258,11 @@ def pending(here: World, run: Run, mark: str) -> faults.Pending:
         else:
             faults.kill_job(f"{act.MARK}={mark}".encode(), fault)
 
-    waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "tamper")]
+    waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "slow", "tamper")]
     waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
     # What an earlier attempt built.
     digests = [said["digest"] for said in run.kept.outputs.values() if "digest" in said] if run.kept else []
-    return faults.Pending(waiting, kill, here.plan, next(iter(digests), ""))
+    return faults.Pending(waiting, kill, here.plan, next(iter(digests), ""), partial(pass_time, here))
 
 
 def event(spec: Any, sha: str, run: Run) -> dict[str, Any]:
@@ -326,6 +326,23 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def pass_time(here: World, minutes: int) -> None:
+    """Let credentials grow older."""
+    here.cloud.ahead += 60 * minutes
+
+
+def minutes_pass(here: World, minutes: int) -> None:
+    """Let time pass between runs: all that the release record tells of is so much longer ago."""
+    pass_time(here, minutes)
+    for key in accounts.records(here.plan):
+        record = json.loads(key.value)
+        regions = [entry["now"] for entry in record["regions"].values() if entry["now"]]
+        for said, names in ((record["lock"], ("since", "until")), *((now, ("began", "at")) for now in regions)):
+            for name in names if said else ():
+                said[name] -= 60 * minutes
+        faults.put(key, json.dumps(record).encode())
 
 
 def hours_pass(here: World) -> None:
