@@ -7,16 +7,18 @@ from dpra.plan import Plan
 
 RELEASES = 20  # a month: one each working day
 LOOKS = 60  # minutes between two looks of the schedule at a bake for which no runner waits
+LOCK = 50  # minutes that an approved release waits for one before it: the release action's wait-minutes
+RUN = 10  # minutes that the workflow Resume waits for a run's end: the resume action's wait-minutes
 AGAIN = 2  # jobs that run again when it is over: the one that held it, and the report
 
 
 def cost(plan: Plan) -> dict[str, int]:
     """Jobs and minutes; the minutes are what is certain, so at least that many.
 
-    A job takes a whole minute, however short it is. `jobs` and `waiting-minutes`, in which runners poll alarms as there
-    are no wait timers, are those of a release, no runner waits longer than `longest-wait` at a time; `release-minutes` are
-    both, and the looks at bakes for which no runner waits; `scheduled-minutes` are a month's without any
-    release, `month-minutes` with `RELEASES` of them.
+    A job takes a whole minute, however short it is. Of a release are `jobs`, `waiting-minutes`, in which runners poll
+    alarms as there are no wait timers, and `release-minutes`, both and the looks at bakes for which no runner waits.
+    `scheduled-minutes` are a month's without any release, `month-minutes` with `RELEASES` of them. No runner waits
+    longer than `longest-wait` minutes at a time, be it for a bake or for the end of another run.
 
     Source: https://docs.github.com/actions/monitoring-and-troubleshooting-workflows/viewing-job-execution-time"""
     jobs = sum(_legs(job) for job in plan.jobs.values() if not job.on_failure)
@@ -33,7 +35,7 @@ def cost(plan: Plan) -> dict[str, int]:
     return {
         "jobs": jobs,
         "waiting-minutes": waiting,
-        "longest-wait": max(polled, default=0),
+        "longest-wait": max(*polled, LOCK if plan.approves and not held else 0, RUN if plan.resumes else 0, 0),
         "release-minutes": release,
         "scheduled-minutes": round(scheduled),
         "month-minutes": round(scheduled) + RELEASES * release,

@@ -9,7 +9,7 @@ from dpra.errors import InputError
 from dpra.plan import Plan
 from dpra.spec.models import READ_ONLY, Spec, Step
 
-# Days, and why: GitHub runs no job again of a run that is 30 days old; with wait timers one run lives through all bakes.
+# Days in which all waves have to bake, and why: without wait timers jobs run again, with them one run lives so long.
 # Sources: https://docs.github.com/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs,
 # https://docs.github.com/actions/reference/limits
 AGAIN = (29, "GitHub runs nothing again that is 30 days old")

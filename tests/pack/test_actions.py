@@ -44,7 +44,7 @@ def test_no_input_reaches_a_script_but_by_the_environment(action: str) -> None:
         if "uses" in step:
             used |= set(re.findall(r"inputs\.([\w-]+)", str([step["with"], step.get("if")])))
             continue
-        script = re.fullmatch(r'python3 -I -B "\$GITHUB_ACTION_PATH/(\w+\.py)"', step["run"])
+        script = re.fullmatch(r'python3 -I -B "\$GITHUB_ACTION_PATH/((?:\.\./_lib/)?\w+\.py)"', step["run"])
         assert script, step["run"]
         source = (PACK / action / script[1]).read_text()
         for variable, value in step["env"].items():

@@ -1,7 +1,7 @@
 """Credentials for as long as the work takes: a session of a role is taken when one is needed, and anew before it ends.
 
-As a step it makes the role the job's AWS profile. The profile names this file as its `credential_process`, so that the AWS
-CLI, the SDKs and Terraform ask for credentials themselves, and no key of the role stands in the environment.
+As a step it makes the role the job's AWS profile. The profile names this file as its `credential_process`: the AWS CLI,
+the SDKs and Terraform ask for credentials themselves, and no key of the role stands in the environment.
 Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html
 """
 
@@ -27,7 +27,11 @@ PAUSES = (1, 2, 4, 8)  # seconds between tries
 FINAL = ("AccessDenied", "ValidationError")  # AWS's answers that the next try would not change
 AUDIENCE = "sts.amazonaws.com"
 CONFIGURED = ("AWS_CONFIG_FILE", "AWS_PROFILE")
-KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")  # where there are any, they go before a profile
+KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)  # where there are any, they go before a profile
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 

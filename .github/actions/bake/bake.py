@@ -1,7 +1,7 @@
 """Watches the alarms of a deployed stack for the bake time: each must be OK at its start, during it and at its end.
 
-Where the environment's wait timer is the bake time, it checks once: the states, and what they were meanwhile. Where there
-are none and the bake is long, `hold` looks now and then until it is over, and no runner waits between.
+Where the environment's wait timer is the bake time, it checks once: the states, and what they were meanwhile. Where
+there is none and the bake is long, `hold` looks now and then until it is over, and no runner waits between.
 """
 
 import datetime

@@ -1,4 +1,4 @@
-"""Resumes a release that was held: runs its approval again, or what holds its bake, and by that all that waits for it."""
+"""Resumes a release that was held: runs its approval again, or what holds its bake, and so all that waits for it."""
 
 import datetime
 import json
@@ -85,9 +85,15 @@ def holding(run: int) -> int:
         for job in jobs
         if job["name"].startswith(hold) and job["conclusion"] == "success"
     }
-    skipped = [job["name"].removeprefix(bake) for job in jobs if job["conclusion"] == "skipped" and job["name"].startswith(bake)]
+    skipped = [
+        job["name"].removeprefix(bake)
+        for job in jobs
+        if job["conclusion"] == "skipped" and job["name"].startswith(bake)
+    ]
     # The job behind it has its matrix in its name: `Bake wave 1 in ${{ matrix.region }}`.
-    return next((number for wave, number in held.items() if any(f"{one} ".startswith(f"{wave} ") for one in skipped)), 0)
+    return next(
+        (number for wave, number in held.items() if any(f"{one} ".startswith(f"{wave} ") for one in skipped)), 0
+    )
 
 
 def newest(workflows: list[str], since: datetime.datetime) -> list[dict[str, Any]]:

@@ -97,10 +97,10 @@ def parse(kind: str, said: str, plan: Plan, workflow: str, loaded: Mapping[str, 
         place = _place(kind, match["place"], jobs, loaded, bakes=match["moment"] == "bake")
         return replace(place, said=said, name=match["name"], state=state, moment=match["moment"])
     if kind == "slow":
-        place, _, minutes = said.partition("=")
+        where, _, minutes = said.partition("=")
         if not minutes.isdecimal():
             raise FaultError(f"--slow {said}: is no PLACE=MINUTES")
-        return replace(_place(kind, place, jobs, loaded), said=said, minutes=int(minutes))
+        return replace(_place(kind, where, jobs, loaded), said=said, minutes=int(minutes))
     return _place(kind, said, jobs, loaded)
 
 

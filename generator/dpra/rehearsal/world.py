@@ -73,6 +73,7 @@ class Run:
     faults: tuple[Fault, ...] = ()
     kept: Played | None = None  # an earlier attempt: what it has done is not done again
     again: str = ""  # but for this job and those that wait for it
+    held: bool = False  # time does not pass by itself: a bake for which no runner waits is held
 
 
 @contextmanager
@@ -159,7 +160,7 @@ def play(here: World, run: Run) -> Played:
     def prepare(copy: Any) -> None:
         faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
         admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment, bakes: ""
-        workflow.prepare(copy, chosen, done, admit, cloud, work)
+        workflow.prepare(copy, chosen, done, admit, cloud, work, run.held)
         workflow.tell_outputs(copy, work / "outputs.json")
 
     text = dialect.edited(source.read_text(encoding="utf-8"), prepare)

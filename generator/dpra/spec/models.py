@@ -209,8 +209,8 @@ class Environment:
     )
     bake: int = key(
         Number(1, 43200),
-        "How long a wave of production bakes, in minutes. Without GitHub's wait timers a runner waits for 60 of them at "
-        "most: a longer bake ends with the next look of a schedule, once an hour.",
+        "How long a wave of production bakes, in minutes. Without GitHub's wait timers a runner waits for up to 60; "
+        "a longer bake ends with the next look of a schedule, once an hour.",
         default=15,
         example="45",
         by_type=True,
