@@ -1,6 +1,7 @@
 """How long a bake may be, and who waits for it: a runner for an hour at most, GitHub's timer, or nobody."""
 
 import io
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -167,10 +168,74 @@ def test_the_waits_that_it_counts_are_those_of_the_actions() -> None:
     for action, minutes in (("release", cost.LOCK), ("resume", cost.RUN)):
         inputs = YAML(typ="safe").load(ROOT / ".github/actions" / action / "action.yml")["inputs"]
         assert inputs["wait-minutes"]["default"] == str(minutes)
-        assert set(inputs) & {"wait-minutes"}
+
+
+@pytest.mark.parametrize("spec", sorted((ROOT / "tests/specs").glob("*.yml")), ids=lambda path: path.stem)
+def test_no_step_of_a_workflow_waits_longer_than_the_plan_says(spec: Path) -> None:
+    made = problems.planned(reader.read(spec.read_bytes(), catalogue.words()))
+    most, load = cost.cost(made)["longest-wait"], YAML(pure=True).load
+    waits = []
+    for path, file in render.files(made).items():
+        if path.startswith(".github/workflows/"):
+            for job in load(file.content)["jobs"].values():
+                for step in job["steps"]:
+                    action, given = str(step.get("uses")).rpartition("/")[2], step.get("with", {})
+                    if action == "bake" and "do" not in given:
+                        waits.append(int(given.get("minutes", 0)))
+                    if action == "release" and given["do"] == "promote":
+                        waits.append(int(given.get("wait-minutes", cost.LOCK)))
+                    if action == "resume" and "run" not in given:
+                        waits.append(int(given.get("wait-minutes", cost.RUN)))
+    assert max(waits) == most
+    assert most <= 60
 
 
 def test_looks_at_bakes_cost_only_while_something_bakes() -> None:
     """Each hour one job, the others where it found a bake."""
     long, none = (cost.cost(planned(bake))["scheduled-minutes"] for bake in (180, 15))
     assert long - none == pytest.approx(24 * 365 / 12, abs=1)
+
+
+# ---- Played
+
+
+@pytest.mark.slow
+def test_a_bake_of_three_hours_and_a_rollback_of_ninety_minutes_pass(dpra: Any, tmp_path: Path) -> None:
+    """With sessions of an hour, which end by the rehearsal's clock. The scenarios say what they promise; here, too, that
+    no runner waited."""
+    done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "shop"
+    spec = folder / "dpra.yml"
+    spec.write_text(re.sub("bake: 15.*", "bake: 180", spec.read_text()))
+    assert dpra("generate", cwd=folder).returncode == 0
+    wanted = (
+        "a-slow-rollback a-long-bake an-alarm-in-a-long-bake a-long-bake-whose-run-dies a-newer-commit-in-a-long-bake"
+    )
+    options = [word for name in wanted.split() for word in ("--scenario", name)]
+    done = dpra("rehearse", "--offline", *options, "--json", tmp_path / "out.json", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    proofs = {one["id"]: one for one in json.loads((tmp_path / "out.json").read_text())["scenarios"]}
+    assert all(proofs[name]["kept"] for name in wanted.split())
+    [slow] = [fault for run in proofs["a-slow-rollback"]["result"]["runs"] for fault in run["happened"][1:]]
+    assert (slow["fault"], slow["job"]) == ("slow rollback/eu-west-1=90", "rollback")
+    held, looked, *_ = runs = proofs["a-long-bake"]["result"]["runs"]
+    assert [(run["workflow"], run["attempt"]) for run in runs] == [
+        ("pipeline", held["attempt"]),
+        ("resume", 1),
+        ("resume", 1),
+        ("pipeline", held["attempt"] + 1),
+        ("resume", 1),
+    ]
+    assert held["ok"]
+    assert results(held) | {"prod-1": "success", "prod-hold-1": "success", "report": "success"} == results(held)
+    assert results(held) | dict.fromkeys(("prod-bake-1", "finish", "rollback"), "skipped") == results(held)
+    assert results(looked) == {"resume": "success", "resume-bake": "success"}
+    assert results(runs[3]) | {"prod-bake-1": "success", "finish": "success", "rollback": "skipped"} == results(runs[3])
+    assert results(runs[4]) == {"resume": "success", "resume-bake": "skipped"}
+    waited = [job["ended"] - job["began"] for run in runs for job in run["jobs"] if "bake" in job["job"]]
+    assert max(waited) < 60
+
+
+def results(run: dict[str, Any]) -> dict[str, str]:
+    return {job["job"]: job["result"] for job in run["jobs"]}
