@@ -201,7 +201,7 @@ def test_looks_at_bakes_cost_only_while_something_bakes() -> None:
 
 @pytest.mark.slow
 def test_a_bake_of_three_hours_and_a_rollback_of_ninety_minutes_pass(dpra: Any, tmp_path: Path) -> None:
-    """With sessions of an hour, which end by the rehearsal's clock. The scenarios say what they promise; here, too, that
+    """With sessions of an hour, which end by the rehearsal's clock. The scenarios say what they promise; and here that
     no runner waited."""
     done = dpra("new", "--no-input", "-o", tmp_path, "name=shop", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
