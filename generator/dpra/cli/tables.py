@@ -48,12 +48,11 @@ def show_plan(plan: Plan) -> None:
     if plan.store:
         console.print(Text(f"  releases: in {plan.store.bucket}, signed by {plan.signer}"))
     cost = costs.cost(plan)
-    waits = (
-        f"runners wait {cost['waiting-minutes']} minutes in bakes"
-        if cost["waiting-minutes"]
-        else "no runner waits in bakes"
+    waits = f"runners wait {cost['waiting-minutes']} minutes in bakes" if cost["waiting-minutes"] else "no runner waits"
+    waits += (
+        " for a bake" if any(where.bake for where in plan.environments.values()) and not cost["waiting-minutes"] else ""
     )
-    waits += ": a schedule looks at the bakes every hour" if plan.long_bakes else ""
+    waits += ": a schedule looks at it every hour" if plan.long_bakes else ""
     console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}; at least {cost['release-minutes']} runner minutes"))
     if longest := cost["longest-wait"]:
         console.print(
