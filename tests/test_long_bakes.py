@@ -184,7 +184,7 @@ def test_no_step_of_a_workflow_waits_longer_than_the_plan_says(spec: Path) -> No
                         waits.append(int(given.get("minutes", 0)))
                     if action == "release" and given["do"] == "promote":
                         waits.append(int(given.get("wait-minutes", cost.LOCK)))
-                    if action == "resume" and "run" not in given:
+                    if action == "resume" and "run-id" not in given:
                         waits.append(int(given.get("wait-minutes", cost.RUN)))
     assert max(waits) == most
     assert most <= 60

@@ -166,7 +166,7 @@ def hold(cloud: Any, bench: Any) -> Any:
             "minutes": "180",
             "alarms": '["errors"]',
         }
-        about |= {"do": "hold", "regions": " ".join(regions), "run": of} | inputs
+        about |= {"do": "hold", "regions": " ".join(regions), "run_id": of} | inputs
         return bake(bench.job, **about)
 
     hold.alarms = {region: alarm(region) for region in (REGION, "us-east-1")}  # type: ignore[attr-defined]

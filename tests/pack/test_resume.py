@@ -249,13 +249,13 @@ def test_no_window_closes_it(hub: Hub) -> None:
 
 
 def test_the_job_that_holds_it_runs_again(hub: Hub) -> None:
-    ran = baking(hub, DONE, {"jobs": holding(70, "over", "held")}, 201, run="70")
+    ran = baking(hub, DONE, {"jobs": holding(70, "over", "held")}, 201, run_id="70")
     assert (ran.code, ran.outputs["run"]) == (0, "70")
     assert hub.asked[-1] == "POST actions/jobs/7002/rerun"
 
 
 def test_one_that_nothing_holds_any_more_does_not(hub: Hub) -> None:
-    ran = baking(hub, DONE, {"jobs": holding(70, "over")}, run="70")
+    ran = baking(hub, DONE, {"jobs": holding(70, "over")}, run_id="70")
     assert (ran.code, ran.outputs["run"]) == (0, "")
     assert "holds no bake any more" in ran.out
     assert len(hub.asked) == 2
@@ -263,7 +263,7 @@ def test_one_that_nothing_holds_any_more_does_not(hub: Hub) -> None:
 
 def test_that_github_does_not_run_it_again_is_told(hub: Hub) -> None:
     """After 50 times, or 30 days."""
-    ran = baking(hub, DONE, {"jobs": holding(70, "held")}, 403, run="70")
+    ran = baking(hub, DONE, {"jobs": holding(70, "held")}, 403, run_id="70")
     assert (ran.code, ran.outputs["run"]) == (1, "")
     assert "GitHub refused actions/jobs/7001/rerun: 403" in ran.errors[0]
 

@@ -106,10 +106,10 @@ def hold() -> None:
     aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
     kept, _ = record.read(record.given())
     holder = (kept["lock"] or {}).get("run", "nobody")
-    if holder != (run := runner.given("RUN") or record.run()):
+    if holder != (run := runner.given("RUN_ID") or record.run()):
         raise runner.Failed(f"run {run} does not hold the release lock any more, {holder} does: nothing of it bakes")
     wanted = runner.required("REGIONS").split()
-    if runner.given("RUN"):  # the wave that it has come to
+    if runner.given("RUN_ID"):  # the wave that it has come to
         last = max(in_wave(kept, region) for region in wanted)
         wanted = [region for region in wanted if in_wave(kept, region) == last]
     until = 0.0

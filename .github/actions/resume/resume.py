@@ -65,7 +65,7 @@ def resume() -> None:
 
 def resume_bake() -> None:
     """Run the job again that holds a run's bake."""
-    run = int(runner.required("RUN"))
+    run = int(runner.required("RUN_ID"))
     if not (job := holding(run)):
         runner.say(f"run {run} holds no bake any more")
         return
@@ -127,7 +127,7 @@ def release_state(run: int) -> tuple[str, int]:
 
 def main() -> None:
     try:
-        resume_bake() if runner.given("RUN") else resume()
+        resume_bake() if runner.given("RUN_ID") else resume()
     except runner.Failed as failed:
         runner.error(str(failed))
         sys.exit(1)
