@@ -59,6 +59,7 @@ def test_every_action_of_a_stage_has_a_step_or_says_why_not(pipeline: str) -> No
 def test_every_pin_is_used_and_is_a_commit() -> None:
     text = "".join(path.read_text() for path in TEMPLATES if path.name != "pins.yml")
     text += "".join(path.read_text() for path in resources.PACK.rglob("action.yml"))
+    text += "".join(path.read_text() for path in (ROOT / "tests/sketches").rglob("*.yml"))
     for name, pin in resources.data("pins.yml").items():
         assert name in text, f"{name} is pinned and not used"
         assert re.fullmatch(r"[0-9a-f]{40}", pin["sha"])

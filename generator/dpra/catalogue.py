@@ -18,7 +18,7 @@ PIPELINE, PULL_REQUEST = "pipeline", "pull-request"  # the workflows that every 
 LEVELS = ("required", "recommended", "listed")
 OF = ("language", "infrastructure", "both")
 PER = ("region", "wave")
-WHEN = ("paths", "resumes", "acts")  # conditions of jobs and workflows, as the plan knows them
+WHEN = ("acts", "long-bakes", "paths", "resumes")  # conditions of jobs and workflows, as the plan knows them
 T = TypeVar("T")
 
 
@@ -79,6 +79,7 @@ class Job:
     when: str = ""  # one of WHEN
     trusted: bool = False  # runs no code of the repository
     on_failure: bool = False  # a good release has no need of it
+    alone: bool = False  # of a wave: one for all of its regions
     steps: tuple[str, ...] = ()  # the DPRA actions that its steps do
 
     @property

@@ -42,7 +42,7 @@ def mermaid(plan: Plan) -> str:
         lines.append(f"  subgraph {stage.id}-stage [{stage.name.replace('(', '').replace(')', '')}]")
         for job in own:
             steps = "<br/>".join(step for step in job.steps if (job.template, step) in done)
-            where = f"<br/>{', '.join(job.legs)}" if job.wave else ""
+            where = f"<br/>{', '.join(job.legs)}" if job.wave and job.legs else ""
             lines.append(f'    {job.id}["<b>{job.id}</b>{where}{"<br/>" if steps else ""}{steps}"]')
         lines.append("  end")
     for job in jobs:

@@ -81,11 +81,11 @@ class Job:
 
     @property
     def kind(self) -> str:
-        """What it is to a release: approve, deploy, bake, finish, rollback; empty: none of these."""
+        """What it is to a release: approve, deploy, hold, bake, finish, rollback; empty: none of these."""
         if self.on_failure:
             return "rollback"
-        deploying = "deploy" if self.legs else "finish"
-        return {"promote": "approve", "deploy": deploying, "observe": "bake"}.get(self.duty, "")
+        deploying, looking = ("deploy", "bake") if self.legs else ("finish", "hold")
+        return {"promote": "approve", "deploy": deploying, "observe": looking}.get(self.duty, "")
 
     @property
     def contexts(self) -> tuple[str, ...]:
@@ -307,7 +307,7 @@ def _jobs(types: Catalogue, some: Mapping[str, Environment], there: list[str]) -
 
 def _job(types: Catalogue, some: Mapping[str, Environment], said: catalogue.Job, there: list[str], wave: int) -> Job:
     at = some.get(said.stage)
-    key = {"region": "region", "wave": types.wave_of}.get(said.per, "")
+    key = "" if said.alone else {"region": "region", "wave": types.wave_of}.get(said.per, "")
     legs = (at.waves[wave - 1] if wave else at.regions) if at and key else ()
     name = said.name.replace("{wave}", str(wave))
     role = at.roles.get(said.role) if at and said.role else None

@@ -1,9 +1,9 @@
 """What of the pack a repository needs: the actions that its workflows use, and what those run, import and read."""
 
-import posixpath
 import re
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
+from posixpath import normpath
 
 from dpra import resources
 
@@ -63,5 +63,5 @@ def _read(path: str) -> tuple[bytes, list[str]]:
             found += [there for there in (f"{folder}/{name}.py", f"_lib/{name}.py") if there in every]
     elif path.endswith((".sh", ".yml")):
         for groups in NAMED.findall(content.decode()):
-            found += _below(posixpath.normpath(f"{folder}/{''.join(groups)}"))
+            found += _below(normpath(f"{folder}/{''.join(groups)}"))
     return content, found

@@ -19,7 +19,7 @@ from dpra.spec import models
 from dpra.spec.models import Action, Spec, Step, Waiver, Windows, name_of
 
 UNSAID = Action()  # what the spec says about an action that it does not name
-LONGEST_SESSION = 43200  # seconds that AWS lets a role's credentials live
+WAITS = 60  # minutes of a bake for which a runner waits, at most, where GitHub has no wait timers
 
 
 @dataclass(frozen=True)
@@ -142,9 +142,10 @@ class Plan:
         Source: https://docs.github.com/actions/reference/workflows-and-actions/deployments-and-environments"""
         return self.spec.github.visibility == "public" or self.spec.github.plan == "enterprise"
 
-    def session(self, bake: int) -> int:
-        """How many seconds the credentials of a bake live: as long as it, where it waits itself, and ten minutes."""
-        return 3600 if self.protects else min(LONGEST_SESSION, max(3600, 60 * (bake + 10)))
+    @property
+    def long_bakes(self) -> bool:
+        """Whether a wave bakes for so long that no runner waits for it: it is held, and a schedule goes on with it."""
+        return not self.protects and any(where.bake > WAITS for where in self.environments.values())
 
     @property
     def attests(self) -> bool:
@@ -170,13 +171,13 @@ class Plan:
 
     @property
     def resumes(self) -> bool:
-        """Whether a release may be held that goes on later by itself: outside its windows, or not approved yet."""
-        return bool(self.approves) and bool(self.approval_branch or values_of(self.spec.windows))
+        """Whether a release may be held that goes on later by itself: outside its windows, not approved yet, baking."""
+        return bool(self.approves) and bool(self.approval_branch or values_of(self.spec.windows) or self.long_bakes)
 
     @property
     def resume_schedule(self) -> str:
-        """When held releases are resumed, as a cron expression; empty where none waits for a window."""
-        return resume_schedule(self.spec.windows)
+        """When held releases are resumed, as a cron expression; empty where none waits for a window or for its bake."""
+        return "7 * * * *" if self.long_bakes else resume_schedule(self.spec.windows)
 
     # ---- How it is deployed
 

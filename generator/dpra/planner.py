@@ -35,7 +35,13 @@ def make(spec: Spec) -> Plan:
         commands=commands,
         tools=tools,
     )
-    holds = {"": True, "acts": True, "paths": bool(spec.paths), "resumes": plan.resumes}
+    holds = {
+        "": True,
+        "acts": True,
+        "long-bakes": plan.long_bakes,
+        "paths": bool(spec.paths),
+        "resumes": plan.resumes,
+    }
     schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
     done = {job.id: actions.done_by(spec, types, tools, job) for job in types.jobs.values()}
     plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules, done))

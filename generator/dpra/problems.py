@@ -9,10 +9,14 @@ from typing import Any
 
 from dpra import actions, alarms, cron, names, planner, roles, types
 from dpra.errors import InputError
-from dpra.plan import LONGEST_SESSION, Plan
+from dpra.plan import Plan
 from dpra.spec.models import READ, READ_ONLY, ListOf, MapOf, Model, Spec, Step, Text, name_of
 
-HOSTED = 360  # minutes that a job may run on a hosted runner
+# Days in which all waves have to bake, and why: without wait timers jobs run again, with them one run lives so long.
+# Sources: https://docs.github.com/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs,
+# https://docs.github.com/actions/reference/limits
+AGAIN = (29, "GitHub runs nothing again that is 30 days old")
+LIVES = (34, "a run of GitHub lives 35 days")
 MOST = 20  # regions or other targets of a wave's environment; keeps the job graph far from GitHub's silent limits
 
 
@@ -195,13 +199,9 @@ def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"{key}.alarms", "no alarm is looked at here"
         if watched and plan.deployer and not said.alarms and not where.stacks:
             yield f"{key}.alarms", f"is missing: {plan.deployer.name} has no stack with alarms"
-        if where.bake and not plan.protects:
-            hosted = any("self-hosted" not in plan.runs_on(job.template) for job in plan.jobs.values()
-                         if job.at == where and job.kind == "bake")  # fmt: skip
-            most = (HOSTED if hosted else LONGEST_SESSION // 60) - 10
-            if where.bake > most:
-                limit = "a hosted runner gives it six hours" if hosted else "AWS's credentials live twelve hours"
-                yield f"{key}.bake", f"at most {most} minutes: without GitHub's wait timers a job waits, and {limit}"
+        days, why = LIVES if plan.protects else AGAIN
+        if (bakes := where.bake * len(where.waves)) > days * 24 * 60:
+            yield f"{key}.bake", f"{len(where.waves)} waves bake {bakes} minutes; they have {days} days, as {why}"
         if boundary := said.permissions_boundary:
             yield from _policy(f"{key}.permissions-boundary", plan, boundary, said.account)
         flat = [target for wave in said.waves for target in wave]

@@ -123,6 +123,12 @@ class View:
         return [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
 
     @property
+    def held(self) -> str:
+        """The expression for why the jobs that hold a bake hold it; empty where no job of the workflow does."""
+        jobs = self.workflow.jobs.values() if self.workflow else ()
+        return " || ".join(f"needs.{job.id}.outputs.held" for job in jobs if job.kind == "hold")
+
+    @property
     def database(self) -> str:
         """What is done to the database, as the database action reads it."""
         said = values_of(self.plan.spec.deploy.database)

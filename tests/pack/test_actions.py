@@ -21,7 +21,7 @@ def load(path: Path) -> Any:
 
 def test_the_pack_is_complete() -> None:
     named = "await-tests bake build canary changes check corepack database-deploy deploy generated-files issue notify "
-    named += "package release report resume store test uv"
+    named += "package performance-history release report resume store test uv"
     assert " ".join(ACTIONS) == named
 
 

@@ -53,6 +53,26 @@ def test_a_release_becomes_the_one_to_go_back_to() -> None:
     record.finish_release(kept, "1", list(REGIONS))  # once more, as after a write whose answer was lost
 
 
+@pytest.mark.parametrize(
+    ("state", "lease", "until"),
+    [
+        ("deployed", 18000.0, 19800.0),
+        ("deployed", 60.0, 2000.0),
+        ("failed", 0.0, 2000.0),
+        ("rolling-back", 0.0, 2000.0),
+    ],
+)
+def test_the_lease_covers_the_bake_from_the_end_of_the_deployment(state: str, lease: float, until: float) -> None:
+    """However long that took: or a look of the schedule a little late would find the run dead."""
+    import record
+
+    kept = record.empty()
+    take(kept, "1", 1)
+    record.begin_region(kept, "1", REGIONS[0], 1, release(1), 1000.0, 1000.0)
+    record.set_region_state(kept, "1", REGIONS[0], state, 1800.0, lease)
+    assert kept["lock"]["until"] == until
+
+
 def test_an_older_commit_stops_and_a_newer_one_waits() -> None:
     import record
     import runner

@@ -82,7 +82,7 @@ def test_it_knows_the_jobs_by_the_names_that_they_have() -> None:
 def test_the_approved_one_goes_on(hub: Hub) -> None:
     hub.has(70, NEW, held(5))
     ran = hub.resume({"status": "ahead"}, 201, approval_branch="production")
-    assert (ran.code, ran.outputs, ran.commands) == (0, {"run": "70"}, [])
+    assert (ran.code, ran.outputs, ran.commands) == (0, {"run": "70", "baking": ""}, [])
     [runs, *others] = hub.asked
     assert runs.startswith("GET actions/workflows/pipeline.yml/runs?branch=main&per_page=30&created=%3E%3D20")
     assert others == [
@@ -176,3 +176,100 @@ def test_an_answer_that_is_none_is_told(hub: Hub) -> None:
     ran = hub.job.use("resume", branch="main", token="t")
     assert ran.code == 1
     assert "cannot be read" in ran.errors[0]
+
+
+# ---- A bake for which no runner waits
+
+
+def holding(number: int, *waves: str) -> list[dict[str, Any]]:
+    """The jobs of a run: what became of each wave's hold, and `skipped` for what waits for one that holds."""
+    jobs = [approve(5), wave("Prod, wave 1 in eu-west-1", "success")]
+    for count, said in enumerate(waves, 1):
+        name = f"Bake wave {count} in " + ("eu-west-1" if said == "over" else "${{ matrix.region }}")
+        jobs.append({"id": 100 * number + count, "name": f"Hold wave {count}", "status": "completed",
+                     "conclusion": "success" if said in ("over", "held") else said})  # fmt: skip
+        jobs.append(wave(name, "success" if said == "over" else "skipped"))
+    return jobs
+
+
+def baking(hub: Hub, *said: Any, **inputs: str) -> Any:
+    hub.web.answers = [(one, {}, b"") if isinstance(one, int) else (200, {}, json.dumps(one).encode()) for one in said]
+    hub.job.env["GITHUB_API_URL"] = hub.web.url
+    return hub.job.use("resume", branch="main", token="ghs_secret", bakes="true", **inputs)
+
+
+DONE = {"status": "completed"}
+LISTED = {"workflow_runs": [{"id": 70, "head_sha": NEW}]}
+NONE: dict[str, Any] = {"workflow_runs": []}
+
+
+@pytest.mark.parametrize(
+    ("waves", "found"),
+    [
+        (["held"], True),
+        (["over", "held"], True),
+        (["over", "over", "held"], True),
+        (["over"], False),
+        (["over", "failure"], False),
+        (["failure"], False),
+        (["cancelled"], False),
+        (["skipped"], False),
+    ],
+)
+def test_whose_bake_is_held(hub: Hub, waves: list[str], found: bool) -> None:
+    jobs = {"jobs": holding(70, *waves)}
+    ran = baking(hub, LISTED, DONE, jobs) if found else baking(hub, LISTED, DONE, jobs, DONE, jobs, LISTED, DONE, jobs)
+    assert (ran.code, ran.outputs["baking"], ran.outputs["run"]) == (0, "70" if found else "", "")
+    assert not any(line.startswith("POST") for line in hub.asked)
+
+
+def test_a_wave_is_not_taken_for_one_that_begins_as_it(hub: Hub) -> None:
+    """Wave 1 is over, wave 11 is skipped."""
+    jobs = [approve(5), wave("Hold wave 1", "success"), wave("Bake wave 1 in eu-west-1", "success")]
+    jobs += [wave("Hold wave 11", "skipped"), wave("Bake wave 11 in ${{ matrix.region }}", "skipped")]
+    assert baking(hub, LISTED, DONE, {"jobs": jobs}, DONE, {"jobs": jobs}, NONE).outputs["baking"] == ""
+
+
+def test_a_run_that_goes_on_is_left_alone(hub: Hub) -> None:
+    jobs = {"jobs": holding(70, "held")}
+    ran = baking(hub, LISTED, {"status": "in_progress"}, {"status": "in_progress"}, jobs, LISTED, DONE, jobs)
+    assert (ran.code, ran.outputs["baking"], ran.outputs["run"]) == (0, "", "")
+
+
+def test_what_is_held_for_its_approval_waits_for_the_bake_of_another(hub: Hub) -> None:
+    both = {"workflow_runs": [{"id": 80, "head_sha": NEW}, {"id": 70, "head_sha": OLD}]}
+    of_80 = {"jobs": held(80)[1]}
+    ran = baking(hub, both, DONE, of_80, DONE, of_80, DONE, {"jobs": holding(70, "held")}, approval_branch="production")
+    assert (ran.outputs["baking"], ran.outputs["run"]) == ("70", "")
+
+
+def test_no_window_closes_it(hub: Hub) -> None:
+    ran = baking(hub, LISTED, NONE, DONE, {"jobs": holding(70, "held")}, windows=FROZEN, anytime="hotfix.yml")
+    assert ran.outputs["baking"] == "70"
+
+
+def test_the_job_that_holds_it_runs_again(hub: Hub) -> None:
+    ran = baking(hub, DONE, {"jobs": holding(70, "over", "held")}, 201, run_id="70")
+    assert (ran.code, ran.outputs["run"]) == (0, "70")
+    assert hub.asked[-1] == "POST actions/jobs/7002/rerun"
+
+
+def test_one_that_nothing_holds_any_more_does_not(hub: Hub) -> None:
+    ran = baking(hub, DONE, {"jobs": holding(70, "over")}, run_id="70")
+    assert (ran.code, ran.outputs["run"]) == (0, "")
+    assert "holds no bake any more" in ran.out
+    assert len(hub.asked) == 2
+
+
+def test_that_github_does_not_run_it_again_is_told(hub: Hub) -> None:
+    """After 50 times, or 30 days."""
+    ran = baking(hub, DONE, {"jobs": holding(70, "held")}, 403, run_id="70")
+    assert (ran.code, ran.outputs["run"]) == (1, "")
+    assert "GitHub refused actions/jobs/7001/rerun: 403" in ran.errors[0]
+
+
+def test_it_knows_the_jobs_of_a_bake_by_the_names_that_they_have() -> None:
+    jobs = YAML(typ="safe").load(ROOT / "templates/application/catalogue.yml")["jobs"]
+    inputs = YAML(typ="safe").load(ROOT / ".github/actions/resume/action.yml")["inputs"]
+    for job, name in (("prod-hold", "hold-job"), ("prod-bake", "bake-job")):
+        assert jobs[job]["name"] == f"{inputs[name]['default']} {{wave}}"

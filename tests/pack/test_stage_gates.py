@@ -104,7 +104,7 @@ def bucket(job: Any) -> Iterator[Any]:
 
 def history(job: Any, do: str, file: Path) -> subprocess.CompletedProcess[str]:
     given = {"INPUT_DO": do, "INPUT_FIGURES": "s3://gamma/shop/performance.json", "INPUT_REGION": "eu-west-1"}
-    script = [sys.executable, "-I", "-B", resources.PACK / "_lib/history.py"]
+    script = [sys.executable, "-I", "-B", resources.PACK / "performance-history/history.py"]
     env = {**os.environ, **job.env, **given, "INPUT_FILE": str(file), "GITHUB_SHA": "c" * 40}
     return subprocess.run(script, env=env, capture_output=True, text=True, check=False)
 

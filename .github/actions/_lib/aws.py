@@ -5,10 +5,14 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import runner
+
+PROFILE = "dpra"  # of the role that session.py took
+EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 
 
 class Refused(runner.Failed):
@@ -40,13 +44,30 @@ def text(
 ) -> str:
     """What the CLI prints; for the few operations that answer without JSON."""
     words = ["aws", service, operation, *options, "--region", region]
-    try:
-        ran = subprocess.run(words, env={**os.environ, **env, "AWS_PAGER": ""}, capture_output=True, check=False)
-    except OSError as problem:
-        raise runner.Failed(f"the AWS CLI cannot be run: {problem.strerror}", "error") from problem
+    variables = {**os.environ, **env, "AWS_PAGER": ""}
+    ran = _run(words, variables)
+    said = ran.stderr.decode(errors="replace")
+    if ran.returncode and any(f"({code})" in said for code in EXPIRED) and variables.get("AWS_PROFILE") == PROFILE:
+        # It ended before its time: the machine slept, or somebody ended it. AWS has done nothing of what was asked.
+        session_file(PROFILE, "json").unlink(missing_ok=True)
+        ran = _run(words, variables)
     if ran.returncode:
         raise Refused(f"{service} {operation}", ran.stderr.decode(errors="replace"))
     return ran.stdout.decode()
+
+
+def _run(words: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(words, env=variables, capture_output=True, check=False)
+    except OSError as problem:
+        raise runner.Failed(f"the AWS CLI cannot be run: {problem.strerror}", "error") from problem
+
+
+def session_file(profile: str, kind: str) -> Path:
+    """Where session.py keeps what it has of a profile, for this job alone and never in what is uploaded."""
+    folder = runner.temp() / "dpra-session"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{profile}.{kind}"
 
 
 def domain(region: str) -> str:

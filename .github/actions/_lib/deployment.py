@@ -20,6 +20,7 @@ from typing import Any, Protocol
 import aws
 import head
 import runner
+import session
 import store
 
 LONGEST_PAUSE = 10  # seconds between two polls
@@ -153,9 +154,13 @@ def unpack(change: Change) -> Path:
 
 
 def assume_execution_role(target: Target) -> dict[str, str]:
-    """The environment of a program that acts with the execution role, for an hour at most; without one, as we do."""
+    """The environment of a program that acts with the execution role; without one, as we do.
+
+    Where we took a role ourselves the program gets sessions for as long as it works, else one of an hour."""
     if not target.execution_role:
         return {}
+    if os.environ.get("AWS_PROFILE") == aws.PROFILE:
+        return session.profile(f"{aws.PROFILE}-execution", target.execution_role, target.region, aws.PROFILE)
     asked = {"RoleArn": target.execution_role, "RoleSessionName": f"dpra-{os.environ['GITHUB_RUN_ID']}"}
     given = aws.call(target.region, "sts", "assume-role", **asked)["Credentials"]
     runner.mask(given["SecretAccessKey"], given["SessionToken"])

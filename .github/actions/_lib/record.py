@@ -119,9 +119,12 @@ def begin_region(
         entry["now"] |= {"irreversible": True, "database": release["commit"] if irreversible else before["database"]}
 
 
-def set_region_state(record: Record, run: str, region: str, state: str, now: float) -> None:
-    """Record a region's state: `deployed`, `failed`, `rolling-back`, `rollback-failed`, or `good` as before."""
-    _holding(record, run)
+def set_region_state(record: Record, run: str, region: str, state: str, now: float, lease: float = 0) -> None:
+    """Record a region's state: `deployed`, `failed`, `rolling-back`, `rollback-failed`, or `good` as before.
+
+    lease: for how long from now on, at least, the run is taken to live: from the deployment's end it bakes."""
+    lock = _holding(record, run)
+    lock["until"] = max(lock["until"], now + lease)
     entry = record["regions"][region]
     if state == "good":
         entry["now"] = None

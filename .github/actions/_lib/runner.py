@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 LONGEST = 500  # characters of somebody else's text that are shown
@@ -124,6 +124,11 @@ def say(text: str) -> None:
 def output(name: str, value: str) -> None:
     """An output of the step. The value is of the action's making and one line: a path, a digest, JSON in ASCII."""
     _append("GITHUB_OUTPUT", f"{name}={value}\n")
+
+
+def environment(variables: Mapping[str, str]) -> None:
+    """Variables of the job's steps from now on. Their values are of the action's making, and one line."""
+    _append("GITHUB_ENV", "".join(f"{name}={value}\n" for name, value in variables.items()))
 
 
 def mask(*secrets: str) -> None:

@@ -1,8 +1,10 @@
 """Watches the alarms of a deployed stack for the bake time: each must be OK at its start, during it and at its end.
 
-Where the environment's wait timer is the bake time, it checks once: the states, and what they were meanwhile.
+Where the environment's wait timer is the bake time, it checks once: the states, and what they were meanwhile. Where
+there is none and the bake is long, `hold` looks now and then until it is over, and no runner waits between.
 """
 
+import datetime
 import sys
 import time
 from collections.abc import Collection
@@ -34,11 +36,8 @@ def alarm_names(region: str, stack: str) -> list[str]:
     return names
 
 
-def deployment(region: str) -> dict[str, Any]:
+def deployment(region: str, kept: record.Record) -> dict[str, Any]:
     """The region's deployment in the release record: when it ended, the alarms that fired before it."""
-    if not runner.given("RECORD"):
-        return {"at": time.time()}
-    kept, _ = record.read(record.given())
     now: dict[str, Any] | None = (kept["regions"].get(region) or {}).get("now")
     if not now or now["state"] != "deployed":
         raise runner.Failed(
@@ -67,13 +66,28 @@ def show(stack: str, seen: dict[str, str]) -> None:
         runner.say(f"{state}  {name}")
 
 
-def main() -> None:
+def rang(region: str, stack: str, names: list[str], since: float) -> list[str]:
+    """The alarms that went to ALARM since then; each is told."""
+    fired = alarms.fired(region, names, since)
+    for name in fired:
+        runner.error(f"{name}: was in ALARM since the deployment", title=stack)
+    return fired
+
+
+def in_wave(kept: record.Record, region: str) -> int:
+    """The wave in which the region was changed; 0: in none."""
+    now = (kept["regions"].get(region) or {}).get("now")
+    return int(now["wave"]) if now else 0
+
+
+def bake() -> None:
+    """Look until the bake is over, and at what was meanwhile."""
     region = runner.given("REGION")
     stack = runner.given("STACK").replace("{region}", region)
     with evidence.recorded(runner.given("ACTION"), region=region, tool="cloudwatch") as facts:
         aws.expect_account(runner.required("REGION"), runner.required("ACCOUNT"))
         names = alarm_names(region, stack)
-        deployed = deployment(region)
+        deployed = deployment(region, record.read(record.given())[0]) if runner.given("RECORD") else {"at": time.time()}
         since, before = float(deployed["at"]), deployed.get("firing", [])  # what fired before may mend itself meanwhile
         until = since + 60 * float(runner.given("MINUTES") or 0)
         facts["findings"] = {"ok": 0, "not ok": len(names)}
@@ -83,11 +97,52 @@ def main() -> None:
         seen = check(region, stack, names)
         facts["findings"] = {"ok": len(seen), "not ok": 0}
         show(stack, seen)
-        for name in (fired := alarms.fired(region, names, since) if runner.given("RECORD") else []):
-            runner.error(f"{name}: was in ALARM since the deployment", title=stack)
-        if fired:
+        if fired := rang(region, stack, names, since) if runner.given("RECORD") else []:
             facts["findings"] = {"ok": len(seen) - len(fired), "not ok": len(fired)}
             raise runner.Failed
+
+
+def hold() -> None:
+    """Look once: say until when it bakes, or nothing where it has baked. An alarm that is not OK, or rang, ends it."""
+    aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
+    kept, _ = record.read(record.given())
+    holder = (kept["lock"] or {}).get("run", "nobody")
+    if holder != (run := runner.given("RUN_ID") or record.run()):
+        raise runner.Failed(f"run {run} does not hold the release lock any more, {holder} does: nothing of it bakes")
+    wanted = runner.required("REGIONS").split()
+    if runner.given("RUN_ID"):  # the wave that it has come to
+        last = max(in_wave(kept, region) for region in wanted)
+        wanted = [region for region in wanted if in_wave(kept, region) == last]
+    until = 0.0
+    for region in wanted:
+        deployed, stack = deployment(region, kept), runner.given("STACK").replace("{region}", region)
+        names = alarm_names(region, stack)
+        show(stack, check(region, stack, names, deployed.get("firing", [])))
+        if rang(region, stack, names, float(deployed["at"])):
+            raise runner.Failed
+        until = max(until, float(deployed["at"]) + 60 * float(runner.required("MINUTES")))
+    if until > time.time():
+        end = datetime.datetime.fromtimestamp(until, datetime.UTC)
+        raise runner.Held(f"it bakes until {end:%Y-%m-%d %H:%M} UTC; the next look of the workflow Resume goes on then")
+
+
+DUTIES = {"bake": bake, "hold": hold, "look": hold}
+
+
+def main() -> None:
+    duty = DUTIES.get(runner.given("DO"))
+    try:
+        if duty is None:
+            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
+        duty()
+    except runner.Held as held:
+        why = runner.inert(str(held))
+        runner.output("held", why)
+        runner.warning(why, title="held")
+    except runner.Failed as failed:
+        if str(failed):  # else it has been told
+            runner.error(str(failed), title="bake")
+        sys.exit(1)
 
 
 main()

@@ -42,7 +42,10 @@ def main() -> None:
         def set_region_state(state: str) -> None:
             if begun:
                 record.change(
-                    record.given(), lambda kept: record.set_region_state(kept, record.run(), region, state, time.time())
+                    record.given(),
+                    lambda kept: record.set_region_state(
+                        kept, record.run(), region, state, time.time(), record.lease() if state == "deployed" else 0
+                    ),
                 )
 
         begun: list[str] = []

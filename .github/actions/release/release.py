@@ -84,8 +84,9 @@ def hold(waits_for: list[str]) -> None:
 
 
 def lock(release: record.Release, force: bool) -> None:
-    """Take the release lock; wait for an older release that is under way."""
-    until = time.monotonic() + 60 * float(runner.required("WAIT_MINUTES"))
+    """Take the release lock; wait for an older release that is under way, or be held until it has ended."""
+    waits = 60 * float(runner.required("WAIT_MINUTES"))
+    until = time.monotonic() + waits
     while True:
         now = time.time()
         answer = record.change(
@@ -95,6 +96,8 @@ def lock(release: record.Release, force: bool) -> None:
         if answer == "locked":
             runner.say(f"run {record.run()} holds the release lock and releases {release['commit'][:12]}")
             return
+        if not waits:
+            hold([f"another release is under way: {release['commit'][:12]} goes on when that has ended"])
         if time.monotonic() > until:
             raise runner.Failed("another release still holds the release lock: run this job again when it has ended")
         runner.say("another release holds the release lock; waiting for it")

@@ -1,4 +1,4 @@
-"""Resumes a release that was held: runs its approval again, and by that all that waits for it."""
+"""Resumes a release that was held: runs its approval again, or what holds its bake, and so all that waits for it."""
 
 import datetime
 import json
@@ -24,6 +24,14 @@ MOST = 30  # runs of a workflow that are considered
 def resume() -> None:
     now = datetime.datetime.now(datetime.UTC)
     branch, wanted = runner.given("APPROVAL_BRANCH"), runner.given("ANYTIME").split()
+    if runner.given("BAKES") == "true":
+        for run in newest([*runner.required("WORKFLOWS").split(), *wanted], now - datetime.timedelta(days=DAYS)):
+            if holding(run["id"]):
+                runner.output("baking", str(run["id"]))
+                runner.say(f"run {run['id']} of {run['head_sha'][:12]} bakes: nothing else is resumed before its end")
+                return
+            if release_state(run["id"])[0] == "released":
+                break
     if why := windows.closed(json.loads(runner.given("WINDOWS") or "{}"), now):
         runner.say(why)
     else:
@@ -54,6 +62,39 @@ def resume() -> None:
             )
             return
     runner.say("no held release can be resumed now")
+
+
+def resume_bake() -> None:
+    """Run the job again that holds a run's bake."""
+    run = int(runner.required("RUN_ID"))
+    if not (job := holding(run)):
+        runner.say(f"run {run} holds no bake any more")
+        return
+    github.call(f"actions/jobs/{job}/rerun", {})
+    runner.output("run", str(run))
+    runner.say(f"the bake of run {run} goes on")
+
+
+def holding(run: int) -> int:
+    """The id of the job that holds the run's bake; 0 where none does, or the run has not ended yet."""
+    if github.call(f"actions/runs/{run}")["status"] != "completed":
+        return 0
+    jobs = github.call(f"actions/runs/{run}/jobs?per_page=100")["jobs"]
+    hold, bake = runner.required("HOLD_JOB"), runner.required("BAKE_JOB")
+    held = {
+        job["name"].removeprefix(hold): job["id"]
+        for job in jobs
+        if job["name"].startswith(hold) and job["conclusion"] == "success"
+    }
+    skipped = [
+        job["name"].removeprefix(bake)
+        for job in jobs
+        if job["conclusion"] == "skipped" and job["name"].startswith(bake)
+    ]
+    # The job behind it has its matrix in its name: `Bake wave 1 in ${{ matrix.region }}`.
+    return next(
+        (number for wave, number in held.items() if any(f"{one} ".startswith(f"{wave} ") for one in skipped)), 0
+    )
 
 
 def newest(workflows: list[str], since: datetime.datetime) -> list[dict[str, Any]]:
@@ -87,7 +128,7 @@ def release_state(run: int) -> tuple[str, int]:
 
 def main() -> None:
     try:
-        resume()
+        resume_bake() if runner.given("RUN_ID") else resume()
     except runner.Failed as failed:
         runner.error(str(failed))
         sys.exit(1)

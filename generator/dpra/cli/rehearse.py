@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--fail", multiple=True, metavar="PLACE", help="A step fails, a deployment, or a region's rollback.")
 @click.option("--alarm", multiple=True, metavar="PLACE:NAME@MOMENT", help="An alarm fires: before, deploy or bake.")
 @click.option("--deny", multiple=True, metavar="ROLE", help="A role trusts another environment than its own.")
+@click.option("--slow", multiple=True, metavar="PLACE=MINUTES", help="AWS takes so many minutes for a change.")
 @click.option("--crash", multiple=True, metavar="PLACE", help="The runner dies in mid-deployment.")
 @click.option("--lose", multiple=True, metavar="PLACE", help="The whole run dies there.")
 @click.option("--tamper", multiple=True, metavar="artifact|PLACE", help="Somebody changes a stored release.")

@@ -50,7 +50,15 @@ def show_plan(plan: Plan) -> None:
         console.print(Text(f"  releases: in {plan.store.bucket}, signed by {plan.signer}"))
     cost = costs.cost(plan)
     waits = f"runners wait {cost['waiting-minutes']} minutes in bakes" if cost["waiting-minutes"] else "no runner waits"
+    waits += (
+        " for a bake" if any(where.bake for where in plan.environments.values()) and not cost["waiting-minutes"] else ""
+    )
+    waits += ": a schedule looks at it every hour" if plan.long_bakes else ""
     console.print(Text(f"  a release: {cost['jobs']} jobs; {waits}; at least {cost['release-minutes']} runner minutes"))
+    if longest := cost["longest-wait"]:
+        console.print(
+            Text(f"  no runner waits longer than {longest} minutes at a time, for a bake or another run's end")
+        )
     schedules = f"{cost['scheduled-minutes']} for schedules"
     console.print(
         Text(f"  a month of {costs.RELEASES} releases: at least {cost['month-minutes']} runner minutes, {schedules}")

@@ -30,6 +30,7 @@ KINDS = {
     "a rollback: rollback/us-east-1",
     "alarm": "an alarm fires: prod/us-east-1:shop-errors@bake; or @before, @deploy; or NAME=OK, RANG, GONE, ...",
     "deny": "a role trusts another environment than its own: beta, prod, prod-bake, ...",
+    "slow": "AWS takes so many minutes for a change: prod.2/us-east-1=90, rollback/us-east-1=90",
     "crash": "the runner dies in mid-deployment: prod.2/us-west-2",
     "lose": "the whole run dies there, and no job of it runs any more: prod.2/us-west-2",
     "tamper": "somebody changes a stored release: artifact (the build's), or prod/us-east-1 (the approved copy)",
@@ -57,6 +58,7 @@ class Fault:
     name: str = ""
     state: str = ""
     moment: str = ""
+    minutes: int = 0
     bakes: bool = False  # the job looks at alarms, and changes nothing
 
     def __str__(self) -> str:
@@ -97,6 +99,11 @@ def parse(kind: str, said: str, plan: Plan, workflow: str, loaded: Mapping[str, 
             raise FaultError(f"--alarm {said}: no state {state}; there is {', '.join(STATES)}")
         place = _place(kind, match["place"], jobs, loaded, bakes=match["moment"] == "bake")
         return replace(place, said=said, name=match["name"], state=state, moment=match["moment"])
+    if kind == "slow":
+        where, _, minutes = said.partition("=")
+        if not minutes.isdecimal():
+            raise FaultError(f"--slow {said}: is no PLACE=MINUTES")
+        return replace(_place(kind, where, jobs, loaded), said=said, minutes=int(minutes))
     return _place(kind, said, jobs, loaded)
 
 
@@ -163,6 +170,7 @@ class Pending:
     kill: Callable[[Fault], None]  # ends the processes of a job, or the whole run
     plan: Plan
     digest: str = ""  # of the run's release, where an earlier attempt built it
+    wait: Callable[[int], None] = lambda minutes: None  # lets time pass
     happened: list[tuple[float, Fault]] = field(default_factory=list)
     wrong: list[FaultError] = field(default_factory=list)  # faults that name what AWS does not have
 
@@ -183,6 +191,9 @@ class Pending:
         """AWS has done what it was asked to; the answer is not out yet."""
         for fault in list(self.faults):
             here = fault.job == job and fault.region in ("", region)
+            if fault.kind == "slow" and here and self.changes(operation):
+                self.happens(fault)
+                self.wait(fault.minutes)
             begun = fault.bakes and operation != "GetCallerIdentity"  # that is how its credentials come
             if fault.kind in ("crash", "lose") and here and (begun or self.changes(operation)):
                 self.happens(fault)

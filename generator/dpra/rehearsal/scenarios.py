@@ -25,11 +25,11 @@ from .checkout import commit
 from .faults import Fault, FaultError
 from .result import Played, RehearsalError, Result
 from .run import before_production, result, waves
-from .world import Run, World, forked, hours_pass, opened, play
+from .world import Run, World, forked, hours_pass, minutes_pass, opened, play
 from .world import released as record_of
 
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-OPTIONS = ("fail", "alarm", "deny", "crash", "lose", "tamper", "freeze", "unapproved")
+OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "tamper", "freeze", "unapproved")
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,8 @@ def lacks(row: Mapping[str, Any], plan: Plan) -> str:
             return f"needs {NUMBERS[value]} waves"
         if name == "stage" and value not in plan.environments:
             return f"needs the stage {value}, which profile {plan.catalogue.profile.id} leaves out"
+        if name == "long-bake" and not (plan.long_bakes and count == 1):
+            return "needs one wave with a bake that no runner waits for"
         if name == "approval-branch" and not plan.approval_branch:
             return "needs an approval branch, and here GitHub's reviewers approve"
     return ""
@@ -258,7 +260,8 @@ def filled(row: Mapping[str, Any], here: World) -> dict[str, Any]:
     text = json.dumps(row)
     regions = waves(here.plan)
     middle, last = regions[min(1, len(regions) - 1)][0], regions[-1][0]
-    for name, value in (("first", regions[0][0]), ("middle", middle), ("last", last)):
+    bake = str(here.plan.production.bake if here.plan.production else 0)
+    for name, value in (("first", regions[0][0]), ("middle", middle), ("last", last), ("bake", bake)):
         text = text.replace(f"{{{name}}}", value)
     if "{alarm}" in text:
         text = text.replace("{alarm}", alarms(here, regions[0][0])[0])
@@ -280,10 +283,12 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
     """Play one entry of `plays`."""
     if one == "hours-pass":
         hours_pass(here)
-    elif "alarm-ends" in one:
-        region, _, name = one["alarm-ends"].partition(":")
+    elif "minutes-pass" in one:
+        minutes_pass(here, int(one["minutes-pass"]))
+    elif said := one.get("alarm-ends", one.get("alarm-rings")):
+        region, _, name = said.partition(":")
         account = here.plan.production.account if here.plan.production else ""
-        faults.ring(Fault("alarm", "", name=name, state="OK"), account, region)
+        faults.ring(Fault("alarm", "", name=name, state="OK" if "alarm-ends" in one else "RANG"), account, region)
     elif "at-once" in one:
         yield from at_once(here, [pipeline(here, {"run": word}, kept) for word in one["at-once"]])
     elif "start" in one:
@@ -298,18 +303,20 @@ def pipeline(here: World, one: Mapping[str, Any], kept: Mapping[str, Played]) ->
     reason = {"reason": one["reason"]} if "reason" in one else {}
     event = "workflow_dispatch" if reason else "push"
     before = kept[one["run"]]
-    return Run(before.run, one["run"], PIPELINE, event, reason, faults=wanted, kept=before)
+    return Run(before.run, one["run"], PIPELINE, event, reason, faults=wanted, kept=before, held="held" in one)
 
 
 def started(here: World, one: Mapping[str, Any], number: int) -> Iterator[Played]:
     """Another workflow, by hand or by its schedule; then the runs of which it asked GitHub to run a job again."""
     inputs = {name: here.commits.get(value, value) for name, value in one.get("with", {}).items()}
-    event = one.get("event", "workflow_dispatch")
-    yield play(here, Run(number, "new", one["start"], event, inputs, faults=told_faults(here, one, one["start"])))
+    event, wanted = one.get("event", "workflow_dispatch"), told_faults(here, one, one["start"])
+    now = tuple(fault for fault in wanted if fault.kind == "unapproved" or releases(here, one["start"]))
+    yield play(here, Run(number, "new", one["start"], event, inputs, faults=now, held=True))
     github = here.cloud.github
     for run, job in github.asked:
         before = github.runs[run]
-        yield play(here, Run(run, before.release, before.workflow, kept=before, again=job))
+        later = tuple(fault for fault in wanted if fault not in now)
+        yield play(here, Run(run, before.release, before.workflow, faults=later, kept=before, again=job, held=True))
     github.asked.clear()
 
 
@@ -323,9 +330,15 @@ def told_faults(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, 
 def parsed(here: World, one: Mapping[str, Any], name: str) -> tuple[Fault, ...]:
     """The faults of a step of the workflow of this name."""
     said = [(kind, text) for kind in OPTIONS if kind in one for text in listed(one[kind])]
-    if name not in here.plan.workflows or not any(job.kind for job in here.plan.workflows[name].jobs.values()):
+    if not releases(here, name):
         name = PIPELINE  # it goes on with the pipeline's runs
     return tuple(faults.parse(kind, text, here.plan, name, here.workflow(name)) for kind, text in said)
+
+
+def releases(here: World, name: str) -> bool:
+    """Whether a workflow releases, or brings back; else it may go on with the pipeline's runs."""
+    workflow = here.plan.workflows.get(name)
+    return workflow is not None and any(job.kind not in ("", "hold") for job in workflow.jobs.values())
 
 
 def listed(value: Any) -> list[Any]:

@@ -114,6 +114,7 @@ def prepare(
     admit: Callable[..., str],
     cloud: Any,
     work: Path,
+    held: bool = False,
 ) -> None:
     """Turn a workflow, in place, into the one that act runs: its dialect, the chosen jobs, a home of its own for each,
     and the right to a token for the jobs that have the permission, and for no other.
@@ -122,6 +123,7 @@ def prepare(
         keep: the jobs to run.
         kept: those of them that an earlier attempt has done, with the outputs that they gave.
         admit: job, environment and how long it bakes -> the bearer by which the job asks for tokens.
+        held: a bake for which no runner waits is held; else it passes at once, as the others do.
     """
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString as Quoted
 
@@ -142,7 +144,9 @@ def prepare(
             job["env"].setdefault(variable, Quoted(work / variable / name))
         minutes = "0"
         for step in job.get("steps") or ():
-            if BAKE.search(str(step.get("uses"))) and "minutes" in step.get("with", {}):
+            said = step.get("with", {})
+            waits = "minutes" in said and not (held and "do" in said)
+            if BAKE.search(str(step.get("uses"))) and waits:
                 minutes = str(step["with"]["minutes"])
                 step["with"]["minutes"] = "0"  # the bake time passes at once; run.simulated says so
         save_caches(job)

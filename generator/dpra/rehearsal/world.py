@@ -76,6 +76,7 @@ class Run:
     faults: tuple[Fault, ...] = ()
     kept: Played | None = None  # an earlier attempt: what it has done is not done again
     again: str = ""  # but for this job and those that wait for it
+    held: bool = False  # time does not pass by itself: a bake for which no runner waits is held
 
 
 @contextmanager
@@ -169,7 +170,7 @@ def play(here: World, run: Run) -> Played:
     def prepare(copy: Any) -> None:
         faults.edit(copy["jobs"], run.faults, f"{datetime.now(UTC):%Y-%m-%d}")
         admit = partial(cloud.issuer.admit, ref=None, **bearer) if here.accounts else lambda job, environment, bakes: ""
-        workflow.prepare(copy, chosen, done, admit, cloud, work)
+        workflow.prepare(copy, chosen, done, admit, cloud, work, run.held)
         if here.real:
             here.real.edit(copy, run.number)
         workflow.tell_outputs(copy, work / "outputs.json")
@@ -277,11 +278,11 @@ def pending(here: World, run: Run, mark: str) -> faults.Pending:
         else:
             faults.kill_job(f"{act.MARK}={mark}".encode(), fault)
 
-    waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "tamper")]
+    waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "slow", "tamper")]
     waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
     # What an earlier attempt built.
     digests = [said["digest"] for said in run.kept.outputs.values() if "digest" in said] if run.kept else []
-    return faults.Pending(waiting, kill, here.plan, next(iter(digests), ""))
+    return faults.Pending(waiting, kill, here.plan, next(iter(digests), ""), partial(pass_time, here))
 
 
 def event(spec: Any, sha: str, run: Run) -> dict[str, Any]:
@@ -345,6 +346,23 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def pass_time(here: World, minutes: int) -> None:
+    """Let credentials grow older."""
+    here.cloud.ahead += 60 * minutes
+
+
+def minutes_pass(here: World, minutes: int) -> None:
+    """Let time pass between runs: all that the release record tells of is so much longer ago."""
+    pass_time(here, minutes)
+    for key in accounts.records(here.plan):
+        record = json.loads(key.value)
+        regions = [entry["now"] for entry in record["regions"].values() if entry["now"]]
+        for said, names in ((record["lock"], ("since", "until")), *((now, ("began", "at")) for now in regions)):
+            for name in names if said else ():
+                said[name] -= 60 * minutes
+        faults.put(key, json.dumps(record).encode())
 
 
 def hours_pass(here: World) -> None:

@@ -234,8 +234,9 @@ class Environment:
         by_type=True,
     )
     bake: int = key(
-        Number(1, 1440),
-        "How long a wave of production bakes, in minutes; at most 350 without GitHub's wait timers.",
+        Number(1, 43200),
+        "How long a wave of production bakes, in minutes. Without GitHub's wait timers a runner waits for up to 60; "
+        "a longer bake ends with the next look of a schedule, once an hour.",
         default=15,
         example="45",
         by_type=True,

@@ -1,8 +1,4 @@
-"""The figures of the last good performance tests: fetched before the tests, kept after them, by jobs that may.
-
-DO is fetch or keep; FIGURES is their s3:// address, FILE where they lie here. What the tests measured is their word:
-nothing but a number of it is kept.
-"""
+"""Fetches the figures of the last good performance tests, or keeps those of this run."""
 
 import json
 import math
@@ -11,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
 import runner
 
@@ -46,7 +42,9 @@ def keep(region: str, bucket: str, key: str, file: Path) -> None:
 def main() -> None:
     try:
         bucket, _, key = runner.required("FIGURES").removeprefix("s3://").partition("/")
-        do = {"fetch": fetch, "keep": keep}[runner.required("DO")]
+        do = {"fetch": fetch, "keep": keep}.get(runner.required("DO"))
+        if do is None:
+            raise runner.Failed("the input 'do' is neither fetch nor keep", "error")
         do(runner.required("REGION"), bucket, key, Path(runner.required("FILE")))
     except runner.Failed as failed:
         runner.error(str(failed))
