@@ -60,6 +60,16 @@ def test_nothing_is_vendored_and_both_ways_are_told(dpra, repository) -> None:
     assert dpra("check", cwd=repository).returncode == 0
 
 
+def test_a_check_before_says_what_goes_without_its_text_and_knows_the_pins_that_go(dpra, repository) -> None:
+    spec = repository / "dpra.yml"
+    spec.write_text(f"pack: acme/dpra@{OLD}\n{spec.read_text()}")
+    ran = dpra("check", cwd=repository)
+    assert ran.returncode == 1
+    assert ".github/actions/dpra/check/scan.py: orphan" in ran.stderr
+    assert "def main" not in ran.stdout
+    assert "unverified" not in "".join(line for line in ran.stderr.splitlines() if "acme/dpra@" not in line)
+
+
 def test_no_generated_file_names_a_vendored_one(referred) -> None:
     """But for the pin that a change moves, a change has no say in what judges it."""
     lock = json.loads((referred / ".github/dpra.lock").read_text())

@@ -323,9 +323,10 @@ def _in_use(temporary: Path) -> bool:
 def unverified(changes: Iterable[Change], files: Mapping[str, File], pack: str = "") -> dict[str, str]:
     """The pins in the files of which pins.yml does not know the commit, by `owner/name@tag`; the pack's, too."""
     found = dict[str, str]()
+    known = {f"{action}@{pin['tag']}": pin["sha"] for action, pin in resources.data("pins.yml").items()}
     for change in changes:
         if change.old and change.path in files and not files[change.path].block:
-            ours = dict(_check.pins(files[change.path].content))
+            ours = known | dict(_check.pins(files[change.path].content))
             for pin, commit in _check.pins(change.old):
                 repository, tag = "/".join(pin.split("/")[:2]).partition("@")[0], pin.rpartition("@")[2]
                 if ours.get(pin) != commit or repository == pack:

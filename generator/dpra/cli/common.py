@@ -51,5 +51,7 @@ def show_diff(change: "Change") -> None:
     """The difference that a change makes, in colour on a terminal."""
     from dpra import tree
 
+    if change.new is None:  # that it goes is said, and git has what it was
+        return
     for line in tree.diff(change):
         click.secho(line, fg=COLOURS.get(line[:1]))
