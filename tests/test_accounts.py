@@ -42,11 +42,11 @@ def test_every_role_of_the_account_has_the_boundary_and_the_tags_that_say_whose_
         }
 
 
-def test_dpras_own_boundary_is_on_what_deploys_and_on_no_role_of_a_job() -> None:
-    """Which has its few rights written out, and these are of the pipeline."""
+def test_dpras_own_boundary_is_on_what_deploys_and_on_tests_and_on_no_other_role_of_a_job() -> None:
+    """Which has its few rights written out, and these are of the pipeline; tests may be given a policy."""
     found = roles("full.yml", "beta")
     bounded = {name: role["PermissionsBoundary"] for name, role in found.items() if "PermissionsBoundary" in role}
-    assert bounded == {"ExecutionRole": {"Ref": "Boundary"}}
+    assert bounded == {name: {"Ref": "Boundary"} for name in ("BetaTestsRole", "ExecutionRole")}
     assert resources("full.yml", "beta")["Boundary"]["ManagedPolicyName"] == "dpra-order-api-boundary"
     assert "Boundary" not in resources("full.yml", "prod")
     assert "Boundary" not in resources("ecs.yml", "prod")  # its deployments make no roles

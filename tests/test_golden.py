@@ -243,7 +243,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
                 *(["security-events", "actions"] if name in ("security", "scan") else []),
                 *(["attestations"] if name == "artifacts" else []),
                 *(["issues"] if name == "follow-up" else []),
-                *(["actions"] if name in ("resume", "resume-bake") else []),
+                *(["actions"] if name in ("beta", "gamma", "resume", "resume-bake") else []),
                 *(["checks", "pull-requests"] if (generated.name, name) == ("waves", "security") else []),
             }, name
             assumes = any({"role", "role-to-assume"} & step.get("with", {}).keys() for step in job["steps"])

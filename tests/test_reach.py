@@ -26,7 +26,7 @@ OWN = "dpra- is how dpra's own stacks, roles and buckets begin"
 # What the spec says that names nothing in AWS which a policy or a deployment could take for the pipeline's own.
 ELSEWHERE = (
     "ACCOUNT BRANCH COMMAND CRON DATE DATES ENV_NAME EXPRESSION FILLED FILLED_PATH FILLED_URL GLOB HOURS IMAGE INPUT "
-    "JDBC LABEL LINE NAME OWNER PATH POLICY PORT REPOSITORY RULE TIMEZONE TOOL UNIT USES VERSION"
+    "JDBC LABEL LINE NAME OWNER PACK PATH POLICY PORT REPOSITORY RULE TEST_ROLE TIMEZONE TOOL UNIT USES VERSION"
 ).split()
 
 
@@ -42,10 +42,9 @@ def keys(kind: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield path
         case ListOf():
             yield from keys(kind.kind, (*path, ListOf))
-        case MapOf() if kind.keys != "environments":
-            yield from keys(kind.kind, (*path, "one"))
         case MapOf():
-            yield from keys(kind.kind, (*path, "prod"))
+            one = {"environments": "prod", "actions": "synthetic-tests"}.get(str(kind.keys), "one")
+            yield from keys(kind.kind, (*path, one))
         case Model():
             for field in fields(kind.model):
                 yield from keys(field.metadata["kind"], (*path, models.name_of(field)))
@@ -58,7 +57,7 @@ def test_these_are_the_keys() -> None:
     assert KEYS.keys() == {
         *("name", "environments.prod.alarms", "deploy.stack", "deploy.cdk.stacks", "deploy.terraform.bucket"),
         *("deploy.ecs.cluster", "deploy.ecs.service", "deploy.ecs.roles", "deploy.lambda.function", "deploy.s3.bucket"),
-        *("deploy.database.user", "deploy.database.secret"),
+        *("deploy.database.user", "deploy.database.secret", "actions.synthetic-tests.canary"),
     }
 
 

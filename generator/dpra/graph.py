@@ -113,6 +113,11 @@ class Workflow:
         """The jobs that a good release has no need of."""
         return tuple(job.id for job in self.jobs.values() if job.on_failure)
 
+    def tests_of(self, job: Job) -> list[str]:
+        """The names of the jobs that test what a job deploys, each in the same leg; empty where a wave does it."""
+        others = [other for other in self.jobs.values() if other.stage == job.stage and other.id != job.id]
+        return [other.name for other in others if other.key] if job.kind == "deploy" and not job.wave else []
+
 
 @dataclass(frozen=True)
 class Store:

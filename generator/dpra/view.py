@@ -84,8 +84,7 @@ class View:
 
     def tests_of(self, job: Job) -> list[str]:
         """The names of the jobs that test what a job deploys, each in the same leg."""
-        there = self.workflow.jobs.values() if self.workflow else ()
-        return [other.name for other in there if other.stage == job.stage and other.key and other.id != job.id]
+        return self.workflow.tests_of(job) if self.workflow else []
 
     # Values
 

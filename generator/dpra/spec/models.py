@@ -112,6 +112,7 @@ BRANCH = Text(
 CANARY = Text(
     "a canary's name: lower-case letters, digits and _-, {environment}, {account} and {region}",
     r"(?:[a-z0-9_-]|\{(?:environment|account|region)\})+",
+    aws=True,
 )
 COMMAND = Text("a shell command", r"[\s\S]*\S[\s\S]*", longest=16_000)  # GitHub cuts expressions at 21,000 characters
 # Length and letters leave room for the longest AWS names made from it: a bucket's 63 characters, a role's 64.
