@@ -164,6 +164,7 @@ NODE_HIDDEN: Files = {
     "a": f"#!/usr/bin/env node\n{USELESS}",
     "comments.ts": f"/* eslint-disable */\n/* biome-ignore-all lint: x */\n{USELESS}",
     "comments.js": f"// eslint-disable-next-line\n// biome-ignore lint/suspicious/noDebugger: x\n{USELESS}",
+    "next.js": f"// eslint-disable-next-line\n{USELESS}",
     "b/a.ts": USELESS,
 }
 # What lies beside all of them, at the root.
