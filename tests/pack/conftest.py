@@ -217,11 +217,21 @@ def job(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
 
 
+HURRIED = """#!/bin/sh
+case "$1 $2 $3" in "-I -B "*.py) shift 2 ;; *) exec {python} "$@" ;; esac
+exec {python} -I -B -c 'import runpy, sys, time
+time.sleep = lambda seconds: None
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")' "$@"
+"""
+
+
 @pytest.fixture
 def hurried(job: Runner) -> Runner:
-    """A job whose scripts do not wait between tries."""
-    (job.root / "sitecustomize.py").write_text("import time\ntime.sleep = lambda seconds: None\n")
-    job.env["PYTHONPATH"] = str(job.root)
+    """A job whose scripts do not wait between tries. They are isolated: what starts them must be hurried."""
+    python = job.root / "bin/python3"
+    python.write_text(HURRIED.format(python=sys.executable))
+    python.chmod(0o755)
     return job
 
 
