@@ -253,6 +253,7 @@ def marked(word: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_no_process_and_no_folder_outlives_an_interrupted_rehearsal(repository, tmp_path, number):
