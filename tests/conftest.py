@@ -277,6 +277,19 @@ def copy(new_repository: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def unscanned() -> Callable[[Path], None]:
+    """Takes the scanners out of a pipeline, for tests of what comes after them."""
+
+    def unscanned(root: Path) -> None:
+        path = root / ".github/workflows/pipeline.yml"
+        text = path.read_text()
+        begin = text.index("      - id: secrets-detection\n")
+        path.write_text(text[:begin] + text[text.index("      - name: Keep the evidence\n", begin) :])
+
+    return unscanned
+
+
+@pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """moto, mended as in a rehearsal, and the AWS CLI, started once."""
     from dpra.rehearsal import aws_cli, mends

@@ -349,12 +349,13 @@ def test_the_root_action_runs_from_its_own_checkout(repository, tmp_path) -> Non
     (repository / "dpra").mkdir()
     for name in ("dpra/__init__", "pip", "venv", "re", "click"):  # the change that is judged answers for nobody
         (repository / f"{name}.py").write_text("raise SystemExit(0)\n")
+    (repository / "docs/pipeline.md").unlink()
+    done = run("check")
+    assert done.returncode == 1
+    assert "docs/pipeline.md" in done.stdout + done.stderr
+    assert run("generate").returncode == 0
     done = run("check")
     assert done.returncode == 0, done.stdout + done.stderr
-    (repository / "docs/pipeline.md").unlink()
-    assert run("check").returncode == 1
-    assert run("generate").returncode == 0
-    assert run("check").returncode == 0
     assert run("rm -rf /; check").returncode == 2
 
 

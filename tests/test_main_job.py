@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import resources
+from dpra import evidence, resources
 
 pytestmark = pytest.mark.slow
 
+SCHEMA = Path(__file__).parents[1] / "docs/evidence.schema.json"
 PIPELINE = ".github/workflows/pipeline.yml"
 
 
@@ -56,7 +57,8 @@ def test_a_commit_goes_to_production_in_two_regions_and_three_accounts(
     tests_of_rights(root, "integration", "reads")  # by the role that is asked for; its job's real policy decides
     tests_of_rights(root, "synthetic", "nothing")  # in gamma and in production
     before = snapshot(root)
-    made = rehearse(dpra, root)
+    good = tmp_path / "evidence.json"
+    made = rehearse(dpra, root, "--evidence", good)
     assert made.code == 0, made.text
     passed = {(one["job"], one["action"]): one["findings"].get("passed") for one in made.result["evidence"]}
     assert passed["beta-tests", "integration-tests"] == 2 + 2
@@ -77,6 +79,37 @@ def test_a_commit_goes_to_production_in_two_regions_and_three_accounts(
             assert {leg[action["step"]] for leg in legs} == {"success"}, action
     assert any("simulated" in line for line in made.text.splitlines())
     assert snapshot(root) == before  # the user's checkout is not touched
+    complete(dpra, good)
+
+
+def complete(dpra, good: Path) -> None:
+    """The evidence of a good rehearsal is; without any of it, it is not."""
+    done = dpra("evidence", good, "--require", "required", cwd=good.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "22 of 22 required actions ran and blocked." in done.stdout
+    assert "Security controls automated: 100 % (5 of 5)." in done.stdout
+    document = json.loads(good.read_text())
+    checked = subprocess.run(
+        ["check-jsonschema", "--schemafile", SCHEMA, good], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    required = [number for number, one in enumerate(document["actions"]) if one["level"] == "required"]
+    assert {document["actions"][number]["action"] for number in required} >= {"sast", "acceptance-tests"}
+    lesser = good.with_name("lesser.json")
+    for number in required:
+        said = document["actions"][number]
+        for change in ("gone", "unpromised, too", "failed", "only warned"):
+            less = json.loads(good.read_text())
+            if change == "failed":
+                less["actions"][number]["result"] = "fail"
+            elif change == "only warned":
+                less["actions"][number]["gate"] = "advisory"
+            else:
+                less["actions"] = [one for one in less["actions"] if one["action"] != said["action"]]
+                if "unpromised" in change:
+                    less["expected"] = [one for one in less["expected"] if one["action"] != said["action"]]
+            lesser.write_text(json.dumps(less))
+            assert list(evidence.lacking(evidence.read(lesser), "required")), (said["action"], change)
 
 
 def test_a_failing_unit_test_stops_the_pipeline_and_nothing_is_deployed(dpra, copy) -> None:
@@ -94,42 +127,43 @@ def test_a_failing_unit_test_stops_the_pipeline_and_nothing_is_deployed(dpra, co
     assert {job["job"]: job["result"] for job in made.result["jobs"]}["beta"] in ("skipped", "not run")
 
 
-def test_a_committed_aws_key_is_named_by_file_and_line_and_not_printed(dpra, copy) -> None:
+def test_what_security_finds_stops_the_pipeline_and_a_key_is_named_by_file_and_line_and_not_printed(dpra, copy) -> None:
     letters = string.ascii_uppercase + "234567"
     identifier = "AKIA" + "".join(secrets.choice(letters) for _ in range(16))
     secret = "".join(secrets.choice(string.ascii_letters + string.digits + "+/") for _ in range(40))
     (copy / "src/settings.py").write_text(
         f'REGION = "eu-west-1"\nACCESS_KEY = "{identifier}"\naws_secret_access_key = "{secret}"\n'
     )
-    commit(copy)
-    made = rehearse(dpra, copy)
-    assert made.code == 1
-    assert made.result["stopped_at"] == "security / secrets-detection"
-    assert "src/settings.py:2" in made.text
-    assert made.result["deployments"] == []
-    for text in (made.text, json.dumps(made.result)):
-        assert identifier not in text
-        assert secret not in text
-
-
-def test_an_injection_is_stopped_by_static_analysis(dpra, copy) -> None:
     (copy / "src/find.py").write_text(
         "import subprocess\n\n\ndef find(name: str) -> bytes:\n"
         '    return subprocess.check_output(f"ls {name}", shell=True)\n'
     )
-    made = rehearse(dpra, copy, "--only", "security")
+    commit(copy)
+    made = rehearse(dpra, copy)
     assert made.code == 1
-    assert made.result["stopped_at"] == "security / sast"
+    assert made.result["stopped_at"] == "security / secrets-detection"
+    [steps] = made.steps("security")
+    assert {name for name, result in steps.items() if result == "failure"} == {"secrets-detection", "sast"}
+    assert "src/settings.py:2: aws-access-token" in made.text
     assert "src/find.py:5" in made.text
+    assert made.result["deployments"] == []
+    done = dpra("cleanse", cwd=copy)
+    assert done.returncode == 1
+    assert "src/settings.py:2  aws-access-token" in done.stdout
+    assert "git filter-repo --invert-paths --path src/settings.py" in done.stdout
+    for text in (made.text, json.dumps(made.result), done.stdout + done.stderr):
+        assert identifier not in text
+        assert secret not in text
 
 
-def test_a_job_of_the_wrong_environment_is_refused_by_the_emitted_trust(dpra, copy) -> None:
+def test_a_job_of_the_wrong_environment_is_refused_by_the_emitted_trust(dpra, copy, unscanned) -> None:
     """Beta's job names gamma's environment: its token says so, and beta's role does not admit it."""
     text = (copy / PIPELINE).read_text()
     assert text.count("environment: beta\n    concurrency") == 1
     (copy / PIPELINE).write_text(
         text.replace("environment: beta\n    concurrency", "environment: gamma\n    concurrency")
     )
+    unscanned(copy)
     made = rehearse(dpra, copy, "--only", "beta")
     assert made.code == 1
     assert made.result["stopped_at"] == "beta (eu-west-1) / deploy-software"
@@ -137,35 +171,47 @@ def test_a_job_of_the_wrong_environment_is_refused_by_the_emitted_trust(dpra, co
     assert made.result["deployments"] == []
 
 
-def test_what_the_emitted_role_does_not_allow_is_refused(dpra, copy) -> None:
+def test_what_the_emitted_role_does_not_allow_is_refused(dpra, copy, unscanned) -> None:
     """That the pipeline succeeds proves that its roles may do enough; this, that the rehearsal asks them."""
     roles = copy / "infrastructure/dpra/beta.yml"
     text = roles.read_text()
     assert text.count("                  - cloudformation:ExecuteChangeSet\n") == 1
     roles.write_text(text.replace("                  - cloudformation:ExecuteChangeSet\n", ""))
+    unscanned(copy)
     made = rehearse(dpra, copy, "--only", "beta")
     assert made.code == 1
     assert made.result["stopped_at"] == "beta (eu-west-1) / deploy-software"
     assert "role/dpra-shop-beta is not authorized to perform: cloudformation:ExecuteChangeSet" in made.text
 
 
-def test_only_stages_and_what_they_need_run(dpra, copy) -> None:
-    made = rehearse(dpra, copy, "--only", "artifacts")
+def test_only_stages_and_what_they_need_run_and_the_evidence_says_what_did_not(dpra, copy, tmp_path) -> None:
+    text = (copy / PIPELINE).read_text()
+    begin, end = text.index("      - id: sast\n"), text.index("      - id: sca\n")
+    (copy / PIPELINE).write_text(text[:begin] + text[end:])
+    lesser = tmp_path / "lesser.json"
+    made = rehearse(dpra, copy, "--only", "artifacts", "--evidence", lesser)
     assert made.code == 0, made.text
     ran = {job["job"] for job in made.result["jobs"] if job["result"] != "not run"}
     assert ran == {"build", "security", "scan", "artifacts"}
-    made = rehearse(dpra, copy, "--only", "build")  # the job, not the stage of that name
-    assert {job["job"] for job in made.result["jobs"] if job["result"] != "not run"} == {"build"}
+    done = dpra("evidence", lesser, "--require", "required", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "sast (security): not run" in done.stderr
+    assert "secrets-detection" not in done.stderr
+
+
+def in_its_place(root: Path, text: str) -> None:
+    """A workflow of pull requests as the pipeline: a rehearsal plays a push."""
+    (root / PIPELINE).write_text(text.replace("\n  pull_request:\n", "\n  push:\n"))
+    lock = json.loads((root / ".github/dpra.lock").read_text())
+    lock["files"][PIPELINE] = {"sha256": resources.lib("check").digest((root / PIPELINE).read_bytes())}
+    (root / ".github/dpra.lock").write_text(json.dumps(lock))
 
 
 def test_the_gates_of_a_pull_request_are_executed_too(dpra, copy) -> None:
     """Its workflow in the pipeline's place: build, security, scan, and the comparison with dpra.yml."""
     text = (copy / ".github/workflows/pull-request.yml").read_text()
     assert text.count("\n  pull_request:\n") == 1
-    (copy / PIPELINE).write_text(text.replace("\n  pull_request:\n", "\n  push:\n"))  # a rehearsal plays a push
-    lock = json.loads((copy / ".github/dpra.lock").read_text())
-    lock["files"][PIPELINE] = {"sha256": resources.lib("check").digest((copy / PIPELINE).read_bytes())}
-    (copy / ".github/dpra.lock").write_text(json.dumps(lock))
+    in_its_place(copy, text)
     made = rehearse(dpra, copy)
     assert made.code == 0, made.text
     assert {job["job"]: job["result"] for job in made.result["jobs"]} == {
@@ -174,6 +220,7 @@ def test_the_gates_of_a_pull_request_are_executed_too(dpra, copy) -> None:
         "scan": "success",
         "generated-files": "success",
     }
+    in_its_place(copy, text[: text.index("\n  build:\n")] + text[text.index("\n  generated-files:\n") :])
     (copy / ".github/dependabot.yml").write_text("version: 2\nupdates: []\n")
     made = rehearse(dpra, copy)
     assert made.code == 1

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -110,27 +109,18 @@ def test_a_folder_without_git_is_as_good(dpra, tmp_path) -> None:
     assert dpra("check", cwd=tmp_path).returncode == 0
 
 
-def odd_repository(kind: str, repository: Path, tmp_path: Path, git: Callable[..., str]) -> Path:
-    git("add", "--all", cwd=repository)
-    git("commit", "--quiet", "--message", "x", cwd=repository)
-    if kind == "worktree":
-        git("worktree", "add", "--quiet", tmp_path / "tree", "-b", "other", cwd=repository)
-        return tmp_path / "tree"
-    if kind == "submodule":
-        other = tmp_path / "library"
-        other.mkdir()
-        git("init", "--quiet", cwd=other)
-        git("commit", "--quiet", "--allow-empty", "--message", "x", cwd=other)
-        git("submodule", "--quiet", "add", other, "library", cwd=repository)
-    if kind == "not UTF-8":
-        (repository / os.fsdecode(b"caf\xe9.txt")).write_text("x")
-    return repository
-
-
-@pytest.mark.parametrize("kind", ["worktree", "submodule", "not UTF-8"])
 @pytest.mark.slow
-def test_an_odd_repository_is_generated_and_rehearsed(dpra, git, copy, tmp_path, kind: str) -> None:
-    root = odd_repository(kind, copy, tmp_path, git)
+def test_an_odd_repository_is_generated_and_rehearsed(dpra, git, copy, tmp_path) -> None:
+    """A worktree, with a submodule, and a file whose name is not UTF-8."""
+    git("add", "--all", cwd=copy)
+    git("commit", "--quiet", "--message", "x", cwd=copy)
+    root, library = tmp_path / "tree", tmp_path / "library"
+    git("worktree", "add", "--quiet", root, "-b", "other", cwd=copy)
+    library.mkdir()
+    git("init", "--quiet", cwd=library)
+    git("commit", "--quiet", "--allow-empty", "--message", "x", cwd=library)
+    git("submodule", "--quiet", "add", library, "library", cwd=root)
+    (root / os.fsdecode(b"caf\xe9.txt")).write_text("x")
     assert dpra("generate", cwd=root).returncode == 0
     assert dpra("check", cwd=root).returncode == 0
     done = dpra("rehearse", "--offline", "--only", "build,security,scan", cwd=root)

@@ -292,6 +292,7 @@ def test_each_environment_that_documents_and_bootstrap_name_is_used_by_a_job(rep
     assert trusted <= used
 
 
+@pytest.mark.slow
 def test_the_stacks_that_a_rehearsal_prepares_are_those_that_bootstrap_lists(
     repository: Path, run: Any, checkout: Path
 ) -> None:

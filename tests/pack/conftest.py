@@ -217,23 +217,22 @@ def job(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
 
 
+HURRIED = """#!/bin/sh
+case "$1 $2 $3" in "-I -B "*.py) shift 2 ;; *) exec {python} "$@" ;; esac
+exec {python} -I -B -c 'import runpy, sys, time
+time.sleep = lambda seconds: None
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")' "$@"
+"""
+
+
 @pytest.fixture
 def hurried(job: Runner) -> Runner:
-    """A job whose scripts do not wait between tries."""
-    python = job.root / "bin" / "python3"
+    """A job whose scripts do not wait between tries. They are isolated: what starts them must be hurried."""
+    python = job.root / "bin/python3"
     python.write_text(HURRIED.format(python=sys.executable))
     python.chmod(0o755)
     return job
-
-
-HURRIED = """#!{python} -IB
-import os, runpy, sys, time
-if not sys.argv[3:] or sys.argv[1:3] != ["-I", "-B"] or not sys.argv[3].endswith(".py"):
-    os.execv("{python}", ["{python}", *sys.argv[1:]])
-time.sleep = lambda seconds: None
-sys.argv = sys.argv[3:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 @dataclass

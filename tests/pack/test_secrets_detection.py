@@ -256,10 +256,15 @@ def test_another_s_branch_blocks_nobody(job: Any, key: str) -> None:
     assert job.use("check", action="secrets-detection").code == 0
 
 
-@pytest.mark.parametrize("attributes", ["* -diff", "* binary", "*.ini diff=none", "* -text export-ignore", "* diff=x"])
-def test_neither_attributes_nor_files_nor_the_environment_hide_one(job: Any, key: str, attributes: str) -> None:
+ATTRIBUTES = ("* -diff", "* binary", "*.ini diff=none", "* -text export-ignore", "* diff=x")
+
+
+def test_neither_attributes_nor_files_nor_the_environment_hide_one(job: Any, key: str) -> None:
     job.git("init", "--quiet")
-    job.write(".gitattributes", f"{attributes}\n")
+    for folder, attributes in enumerate(ATTRIBUTES):
+        job.write(f"{folder}/.gitattributes", f"{attributes}\n")
+        job.write(f"{folder}/prod.ini", f"key = {key}  # gitleaks:allow\n")
+    job.write(".gitattributes", f"{ATTRIBUTES[0]}\n")
     job.write(".gitleaks.toml", "[allowlist]\npaths = ['.*']\n")
     job.write("gitleaks.toml", "[allowlist]\npaths = ['.*']\n")
     job.write(".secrets.baseline", "{}")
@@ -267,8 +272,11 @@ def test_neither_attributes_nor_files_nor_the_environment_hide_one(job: Any, key
     job.write("json.py", "import os\nos._exit(0)\n")
     job.write("prod.ini", f"key = {key}  # gitleaks:allow\n")
     bad = commit(job, "Begin")
-    job.write("prod.ini", "")
-    job.write(".gitleaksignore", f"{bad}:prod.ini:aws-access-token:1\nprod.ini:aws-access-token:1\n")
+    names = {"prod.ini", *(f"{folder}/prod.ini" for folder in range(len(ATTRIBUTES)))}
+    for name in names:
+        job.write(name, "")
+    ignored = "".join(f"{bad}:{name}:aws-access-token:1\n{name}:aws-access-token:1\n" for name in sorted(names))
+    job.write(".gitleaksignore", ignored)
     commit(job, "Mend it")
     job.git("config", "diff.x.textconv", "true")
     job.git("config", "diff.external", "true")
@@ -276,7 +284,8 @@ def test_neither_attributes_nor_files_nor_the_environment_hide_one(job: Any, key
     job.env |= {"GIT_EXTERNAL_DIFF": "true", "GIT_DIFF_OPTS": "-u1", "PYTHONPATH": str(job.workspace)}
     ran = job.use("check", action="secrets-detection")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
-    assert "file=prod.ini," in ran.errors[0]
+    found = json.loads((job.evidence / "secrets-detection.findings.json").read_text())
+    assert {one["file"] for one in found} == names
 
 
 def test_neither_files_nor_the_environment_switch_detect_secrets_off(job: Any, key: str) -> None:

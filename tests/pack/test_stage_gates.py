@@ -223,7 +223,7 @@ STOP = {"stop": {"actionId": "aws:ec2:stop-instances", "targets": {"Instances": 
 
 
 @pytest.fixture
-def fis(job: Any) -> Any:
+def fis(hurried: Any, job: Any) -> Any:
     """AWS on this machine with FIS: makes an experiment template, gives its id."""
     import boto3
     from moto.fis.models import fis_backends
