@@ -138,6 +138,7 @@ EXECUTED = {
     "maven": "test_new",
     **dict.fromkeys(("uv", "pnpm", "yarn", "gradle", "go"), "test_languages"),
     "docker": "test_languages",
+    "": "test_no_program",
 }
 
 
@@ -145,11 +146,11 @@ def languages_table() -> str:
     rows = [("`language`", "`setup.package-manager`", "version from", "executed", "`dpra new`")]
     new = json.loads((resources.BOOTSTRAP / "cookiecutter.json").read_text("utf-8"))["language"]
     for language, row in LANGUAGES.items():
-        for manager in row["package-managers"]:
+        for manager in row.get("package-managers", [""]):
             test = EXECUTED.get(manager)
             executed = f"[{test}](tests/{test}.py)" if test else "**unproven**: no toolchain could be had"
-            first = manager == next(iter(row["package-managers"]))
-            version = f"`{row['version-file']}`" if "version-file" in row else "the Dockerfile"
+            first = manager == next(iter(row.get("package-managers", [""])))
+            version = f"`{row['version-file']}`" if "version-file" in row else "the Dockerfile" if row else ""
             rows.append((language, manager, version, executed, "yes" if language in new and first else ""))
     return table(*rows)
 
@@ -180,7 +181,7 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     "docs/delivery.md": {"promises": promises_table},
     "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},
-    "docs/languages.md": {name: functools.partial(commands, name) for name in LANGUAGES},
+    "docs/languages.md": {name: functools.partial(commands, name) for name, row in LANGUAGES.items() if row},
     "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
 }
 
