@@ -98,7 +98,9 @@ def lacking(document: Document, level: str) -> list[str]:
     return [
         f"{one['action']} ({one['job']}{' ' + one['region'] if one.get('region') else ''}): {one['result']}"
         for one in document["actions"]
-        if one["level"] in asked and one["result"] != "pass" and not (one["gate"] == "advisory" and _ran(one))
+        if one["level"] in asked
+        and one["result"] != "pass"
+        and not (one["gate"] == "advisory" and _ran(one))
         and one["gate"] != "not-applicable"
     ]
 

@@ -86,7 +86,8 @@ def test_without_a_command_the_template_is_the_release(job: Any) -> None:
     assert (Path(ran.outputs["path"]) / "template.yml").read_text() == "Resources: {}\n"
     assert package(job, "").outputs["digest"] == ran.outputs["digest"]
     ran = package(job, "", template="")
-    assert (ran.code, ran.errors[0]) == (1, "the input 'command' is required")
+    assert ran.code == 1
+    assert ran.errors[0].endswith("the input 'command' is required")
 
 
 @pytest.mark.parametrize("kind", ["commands", "files", "shell", "markdown", "long"])
