@@ -189,6 +189,17 @@ def test_infrastructure_only_goes_to_production_and_an_open_bucket_does_not(dpra
     done = dpra("evidence", proof, "--require", "required", cwd=root)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not applicable" in done.stdout
+    document = (SPECS.parents[1] / "docs/languages.md").read_text("utf-8").partition("## No program")[2]
+    asked = document.partition("language: none\n")[2].partition("```")[0]
+    (root / "dpra.yml").write_text(NONE + asked)  # what is named is done all the same
+    (root / "requirements.txt").write_text("attrs==25.1.0\n")
+    assert dpra("generate", cwd=root).returncode == 0
+    done = dpra(*rehearse, "--only", "beta-tests", cwd=root)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {one["action"]: one for one in json.loads(result.read_text())["evidence"]}
+    assert found["integration-tests"]["findings"]["passed"] == 1
+    assert found["sca"]["tool"] == "trivy"
+    assert "acceptance-tests" not in found
     template.write_text(TEMPLATE.replace("Outputs:\n", f"{OPEN}Outputs:\n"))
     done = dpra(*rehearse, cwd=root)
     assert done.returncode == 1
