@@ -138,6 +138,7 @@ EXECUTED = {
     "maven": "test_new",
     **dict.fromkeys(("uv", "pnpm", "yarn", "gradle", "go"), "test_languages"),
     "docker": "test_languages",
+    "": "test_no_program",
 }
 
 
@@ -145,11 +146,11 @@ def languages_table() -> str:
     rows = [("`language`", "`setup.package-manager`", "version from", "executed", "`dpra new`")]
     new = json.loads((resources.BOOTSTRAP / "cookiecutter.json").read_text("utf-8"))["language"]
     for language, row in LANGUAGES.items():
-        for manager in row["package-managers"]:
+        for manager in row.get("package-managers", [""]):
             test = EXECUTED.get(manager)
             executed = f"[{test}](tests/{test}.py)" if test else "**unproven**: no toolchain could be had"
-            first = manager == next(iter(row["package-managers"]))
-            version = f"`{row['version-file']}`" if "version-file" in row else "the Dockerfile"
+            first = manager == next(iter(row.get("package-managers", [""])))
+            version = f"`{row['version-file']}`" if "version-file" in row else "the Dockerfile" if row else ""
             rows.append((language, manager, version, executed, "yes" if language in new and first else ""))
     return table(*rows)
 
@@ -180,7 +181,7 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     "docs/delivery.md": {"promises": promises_table},
     "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},
-    "docs/languages.md": {name: functools.partial(commands, name) for name in LANGUAGES},
+    "docs/languages.md": {name: functools.partial(commands, name) for name, row in LANGUAGES.items() if row},
     "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
 }
 
@@ -199,11 +200,13 @@ def test_a_section_that_tells_of_data_is_made_from_it_tree(document: str) -> Non
 
 
 def test_the_test_that_the_readme_names_for_a_package_manager_runs_it() -> None:
-    managers = {name for row in LANGUAGES.values() for name in row["package-managers"]}
+    managers = {name for row in LANGUAGES.values() for name in row.get("package-managers", [""])}
     assert managers - {"dotnet"} == set(EXECUTED)
     for manager, test in EXECUTED.items():
         text = (ROOT / f"tests/{test}.py").read_text("utf-8")
-        word = {"pip": "python", "npm": "node", "maven": "java", "docker": "container"}.get(manager, manager)
+        word = {"pip": "python", "npm": "node", "maven": "java", "docker": "container", "": "none"}.get(
+            manager, manager
+        )
         assert f'"{word}"' in text or (manager, test) == ("pip", "test_main_job"), manager
 
 

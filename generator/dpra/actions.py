@@ -7,7 +7,7 @@ from dpra.catalogue import Catalogue
 from dpra.dataclasses import dataclass
 from dpra.spec.models import Action, Spec
 
-STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out")
+STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out", "not-applicable")
 NONE = "none"  # the language of what has no program
 
 
@@ -28,11 +28,23 @@ class PlannedAction:
 # ---- What a check looks at, and with what
 
 
+def language(spec: Spec, types: Catalogue) -> str:
+    """The component's language."""
+    return spec.language if "language" in types.takes else NONE
+
+
+def idle(spec: Spec, types: Catalogue, action: catalogue.Action) -> bool:
+    """Whether there is no program that an action could look at or run, and the spec does not say with what it is done
+    all the same."""
+    said = spec.actions.get(action.id, Action())
+    return action.program and language(spec, types) == NONE and not (said.command or said.canary or said.tool)
+
+
 def languages(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[str, ...]:
     """What a check looks at: languages, the component's first."""
-    own = spec.language if "language" in types.takes else NONE
-    code = infrastructure(spec, types, action.id)
-    return {"language": (own,), "infrastructure": code, "both": (own, *code)}[action.of]
+    own, code = language(spec, types), infrastructure(spec, types, action.id)
+    program = () if own == NONE else (own,)
+    return {"language": (own,), "infrastructure": code, "both": (*program, *code)}[action.of]
 
 
 def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]:
@@ -47,7 +59,7 @@ def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]
 
 def tools(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[str, ...]:
     """The tools of a check: for each language the one that was asked for, else the default one."""
-    if action.optional and action.id not in spec.actions:
+    if idle(spec, types, action) or (action.optional and action.id not in spec.actions):
         return ()
     asked = spec.actions[action.id].tool if action.id in spec.actions else ()
     chosen: dict[str, None] = {}
@@ -68,6 +80,8 @@ def done_by(spec: Spec, types: Catalogue, chosen: Mapping[str, tuple[str, ...]],
     """
 
     def does(action: catalogue.Action) -> bool:
+        if idle(spec, types, action):
+            return False
         if action.of:
             return bool(tools_in(job, chosen[action.id])) or not (job.by_role or chosen[action.id] or action.optional)
         said = spec.actions.get(action.id, Action())

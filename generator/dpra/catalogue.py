@@ -43,6 +43,7 @@ class Action:
     fail_on: str = ""  # the lowest severity that blocks
     asks: str = ""  # the key of the spec without which it is left out
     optional: bool = False  # runs only where the spec's `actions` name it
+    program: bool = False  # looks at a program, or runs one
     security: bool = False  # DPRA's metric of automated security controls counts it
 
 

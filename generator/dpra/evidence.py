@@ -35,7 +35,7 @@ def _promised(plan: Plan, workflow: Workflow) -> Iterator[Document]:
     for action in plan.actions:
         if action.status == "outside-pipeline" or action.step not in ("", action.action):
             continue
-        if action.status == "left-out" and action.level != "required":
+        if action.status in ("left-out", "not-applicable") and action.level != "required":
             continue
         doing = [
             job for job in plan.jobs.values() if action.job and job.stage == action.stage and action.action in job.steps
@@ -70,7 +70,7 @@ def read(path: Path) -> Document:
         said = json.loads(path.read_bytes())
         expected = lib.expectations(said["expected"])
         types = catalogue.load(said["pipeline"])
-        records = [one for one in said["actions"] if one["result"] not in ("not run", "left out")]
+        records = [one for one in said["actions"] if one["result"] not in lib.UNDONE.values()]
         required = [*expected, *_unpromised(types, expected)]
         actions = lib.judged(records, required)
         return {**said, "actions": actions, "figures": lib.figures(actions, required)}
@@ -82,7 +82,8 @@ def read(path: Path) -> Document:
 
 def _unpromised(types: Catalogue, expected: Iterable[Document]) -> list[Document]:
     """What DPRA requires of this pipeline type and the run did not even promise."""
-    promised = {one["action"] for one in expected}
+    of_program = {action.id for action in types.actions if action.program}
+    promised = {one["action"] for one in expected if one["status"] != "not-applicable" or one["action"] in of_program}
     return [
         {"job": "-", "action": action.id, "level": "required", "status": "blocks", "security": action.security}
         for action in types.actions
@@ -97,7 +98,10 @@ def lacking(document: Document, level: str) -> list[str]:
     return [
         f"{one['action']} ({one['job']}{' ' + one['region'] if one.get('region') else ''}): {one['result']}"
         for one in document["actions"]
-        if one["level"] in asked and one["result"] != "pass" and not (one["gate"] == "advisory" and _ran(one))
+        if one["level"] in asked
+        and one["result"] != "pass"
+        and not (one["gate"] == "advisory" and _ran(one))
+        and one["gate"] != "not-applicable"
     ]
 
 

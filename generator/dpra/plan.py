@@ -33,7 +33,7 @@ class Plan:
     store: Store | None  # None: the pipeline type stores nothing
     record: Record | None
     deployer: Deployer | None  # None: the pipeline type deploys by its own means
-    language: Mapping[str, Any]  # a row of languages.yml; empty: the pipeline type has none
+    language: Mapping[str, Any]  # a row of languages.yml
     package_manager: str
     manager: Mapping[str, Any]  # its defaults, of that row
     commands: Mapping[str, str]  # DPRA action -> shell command
@@ -240,6 +240,11 @@ class Plan:
     def runs(self, action: str) -> bool:
         """Whether a step does the action; the catalogue's optional ones run where the spec names them."""
         return any(one.action == action and one.status in ("blocks", "advisory") for one in self.actions)
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """The DPRA actions that are not applicable, as there is no program: no job has their steps."""
+        return frozenset(one.action for one in self.actions if one.status == "not-applicable")
 
     def env(self, action: str) -> Mapping[str, str]:
         """The environment variables of an action's command."""

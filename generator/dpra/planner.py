@@ -12,7 +12,7 @@ from dpra.spec.models import Spec
 def make(spec: Spec) -> Plan:
     """The plan of a spec, whatever may be wrong with it: `problems.of` says that."""
     types = catalogue.load(spec.pipeline, spec.profile)
-    language = resources.data("languages.yml")[spec.language] if "language" in types.takes else {}
+    language = resources.data("languages.yml")[actions.language(spec, types)]
     managers = language.get("package-managers", {})
     manager = spec.setup.package_manager or next(iter(managers), "")
     own = managers.get(manager, {})
@@ -62,6 +62,8 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
     job = next(iter((*doing, *there)), "")
     if not job:
         return made("left-out", action.left_out)
+    if actions.idle(plan.spec, plan.catalogue, action):
+        return made("not-applicable", _idle(action))
     if action.by and plan.deployer and plan.deployer.deploys == "software":
         return made("outside-pipeline", f"{plan.deployer.name} deploys into infrastructure that is there")
     if action.asks and not _said(plan.spec, action.asks):
@@ -81,13 +83,16 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
             return made("left-out", f"no tool for {' or '.join(bare)}" if of else _bare(plan, step))
         reason = f"fails on {_and_worse(plan.fail_on(step))} findings, on an error of the tool and on a missing report"
         reason += f"; no tool for {bare[0]}" if bare else ""
-    elif "command" in action.takes and step in plan.commands:
-        tool = plan.commands[step].strip()
-        default = f"the default command for {plan.spec.language} ({plan.package_manager})"
-        reason = "your command" if plan.action(step).command else default
-        if canary := plan.canary(action.stage):
-            tool = f"{tool}; canary {canary}" if plan.action(step).command else f"canary {canary}"
-            reason = "your command, and your canary" if plan.action(step).command else "your canary"
+    elif "command" in action.takes:
+        canary = f"canary {said}" if (said := plan.canary(action.stage)) else ""
+        own = {"your command": plan.action(step).command.strip(), "your canary": canary}
+        if asked := {whose: what for whose, what in own.items() if what}:
+            tool, reason = "; ".join(asked.values()), ", and ".join(asked)
+        elif step in plan.commands:
+            tool = plan.commands[step].strip()
+            reason = f"the default command for {plan.spec.language} ({plan.package_manager})"
+        else:
+            reason = f"and nothing else: for more say `actions.{step}.command`"
     if plan.action(step).advisory:
         return made("advisory", f"only warns: {plan.action(step).reason}", job, step, tool)
     return made("blocks", reason, job, step, tool)
@@ -108,11 +113,18 @@ def _tool(plan: Plan, action: catalogue.Action) -> str:
         "<tool>": plan.deployer.name if plan.deployer else "",
         "<database>": database.with_ if database else "",
         "<approval>": f"reviewed pull request into {branch}" if branch else f"GitHub environment {plan.approves}",
+        "<template>": plan.template,
     }
     tool = action.tool
     for word, value in words.items():
         tool = tool.replace(word, value)
     return tool
+
+
+def _idle(action: catalogue.Action) -> str:
+    """Why an action is not applicable where there is no program, and what would run it all the same."""
+    key = "command" if not action.of else "tool" if actions.fitting(action.id, actions.NONE) else ""
+    return "there is no program" + (f"; on demand: say `actions.{action.id}.{key}`" if key else "")
 
 
 def _bare(plan: Plan, check: str) -> str:

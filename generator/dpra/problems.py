@@ -63,8 +63,8 @@ def of(plan: Plan) -> dict[str, str]:
 
 def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
     spec = plan.spec
-    if plan.language and spec.setup.package_manager and not plan.manager:
-        there = ", ".join(plan.language["package-managers"])
+    if spec.setup.package_manager and not plan.manager:
+        there = ", ".join(plan.language.get("package-managers", ())) or "none"
         yield "setup.package-manager", f"no '{spec.setup.package_manager}' for {spec.language}; there is {there}"
     for action in plan.catalogue.actions:
         asked = spec.actions[action.id].tool if action.id in spec.actions and action.of else ()
@@ -74,9 +74,11 @@ def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
                 there = ", ".join(dict.fromkeys(tool.name for one in of for tool in actions.fitting(action.id, one)))
                 for_ = " and ".join(of) or spec.deploy.with_
                 yield f"actions.{action.id}.tool", f"no tool '{name}' for {for_}; there is {there or 'none'}"
-        done = any(one.step == action.id and one.status in ("blocks", "advisory") for one in plan.actions)
-        if done and "command" in action.takes and action.id not in plan.commands:
+        found = [one for one in plan.actions if one.action == action.id]
+        if "command" in action.takes and any(one.step and not one.tool for one in found):
             yield f"actions.{action.id}", "needs a command"
+        if action.id in spec.actions and (reasons := [one.reason for one in found if one.status == "not-applicable"]):
+            yield f"actions.{action.id}", reasons[0]
 
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:

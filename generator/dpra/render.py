@@ -309,7 +309,7 @@ def _render(plan: Plan, template: Template, used: set[str]) -> str:
         language=plan.spec.language,
         tool=plan.deployer.name if plan.deployer else "",
         own=tuple(sorted(own)) if of_workflow else (),
-        skipped=tuple(sorted(of_workflow.skipped)) if of_workflow else (),
+        skipped=tuple(sorted(of_workflow.skipped | plan.idle)) if of_workflow else (),
         jobs=tuple(dict.fromkeys(job.template for job in of_workflow.jobs.values())) if of_workflow else (),
         duties=tuple(dict.fromkeys(role.duty for role in of_environment.roles.values())) if of_environment else (),
     )

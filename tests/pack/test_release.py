@@ -78,6 +78,18 @@ def test_what_cannot_be_released_fails(job: Any, inputs: dict[str, str], says: s
     assert ran.record["result"] in ("fail", "error")
 
 
+def test_without_a_command_the_template_is_the_release(job: Any) -> None:
+    ran = package(job, "")
+    assert (ran.code, ran.errors) == (0, [])
+    with zipfile.ZipFile(Path(ran.outputs["path"]) / "package.zip") as held:
+        assert held.namelist() == []
+    assert (Path(ran.outputs["path"]) / "template.yml").read_text() == "Resources: {}\n"
+    assert package(job, "").outputs["digest"] == ran.outputs["digest"]
+    ran = package(job, "", template="")
+    assert ran.code == 1
+    assert ran.errors[0].endswith("the input 'command' is required")
+
+
 @pytest.mark.parametrize("kind", ["commands", "files", "shell", "markdown", "long"])
 def test_hostile_names_stay_data(job: Any, hostile: dict[str, str], kind: str, inert: Any) -> None:
     ran = package(job, component=hostile[kind])

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 LEVELS = ("required", "recommended", "listed")
-STATUSES = ("blocks", "advisory", "left-out")
+STATUSES = ("blocks", "advisory", "left-out", "not-applicable")
+UNDONE = {"blocks": "not run", "advisory": "not run", "left-out": "left out", "not-applicable": "not applicable"}
 Record = dict[str, Any]
 
 
@@ -145,7 +146,7 @@ def judged(found: Iterable[Record], expected: Iterable[Record]) -> list[Record]:
     actions: list[Record] = []
     for one in expected:
         absent = {"job": one["job"], "action": one["action"], "region": one.get("region", ""), "gate": one["status"]}
-        absent["result"] = "left out" if one["status"] == "left-out" else "not run"
+        absent["result"] = UNDONE[one["status"]]
         said = {"level": one["level"], "security": bool(one.get("security"))}
         for record in [record for record in found if matches(record, one)] or [absent]:
             if one["status"] == "blocks" and record["gate"] != "blocks":  # it did not do what was promised
@@ -172,9 +173,11 @@ def figures(actions: list[Record], expected: Iterable[Record]) -> Record:
     DPRA's overview asks for the share of security controls that are automated. A control is automated if it ran as a
     gate and passed in every job that has it."""
     required = [
-        all(passed(one) for one in actions if matches(one, said)) for said in expected if said["level"] == "required"
+        all(passed(one) for one in actions if matches(one, said))
+        for said in expected
+        if said["level"] == "required" and said["status"] != "not-applicable"
     ]
-    names = dict.fromkeys(one["action"] for one in actions if one["security"])
+    names = dict.fromkeys(one["action"] for one in actions if one["security"] and one["gate"] != "not-applicable")
     automated = [name for name in names if all(passed(one) for one in actions if one["action"] == name)]
     exceptions = []
     for one in actions:

@@ -17,9 +17,9 @@ LARGEST_TEMPLATE = 51_200  # bytes CloudFormation takes in a request
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment zip knows: the same files give the same bytes
 
 
-def pack(source: Path, target: Path) -> None:
+def pack(source: Path, target: Path, *, may_be_empty: bool) -> None:
     paths = sorted((path for path in source.rglob("*") if path.is_symlink() or not path.is_dir()), key=str)
-    if not paths:
+    if not paths and not may_be_empty:
         raise runner.Failed('the package is empty: the command must put files into "$PACKAGE_DIR"')
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in paths:
@@ -39,6 +39,7 @@ def pack(source: Path, target: Path) -> None:
 def main() -> None:
     with evidence.recorded("package-and-store-artifacts", tool="zip") as facts:
         component, name = runner.required("COMPONENT"), runner.given("TEMPLATE")
+        command = runner.given("COMMAND") if name else runner.required("COMMAND")
         template = Path(name)
         if name and not template.is_file():
             raise runner.Failed(
@@ -50,13 +51,13 @@ def main() -> None:
             )
         package = Path(tempfile.mkdtemp(dir=runner.temp()))
         directory = runner.given("WORKING_DIRECTORY") or "."
-        code = runner.bash(runner.required("COMMAND"), directory, PACKAGE_DIR=str(package))
+        code = runner.bash(command, directory, PACKAGE_DIR=str(package)) if command else 0
         if code:
             raise runner.Failed(f"the package command failed with {runner.ended(code)}")
         out = runner.temp() / "dpra-release"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        pack(package, out / "package.zip")
+        pack(package, out / "package.zip", may_be_empty=not command)
         if name:
             shutil.copyfile(template, out / "template.yml")
         digest = release.describe(out, component)

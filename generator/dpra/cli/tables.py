@@ -87,7 +87,7 @@ def show_evidence(name: str, document: dict[str, Any]) -> None:
         tool = f"{one.get('tool', '')} {one.get('version', '')}".strip()
         result = f"{one['result']}, advisory" if one["gate"] == "advisory" else one["result"]
         found = _counts(one.get("findings") or {}).strip(" ()")
-        colour = "success" if one["result"] == "pass" else "failure"
+        colour = {"pass": "success", "not applicable": ""}.get(one["result"], "failure")
         _row(table, colour, one["action"], job, one["level"], result, tool, str(waived or ""), found)
     console.print(table)
     console.print(f"{figures['required-passed']} of {figures['required']} required actions ran and blocked.")

@@ -100,6 +100,9 @@ def lacks(row: Mapping[str, Any], plan: Plan) -> str:
             return f"needs {NUMBERS[value]} waves"
         if name == "stage" and value not in plan.environments:
             return f"needs the stage {value}, which profile {plan.catalogue.profile.id} leaves out"
+        stage, _, action = str(value).partition(".")
+        if name == "does" and action not in plan.done_in(stage):
+            return f"needs {action} in {stage}"
         if name == "long-bake" and not (plan.long_bakes and count == 1):
             return "needs one wave with a bake that no runner waits for"
         if name == "approval-branch" and not plan.approval_branch:
