@@ -2,8 +2,11 @@
 
 import json
 import os
+import sys
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import runner
@@ -35,3 +38,20 @@ def call(path: str, data: dict[str, Any] | None = None) -> Any:
         raise Refused(f"GitHub refused {path.partition('?')[0]}: {error.code} {error.reason}", error.code) from error
     except (urllib.error.URLError, ValueError, TimeoutError) as error:
         raise runner.Failed(f"GitHub cannot be asked for {path.partition('?')[0]}: {error}", "error") from error
+
+
+@contextmanager
+def read(out: str) -> Iterator[None]:
+    """What a script reads of GitHub: what goes wrong ends it with an error and exit code 1.
+
+    Args:
+        out: what to do where an answer cannot be read.
+    """
+    try:
+        yield
+    except runner.Failed as failed:
+        runner.error(str(failed))
+        sys.exit(1)
+    except (LookupError, TypeError, ValueError) as problem:
+        runner.error(f"GitHub's answer cannot be read: {type(problem).__name__} {problem}; {out}")
+        sys.exit(1)

@@ -49,30 +49,25 @@ def tests(run: int, job: str, names: list[str], region: str) -> bool:
     return not all(map(ended, names)) and github.call(f"actions/runs/{run}")["status"] != "completed"
 
 
-def main() -> None:
+def wait() -> None:
     job, region = runner.required("JOB"), runner.required("REGION")
     names = json.loads(runner.required("TESTS"))
-    minutes = float(runner.given("MINUTES") or "20")
-    until, told = time.monotonic() + 60 * minutes, 0
-    try:
-        # Who deploys here has this job's slot: no run begins to test meanwhile, so only those that do are asked again.
-        busy = open_runs(runner.required("WORKFLOW"))
-        while busy := [run for run in busy if tests(run, job, names, region)]:
-            if time.monotonic() > until:
-                raise runner.Failed(
-                    f"run {busy[0]} still tests in {region} what it deployed: run this job again when it has ended",
-                    "error",
-                )
-            if told != busy[0]:
-                told = busy[0]
-                runner.say(f"waiting for the tests of run {told} in {region}")
-            time.sleep(PAUSE)
-    except runner.Failed as failed:
-        runner.error(str(failed))
-        sys.exit(1)
-    except (LookupError, TypeError, ValueError) as problem:
-        runner.error(f"GitHub's answer cannot be read: {type(problem).__name__} {problem}; run this job again")
-        sys.exit(1)
+    until, told = time.monotonic() + 60 * float(runner.given("MINUTES") or "20"), 0
+    # Who deploys here has this job's slot: no run begins to test meanwhile, so only those that do are asked again.
+    busy = open_runs(runner.required("WORKFLOW"))
+    while busy := [run for run in busy if tests(run, job, names, region)]:
+        if time.monotonic() > until:
+            how = "run this job again when it has ended"
+            raise runner.Failed(f"run {busy[0]} still tests in {region} what it deployed: {how}", "error")
+        if told != busy[0]:
+            told = busy[0]
+            runner.say(f"waiting for the tests of run {told} in {region}")
+        time.sleep(PAUSE)
+
+
+def main() -> None:
+    with github.read("run this job again"):
+        wait()
 
 
 main()

@@ -127,14 +127,8 @@ def release_state(run: int) -> tuple[str, int]:
 
 
 def main() -> None:
-    try:
+    with github.read("run the workflow again"):
         resume_bake() if runner.given("RUN_ID") else resume()
-    except runner.Failed as failed:
-        runner.error(str(failed))
-        sys.exit(1)
-    except (LookupError, TypeError, ValueError) as problem:
-        runner.error(f"GitHub's answer cannot be read: {type(problem).__name__} {problem}; run the workflow again")
-        sys.exit(1)
 
 
 main()
