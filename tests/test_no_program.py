@@ -67,6 +67,8 @@ def test_the_plan_says_what_is_not_applicable_and_why_and_it_is_no_gap() -> None
     levels = {name: one.level for name, one in found.items()}
     assert levels["build.sast"] == levels["gamma.synthetic-tests"] == "required"
     assert plan.missing == ()
+    looking = {name for name, tools in plan.tools.items() if tools}  # what is vendored, and runs on this machine
+    assert looking == {"secrets-detection", "code-quality", "policy-as-code"}
     done = {f"{one.stage}.{one.action}" for one in plan.actions if one.status == "blocks"}
     assert done >= {"build.secrets-detection", "build.code-quality", "build.policy-as-code", "beta.deploy-software"}
 
