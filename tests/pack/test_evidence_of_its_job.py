@@ -124,34 +124,34 @@ def test_a_held_run_is_not_whole_whatever_a_test_wrote(kept: Evidence) -> None:
 # One leg is taken away and its records are put where they do not belong: artifact -> fields that differ.
 ELSEWHERE: dict[str, tuple[str, Record]] = {
     "another job's artifact": ("evidence-build-0-1", {}),
-    "another leg's artifact": ("evidence-beta-0-1", {}),
-    "a wrong attempt in the right artifact": ("evidence-beta-1-1", {"attempt": "2"}),
-    "a region that the leg is not": ("evidence-beta-1-1", {"region": "us-west-2"}),
-    "a region that nobody promised": ("evidence-beta-1-1", {"region": "eu-west-2"}),
-    "no region": ("evidence-beta-1-1", {"region": ""}),
-    "a leg that the job does not have": ("evidence-beta-2-1", {}),
-    "an attempt that the run does not have": ("evidence-beta-1-2", {"attempt": "2"}),
-    "a job of a strange name": ("evidence-beta.x-1-1", {}),
+    "another leg's artifact": ("evidence-beta-tests-0-1", {}),
+    "a wrong attempt in the right artifact": ("evidence-beta-tests-1-1", {"attempt": "2"}),
+    "a region that the leg is not": ("evidence-beta-tests-1-1", {"region": "us-west-2"}),
+    "a region that nobody promised": ("evidence-beta-tests-1-1", {"region": "eu-west-2"}),
+    "no region": ("evidence-beta-tests-1-1", {"region": ""}),
+    "a leg that the job does not have": ("evidence-beta-tests-2-1", {}),
+    "an attempt that the run does not have": ("evidence-beta-tests-1-2", {"attempt": "2"}),
+    "a job of a strange name": ("evidence-beta-tests.x-1-1", {}),
     "a job of no name": ("evidence--1-1", {}),
-    "numbers written otherwise": ("evidence-beta-01-1", {}),
-    "no numbers": ("evidence-beta", {}),
-    "an artifact of something else": ("reports-beta-1-1", {}),
-    "a folder in the artifact of another job": ("evidence-build-0-1/evidence-beta-1-1", {}),
-    "a folder in a folder of that": ("evidence-build-0-1/evidence/evidence-beta-1-1", {}),
-    "a folder in its own artifact": ("evidence-beta-1-1/evidence-beta-1-1", {}),
+    "numbers written otherwise": ("evidence-beta-tests-01-1", {}),
+    "no numbers": ("evidence-beta-tests", {}),
+    "an artifact of something else": ("reports-beta-tests-1-1", {}),
+    "a folder in the artifact of another job": ("evidence-build-0-1/evidence-beta-tests-1-1", {}),
+    "a folder in a folder of that": ("evidence-build-0-1/evidence/evidence-beta-tests-1-1", {}),
+    "a folder in its own artifact": ("evidence-beta-tests-1-1/evidence-beta-tests-1-1", {}),
 }
 
 
 @pytest.mark.parametrize(("artifact", "changed"), ELSEWHERE.values(), ids=ELSEWHERE)
 def test_a_record_elsewhere_counts_for_nothing(kept: Evidence, artifact: str, changed: Record) -> None:
-    assert legs("beta") == ["us-west-2", "eu-west-1"]
+    assert legs("beta-tests") == ["us-west-2", "eu-west-1"]
     kept.of_all()
-    (kept.folder / "evidence-beta-1-1" / "evidence.jsonl").unlink()
-    there = [one["action"] for one in PROMISE if (one["job"], one.get("region")) == ("beta", "eu-west-1")]
-    kept.add(artifact, *[record("beta", action, "eu-west-1") | changed for action in there])
+    (kept.folder / "evidence-beta-tests-1-1" / "evidence.jsonl").unlink()
+    there = [one["action"] for one in PROMISE if (one["job"], one.get("region")) == ("beta-tests", "eu-west-1")]
+    kept.add(artifact, *[record("beta-tests", action, "eu-west-1") | changed for action in there])
     ran = kept.report()
     assert ran.code == 1
-    assert lacking(ran) == [one for one in required_of("beta") if "eu-west-1" in one]
+    assert lacking(ran) == [one for one in required_of("beta-tests") if "eu-west-1" in one]
     assert artifact in warnings(ran)
     assert kept.required() == 1
 
