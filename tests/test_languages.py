@@ -62,7 +62,7 @@ def test_the_generated_build_job_runs_in_each_language(sample: str, dpra: Any, n
         shutil.copy("/bin/busybox", root / "busybox")
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
     assert dpra("generate", cwd=root).returncode == 0
-    code, result, text = rehearsed(dpra, root, "--only", "build" if sample != "container" else "beta", PATH=path)
+    code, result, text = rehearsed(dpra, root, "--only", "build" if sample != "container" else "beta-tests", PATH=path)
     assert code == 0, text
     [build] = [job for job in result["jobs"] if job["job"] == "build"]
     if sample != "container":  # the job, not the stage of that name

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +13,12 @@ from typing import Any
 import runner
 
 PROFILE = "dpra"  # of the role that session.py took
+EARLY = 900  # seconds before its end that a session is taken anew: from then on SDKs ask for it
+KEYS = {
+    "AccessKeyId": "AWS_ACCESS_KEY_ID",
+    "SecretAccessKey": "AWS_SECRET_ACCESS_KEY",
+    "SessionToken": "AWS_SESSION_TOKEN",
+}
 EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
 
 
@@ -45,7 +52,7 @@ def text(
     """What the CLI prints; for the few operations that answer without JSON."""
     words = ["aws", service, operation, *options, "--region", region]
     variables = {**os.environ, **env, "AWS_PAGER": ""}
-    ran = _run(words, variables)
+    ran = _run(words, variables | _session(variables))
     said = ran.stderr.decode(errors="replace")
     if ran.returncode and any(f"({code})" in said for code in EXPIRED) and variables.get("AWS_PROFILE") == PROFILE:
         # It ended before its time: the machine slept, or somebody ended it. AWS has done nothing of what was asked.
@@ -54,6 +61,18 @@ def text(
     if ran.returncode:
         raise Refused(f"{service} {operation}", ran.stderr.decode(errors="replace"))
     return ran.stdout.decode()
+
+
+def _session(variables: Mapping[str, str]) -> dict[str, str]:
+    """The keys of the profile's session, where there is one: else each call starts session.py to ask for them."""
+    profile = variables.get("AWS_PROFILE", "")
+    if not profile or variables.get("AWS_CONFIG_FILE") != str(session_file(profile, "config")):
+        return {}
+    try:
+        kept = json.loads(session_file(profile, "json").read_bytes())
+        return {KEYS[name]: kept["given"][name] for name in KEYS} if kept["until"] - EARLY > time.time() else {}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}  # there is none yet
 
 
 def _run(words: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:

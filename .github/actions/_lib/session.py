@@ -23,16 +23,11 @@ import aws
 import runner
 
 LIVES = 3600  # seconds: as long as every role allows, and the most that AWS gives a role that another one takes
-EARLY = 900  # seconds before its end that a session is taken anew: from then on SDKs ask for it
 PAUSES = (1, 2, 4, 8)  # seconds between tries
 FINAL = ("AccessDenied", "ValidationError")  # AWS's answers that the next try would not change
 AUDIENCE = "sts.amazonaws.com"
 CONFIGURED = ("AWS_CONFIG_FILE", "AWS_PROFILE")
-KEYS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-)  # where there are any, they go before a profile
+KEYS = tuple(aws.KEYS.values())  # where there are any, they go before a profile
 ROLE = re.compile(r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[\w+=,.@/-]+", re.ASCII)
 REGION = re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 
@@ -85,13 +80,13 @@ def credentials(name: str, role: str, region: str, source: str = "") -> dict[str
     path = aws.session_file(name, "json")
     try:
         kept = json.loads(path.read_bytes())
-        if kept["role"] == role and kept["until"] - EARLY > time.time():
+        if kept["role"] == role and kept["until"] - aws.EARLY > time.time():
             return dict(kept["given"])
     except (OSError, ValueError, LookupError, TypeError):
         pass  # there is none yet
     until = time.time() + LIVES  # by the clock of this machine, to which whoever uses it compares it: AWS's may differ
     taken = _taken(role, region, source)
-    given = {"Version": 1, **{key: taken[key] for key in ("AccessKeyId", "SecretAccessKey", "SessionToken")}}
+    given = {"Version": 1, **{key: taken[key] for key in aws.KEYS}}
     given["Expiration"] = datetime.datetime.fromtimestamp(until, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:  # which nobody else may read
         json.dump({"role": role, "until": until, "given": given}, file)
