@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def files(plan: Plan) -> dict[str, File]:
     if plan.spec.owners:
         found[".github/CODEOWNERS"] = File(_code_owners(plan).encode(), block=True)
     found[SCHEMA] = File(_schema(plan.spec.pipeline))
-    found[EXPECTED] = File((json.dumps(evidence.expected(plan), indent=1) + "\n").encode())
+    found[EXPECTED] = File(_promised(evidence.expected(plan)).encode())
     tools = {tool for chosen in plan.tools.values() for tool in chosen}
     if not plan.spec.pack:
         for path, content in pack.files(used, tools, plan.deploy_files, plan.commands.values()).items():
@@ -76,6 +76,15 @@ def targets(plan: Plan) -> dict[str, bool]:
         one.target: one.path.endswith(f"repository/{one.target}") and not one.target.startswith(f"{VENDORED}/")
         for one in _templates(plan)
     }
+
+
+def _promised(expected: Mapping[str, Iterable[Any]]) -> str:
+    """JSON with a line for each action: with an indentation Python would write it in Python, and slowly."""
+    parts = []
+    for name, those in expected.items():
+        lines = ",\n".join(map(json.dumps, those))
+        parts.append(f"{json.dumps(name)}: [\n{lines}\n]")
+    return "{" + ",\n".join(parts) + "}\n"
 
 
 @cache

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +102,7 @@ class View:
     @property
     def windows(self) -> str:
         """When a release may start, as the release action reads it; empty where at any time."""
-        said = {name: value for name, value in asdict(self.plan.spec.windows).items() if value}
+        said = values_of(self.plan.spec.windows)
         return json.dumps(said) if said else ""
 
     @property
