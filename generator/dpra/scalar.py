@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from typing import Any
 
 from dpra.spec.models import Expression
@@ -10,6 +11,7 @@ from dpra.spec.models import Expression
 _PLAIN = re.compile(r"(?!.*:( |$))[A-Za-z][A-Za-z0-9_./@:=-]*( [A-Za-z0-9_./@:=-]+)*")
 _RESERVED = frozenset("y n yes no on off true false null none nan inf".split())
 _SAFE_SINGLE = re.compile(r"[\x20-\x7e\xa1-\u2027\u202f-\ud7ff]+")  # neither line separators nor direction marks
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~$@])")
 MOST_EXPRESSION = 21_000  # characters in one GitHub expression or `run`
 
 
@@ -56,6 +58,7 @@ def block(indent: str, text: str) -> str | None:
     return ("|" if text.endswith("\n") else "|-") + "".join(f"\n{indent}  {line}" if line else "\n" for line in lines)
 
 
+@lru_cache(4096)  # the same few hundred stand in each workflow
 def _quoted(text: str) -> str:
     if _PLAIN.fullmatch(text) and text.lower() not in _RESERVED:
         return text
@@ -79,4 +82,4 @@ def comment(text: str) -> str:
 def markdown(value: Any) -> str:
     """`value` as text in Markdown: no mark-up, no HTML, one line."""
     text = " ".join(str(value).split())
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~$@-])", r"\\\1", text).replace("\\-", "-") if text else ""
+    return _MARKUP.sub(r"\\\1", text)
