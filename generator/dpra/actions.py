@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dpra import catalogue, deployers, graph
+from dpra import catalogue, deployers
 from dpra.catalogue import Catalogue
 from dpra.dataclasses import dataclass
 from dpra.spec.models import Action, Spec
@@ -90,7 +90,7 @@ def done_by(spec: Spec, types: Catalogue, chosen: Mapping[str, tuple[str, ...]],
     return tuple(step for step in job.steps if all(does(one) for one in types.named[step] if one.stage == job.stage))
 
 
-def tools_in(job: catalogue.Job | graph.Job, chosen: tuple[str, ...]) -> tuple[str, ...]:
+def tools_in(job: catalogue.Job, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """Those of a check's tools that run in this job: with its role only those that say they need it."""
     by_role = {tool.name for tool in catalogue.tools() if "by-role" in tool.head}
     return tuple(tool for tool in chosen if (tool in by_role) == job.by_role)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,11 @@ def known(template: Path) -> list[tuple[str, int, int]]:
     if TYPE.encode() not in content:
         return []
     name = f"{hashlib.sha256(Path(__file__).read_bytes() + content).hexdigest()}-alarms.json"
-    if kept := resources.kept(name):
-        return [tuple(alarm) for alarm in json.loads(kept)]
-    found = _read(content)
-    resources.keep(name, json.dumps(found).encode())
-    return found
+    found = resources.once(name, lambda: json.dumps(_read(content)).encode())
+    return [tuple(alarm) for alarm in json.loads(found)]
 
 
+@cache
 def document(content: bytes) -> Any:
     """A CloudFormation template with the tags of its functions and its lines; None for what is none."""
     from ruamel.yaml import YAML

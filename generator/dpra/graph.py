@@ -75,11 +75,6 @@ class Job:
         return self.role.duty if self.role else ""
 
     @property
-    def by_role(self) -> bool:
-        """Whether what it does is done with a role of AWS, by nothing of the repository's."""
-        return self.trusted and self.role is not None
-
-    @property
     def kind(self) -> str:
         """What it is to a release: approve, deploy, hold, bake, finish, rollback; empty: none of these."""
         if self.on_failure:

@@ -295,7 +295,7 @@ class Plan:
 
     def tools_in(self, job: Job, action: str) -> tuple[str, ...]:
         """The tools of a check that run in a job."""
-        return doing.tools_in(job, self.tools[action])
+        return doing.tools_in(self.catalogue.jobs[job.template], self.tools[action])
 
     def done_in(self, environment: str) -> frozenset[str]:
         """The DPRA actions that are done in an environment."""

@@ -68,11 +68,8 @@ def _session(variables: Mapping[str, str]) -> dict[str, str]:
     profile = variables.get("AWS_PROFILE", "")
     if not profile or variables.get("AWS_CONFIG_FILE") != str(session_file(profile, "config")):
         return {}
-    try:
-        kept = json.loads(session_file(profile, "json").read_bytes())
-        return {KEYS[name]: kept["given"][name] for name in KEYS} if kept["until"] - EARLY > time.time() else {}
-    except (OSError, ValueError, LookupError, TypeError):
-        return {}  # there is none yet
+    _, given = kept_session(profile)
+    return {variable: given[name] for name, variable in KEYS.items()} if given else {}
 
 
 def _run(words: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
@@ -87,6 +84,17 @@ def session_file(profile: str, kind: str) -> Path:
     folder = runner.temp() / "dpra-session"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{profile}.{kind}"
+
+
+def kept_session(profile: str) -> tuple[str, dict[str, Any]]:
+    """The role and the session that session.py keeps of a profile; both empty where there is none, or it ends soon."""
+    try:
+        kept = json.loads(session_file(profile, "json").read_bytes())
+        if kept["until"] - EARLY > time.time() and kept["given"].keys() >= KEYS.keys():
+            return str(kept["role"]), dict(kept["given"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        pass  # there is none yet
+    return "", {}
 
 
 def domain(region: str) -> str:

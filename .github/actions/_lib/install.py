@@ -196,16 +196,8 @@ def _install_distributions(home: Path, lines: list[str], lock: Path) -> None:
     _run(sys.executable, "-I", "-B", "-m", "venv", "--without-pip", str(home))
     _run(
         *(sys.executable, "-I", "-B", "-m", "pip", "--python", str(home / "bin" / "python")),
-        *(
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-            "--no-input",
-            "--require-hashes",
-            "--no-deps",
-            "--only-binary",
-            ":all:",
-        ),
+        *("--disable-pip-version-check", "install", "--quiet", "--no-input"),
+        *("--require-hashes", "--no-deps", "--only-binary", ":all:"),
         *("--cache-dir", str(_downloads() / "pip"), "--requirement", str(requirements)),
     )
 

@@ -78,12 +78,9 @@ def credentials(name: str, role: str, region: str, source: str = "") -> dict[str
         runner.Failed: there is none to be had.
     """
     path = aws.session_file(name, "json")
-    try:
-        kept = json.loads(path.read_bytes())
-        if kept["role"] == role and kept["until"] - aws.EARLY > time.time():
-            return dict(kept["given"])
-    except (OSError, ValueError, LookupError, TypeError):
-        pass  # there is none yet
+    whose, given = aws.kept_session(name)
+    if whose == role:
+        return given
     until = time.time() + LIVES  # by the clock of this machine, to which whoever uses it compares it: AWS's may differ
     taken = _taken(role, region, source)
     given = {"Version": 1, **{key: taken[key] for key in aws.KEYS}}
