@@ -320,10 +320,11 @@ def test_credentials_of_another_account_are_refused_before_anything_is_done(
     assert deployed("1" * 12) == {}
 
 
-def test_credentials_that_are_not_there_are_told(dpra, repository, administrators) -> None:
-    done = dpra("bootstrap", "--diff", "beta", "--profile", "nobody", cwd=repository, **administrators)
+@pytest.mark.parametrize("profile", ["nobody", "dpra", "dpra-execution"])  # the last two are session.py's in a job
+def test_credentials_that_are_not_there_are_told(dpra, repository, administrators, profile: str) -> None:
+    done = dpra("bootstrap", "--diff", "beta", "--profile", profile, cwd=repository, **administrators)
     assert done.returncode == 3
-    assert "nobody" in done.stderr
+    assert f"({profile})" in done.stderr
     assert "Traceback" not in done.stderr
 
 

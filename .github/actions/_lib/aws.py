@@ -13,6 +13,7 @@ from typing import Any
 import runner
 
 PROFILE = "dpra"  # of the role that session.py took
+FOLDER = "dpra-session"  # what it keeps
 EARLY = 900  # seconds before its end that a session is taken anew: from then on SDKs ask for it
 KEYS = {
     "AccessKeyId": "AWS_ACCESS_KEY_ID",
@@ -54,9 +55,10 @@ def text(
     variables = {**os.environ, **env, "AWS_PAGER": ""}
     ran = _run(words, variables | _session(variables))
     said = ran.stderr.decode(errors="replace")
-    if ran.returncode and any(f"({code})" in said for code in EXPIRED) and variables.get("AWS_PROFILE") == PROFILE:
+    ended = ran.returncode and any(f"({code})" in said for code in EXPIRED)
+    if ended and variables.get("AWS_PROFILE") == PROFILE and (kept := _kept(variables)):
         # It ended before its time: the machine slept, or somebody ended it. AWS has done nothing of what was asked.
-        session_file(PROFILE, "json").unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
         ran = _run(words, variables)
     if ran.returncode:
         raise Refused(f"{service} {operation}", ran.stderr.decode(errors="replace"))
@@ -65,11 +67,15 @@ def text(
 
 def _session(variables: Mapping[str, str]) -> dict[str, str]:
     """The keys of the profile's session, where there is one: else each call starts session.py to ask for them."""
-    profile = variables.get("AWS_PROFILE", "")
-    if not profile or variables.get("AWS_CONFIG_FILE") != str(session_file(profile, "config")):
-        return {}
-    _, given = kept_session(profile)
+    _, given = kept_session(kept) if (kept := _kept(variables)) else ("", {})
     return {variable: given[name] for name, variable in KEYS.items()} if given else {}
+
+
+def _kept(variables: Mapping[str, str]) -> Path | None:
+    """Where session.py keeps the session of the profile; None for a profile that it did not make."""
+    profile, config = variables.get("AWS_PROFILE", ""), Path(variables.get("AWS_CONFIG_FILE", ""))
+    made = config.parent.name == FOLDER and config.name == f"{profile}.config"
+    return config.with_name(f"{profile}.json") if made else None
 
 
 def _run(words: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[bytes]:
@@ -81,15 +87,15 @@ def _run(words: list[str], variables: Mapping[str, str]) -> subprocess.Completed
 
 def session_file(profile: str, kind: str) -> Path:
     """Where session.py keeps what it has of a profile, for this job alone and never in what is uploaded."""
-    folder = runner.temp() / "dpra-session"
+    folder = runner.temp() / FOLDER
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{profile}.{kind}"
 
 
-def kept_session(profile: str) -> tuple[str, dict[str, Any]]:
-    """The role and the session that session.py keeps of a profile; both empty where there is none, or it ends soon."""
+def kept_session(path: Path) -> tuple[str, dict[str, Any]]:
+    """The role and the session that session.py keeps there; both empty where there is none, or it ends soon."""
     try:
-        kept = json.loads(session_file(profile, "json").read_bytes())
+        kept = json.loads(path.read_bytes())
         if kept["until"] - EARLY > time.time() and kept["given"].keys() >= KEYS.keys():
             return str(kept["role"]), dict(kept["given"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):

@@ -78,7 +78,7 @@ def credentials(name: str, role: str, region: str, source: str = "") -> dict[str
         runner.Failed: there is none to be had.
     """
     path = aws.session_file(name, "json")
-    whose, given = aws.kept_session(name)
+    whose, given = aws.kept_session(path)
     if whose == role:
         return given
     until = time.time() + LIVES  # by the clock of this machine, to which whoever uses it compares it: AWS's may differ
