@@ -68,7 +68,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One job template, `jobs/<id>.yml`."""
+    """One job template, `jobs/<id>.yml`: the type's own, or else one that all types share."""
 
     id: str
     name: str  # as GitHub shows it; {wave} stands for the number of the wave
@@ -91,7 +91,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class Workflow:
-    """One workflow, `<id>.yml`."""
+    """One workflow, `workflows/<id>.yml`, in the same way."""
 
     id: str
     jobs: tuple[str, ...]
@@ -230,13 +230,13 @@ def _keys(kind: type[Any]) -> dict[str, str]:
 
 
 def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stage], place: str) -> Job:
-    path = f"{pipeline}/jobs/{name}.yml"
-    if path not in resources.below(resources.TEMPLATES):
+    path = found(pipeline, f"jobs/{name}.yml")
+    if not path:
         raise CatalogueError(f"{place}: there is no jobs/{name}.yml")
     ids = {action.id for stage in stages if stage.id == row.get("stage") for action in stage.actions}
     # An id comes first in its step: no YAML parser is needed to see which steps a job has.
-    found = re.findall(r"^ +- id: (\S+)$", resources.content(resources.TEMPLATES / path).decode(), re.MULTILINE)
-    steps = [step for step in found if step in ids]
+    marked = re.findall(r"^ +- id: (\S+)$", resources.content(resources.TEMPLATES / path).decode(), re.MULTILINE)
+    steps = [step for step in marked if step in ids]
     environment = row.get("environment", row.get("role", ""))
     return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)
 
@@ -292,8 +292,8 @@ def _problems(made: Catalogue) -> Iterable[str]:
         yield from missing(f"workflows.{workflow.id}: jobs", workflow.jobs, made.jobs)
         yield from missing(f"workflows.{workflow.id}: when", [workflow.when], WHEN)
         yield from missing(f"workflows.{workflow.id}: skips", [workflow.skips], made.takes)
-        if f"{made.pipeline}/{workflow.id}.yml" not in resources.below(resources.TEMPLATES):
-            yield f"workflows.{workflow.id}: there is no {workflow.id}.yml"
+        if not found(made.pipeline, f"workflows/{workflow.id}.yml"):
+            yield f"workflows.{workflow.id}: there is no workflows/{workflow.id}.yml"
 
 
 def needed(jobs: Mapping[str, Job], needs: Iterable[str], there: Collection[str]) -> list[str]:

@@ -96,7 +96,7 @@ def _schema(pipeline: str) -> bytes:
 
 def _templates(plan: Plan) -> Iterator[Template]:
     for workflow in plan.workflows.values():
-        path = f"{plan.spec.pipeline}/{workflow.id}.yml"
+        path = catalogue.found(plan.spec.pipeline, f"workflows/{workflow.id}.yml")
         yield Template(path, f".github/workflows/{workflow.id}.yml", workflow=workflow)
     yield from _infrastructure(plan)
     for folder in ("repository", f"{plan.spec.pipeline}/repository"):  # they lie as the repository does
