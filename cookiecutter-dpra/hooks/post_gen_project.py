@@ -1,4 +1,4 @@
-"""Keeps the files of the chosen language, makes the new folder a git repository and lets dpra generate its pipeline."""
+"""Keeps the files of the chosen pipeline type and language, makes the new folder a git repository and lets dpra generate its pipeline."""
 
 import importlib.util
 import shutil
@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-LANGUAGE = "{{ cookiecutter.language }}"
+PIPELINE, LANGUAGE = "{{ cookiecutter.pipeline }}", "{{ cookiecutter.language }}"
 TRUNK = "{{ cookiecutter.trunk }}"
 
-for path in Path(LANGUAGE).iterdir():
-    path.rename(path.name)
-for folder in ("python", "node", "java"):
+for folder in (PIPELINE, LANGUAGE) if PIPELINE == "application" else (PIPELINE,):
+    for path in Path(folder).iterdir():
+        path.rename(path.name)
+for folder in ("application", "dynamic-configuration", "python", "node", "java"):
     shutil.rmtree(folder)
 subprocess.run(["git", "init", "--quiet", "--initial-branch", TRUNK], check=True)
 if importlib.util.find_spec("dpra") is None:

@@ -1,6 +1,6 @@
 """A DPRA action as a pipeline has it; what a check looks at, and with which tools."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from dpra import catalogue, deployers
 from dpra.catalogue import Catalogue
@@ -9,6 +9,7 @@ from dpra.spec.models import Action, Spec
 
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out", "not-applicable")
 NONE = "none"  # the language of what has no program
+CONFIGURATION = "configuration"  # the language of flags and operational configuration
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ def languages(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[s
     """What a check looks at: languages, the component's first."""
     own, code = language(spec, types), infrastructure(spec, types, action.id)
     program = () if own == NONE else (own,)
-    return {"language": (own,), "infrastructure": code, "both": (*program, *code)}[action.of]
+    configuration = (CONFIGURATION,) if "configuration" in types.takes else ()
+    every = {"language": (own,), "infrastructure": code, "configuration": configuration}
+    return (every | {"both": (*program, *code, *configuration)})[action.of]
 
 
 def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]:
@@ -71,17 +74,27 @@ def tools(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[str, 
     return tuple(chosen)
 
 
-def done_by(spec: Spec, types: Catalogue, chosen: Mapping[str, tuple[str, ...]], job: catalogue.Job) -> tuple[str, ...]:
-    """The DPRA actions that a job's steps do. One that stands in a trusted job with a role and in another, too, is done
-    by what belongs there: AWS's own means with the role, what the repository brings without it.
+def done_by(
+    spec: Spec,
+    types: Catalogue,
+    chosen: Mapping[str, tuple[str, ...]],
+    commands: Collection[str],
+    job: catalogue.Job,
+) -> tuple[str, ...]:
+    """The DPRA actions that a job's steps do. One that stands in a trusted job and in another, too, is done by what
+    belongs there: AWS's own means and dpra's where it is trusted, what the repository brings in the other.
 
     Args:
         chosen: the tools of each check.
+        commands: the actions that have a command.
     """
 
     def does(action: catalogue.Action) -> bool:
         if idle(spec, types, action):
             return False
+        others = [one for one in types.jobs_of(job.stage) if action.id in one.steps and one.trusted and not one.role]
+        if others and not job.trusted:
+            return action.id in commands
         if action.of:
             return bool(tools_in(job, chosen[action.id])) or not (job.by_role or chosen[action.id] or action.optional)
         said = spec.actions.get(action.id, Action())

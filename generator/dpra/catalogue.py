@@ -16,7 +16,7 @@ from dpra.spec.models import SCOPES, TARGETS, by_type, name_of
 
 PIPELINE, PULL_REQUEST = "pipeline", "pull-request"  # the workflows that every type has: trunk to production; the gates
 LEVELS = ("required", "recommended", "listed")
-OF = ("language", "infrastructure", "both")
+OF = ("language", "infrastructure", "configuration", "both")
 PER = ("region", "wave")
 WHEN = ("acts", "long-bakes", "paths", "resumes")  # conditions of jobs and workflows, as the plan knows them
 T = TypeVar("T")
@@ -80,6 +80,7 @@ class Job:
     when: str = ""  # one of WHEN
     trusted: bool = False  # runs no code of the repository
     on_failure: bool = False  # a good release has no need of it
+    limit: int = 0  # in minutes, where DPRA gives its stage none
     alone: bool = False  # of a wave: one for all of its regions
     steps: tuple[str, ...] = ()  # the DPRA actions that its steps do
 
@@ -118,6 +119,7 @@ class Catalogue:
     profile: Profile
     takes: tuple[str, ...] = ()  # keys of the spec that not every type has
     wave_of: str = ""  # what a wave is made of, one of models.TARGETS; empty: there are no waves
+    language: str = ""  # where the spec says none; empty: the first of languages.yml
     record: str = ""  # the stage whose first region keeps the release record; empty: there is none
     github_environments: Mapping[str, str] = field(default_factory=dict)  # without a role -> how it is protected
     stages: tuple[Stage, ...] = ()
@@ -254,6 +256,7 @@ def _problems(made: Catalogue) -> Iterable[str]:
     yield from missing("takes", made.takes, by_type())
     yield from missing("wave-of", [made.wave_of], TARGETS)
     yield from missing("record", [made.record], stages)
+    yield from missing("language", [made.language], resources.data("languages.yml"))
     yield from missing("profiles.without", made.profile.without, stages)
     yield from missing("profiles.advises", made.profile.advises, LEVELS)
     yield from missing("workflows", [PIPELINE, PULL_REQUEST], made.workflows)
@@ -405,8 +408,8 @@ def _words(made: Catalogue) -> dict[str, dict[str, Any]]:
         "targets": dict.fromkeys([made.wave_of] if made.wave_of else ()),
         "environments": dict.fromkeys(made.environments),
         "jobs": dict.fromkeys(job.id for job in made.staged),
-        "languages": dict.fromkeys(resources.data("languages.yml")),
-        "deployers": dict.fromkeys(deployers.every()),
+        "languages": dict.fromkeys([*filter(None, [made.language]), *resources.data("languages.yml")]),
+        "deployers": dict.fromkeys(deployers.of(made.pipeline)),
         "scopes": dict.fromkeys(SCOPES),
         "profiles": {name: tuple(row.get("without", ())) for name, row in _profiles(made.pipeline).items()},
         "actions": takes,

@@ -20,6 +20,14 @@ class Deployer:
     execution_role: str  # who acts with it: cloudformation, deploying-role; empty: there is none
     infrastructure: str  # the language of its infrastructure code, as checks know it; empty: it has none
     changes: tuple[str, ...]  # service:Operation of AWS by which it changes what runs
+    pipelines: tuple[str, ...]  # the pipeline types that it is for
+    default_for: tuple[str, ...]  # and those where it deploys unless the spec says another
+
+
+def of(pipeline: str) -> list[str]:
+    """The names of the deploy tools of a pipeline type, its default one first."""
+    there = [tool for tool in every().values() if pipeline in tool.pipelines]
+    return [tool.name for tool in sorted(there, key=lambda tool: pipeline not in tool.default_for)]
 
 
 @cache
@@ -37,5 +45,7 @@ def every() -> Mapping[str, Deployer]:
             execution_role=head.get("execution-role", ""),
             infrastructure=head.get("infrastructure", ""),
             changes=tuple(head.get("changes", "").split()),
+            pipelines=tuple(head["pipelines"].split()),
+            default_for=tuple(head.get("default-for", "").split()),
         )
     return found

@@ -57,7 +57,7 @@ class Job:
     template: str  # jobs/<template>.yml
     stage: str  # of DPRA; empty: it belongs to none
     name: str  # as GitHub shows it, with the matrix as an expression
-    limit: int  # DPRA's for the stage, in minutes; 0: none
+    limit: int  # DPRA's for the stage, in minutes, else the type's for the job; 0: none
     needs: tuple[str, ...]  # the ids of the jobs that it waits for
     wave: int  # from 1; 0: it is in none
     key: str  # of its matrix: region, unit; empty: it runs once
@@ -316,7 +316,7 @@ def _job(types: Catalogue, some: Mapping[str, Environment], said: catalogue.Job,
         template=said.id,
         stage=said.stage,
         name=f"{name} in ${{{{ matrix.{key} }}}}" if key else name,
-        limit=types.stage(said.stage).limit if said.stage else 0,
+        limit=(types.stage(said.stage).limit if said.stage else 0) or said.limit,
         needs=tuple(dict.fromkeys(_needs(types, some, said, there, wave))),
         wave=wave,
         key=key,

@@ -128,10 +128,16 @@ class Plan:
     def _protection(self, role: Role, where: Environment) -> str:
         timer = f"wait timer: {where.bake} minutes, the bake time" if where.bake else ""
         return {
-            "promote": "reviewers" if self.protects else f"a pull request into {self.approval_branch} approves",
+            "promote": self._approval,
             "observe": timer if self.protects else "",
             "deploy": "neither reviewers nor a wait timer: a rollback never waits" if where.waves else "",
         }.get(role.duty, "")
+
+    @property
+    def _approval(self) -> str:
+        if not self.spec.approval:
+            return "no reviewers: the spec asks for no approval"
+        return "reviewers" if self.protects else f"a pull request into {self.approval_branch} approves"
 
     # ---- What GitHub offers
 
@@ -162,7 +168,8 @@ class Plan:
     @property
     def approval_branch(self) -> str:
         """Where GitHub offers no reviewers, the branch into which a reviewed pull request merges what is approved."""
-        return self.spec.github.approval_branch if self.approves and not self.protects else ""
+        asked = self.approves and self.spec.approval and not self.protects
+        return self.spec.github.approval_branch if asked else ""
 
     @property
     def approves(self) -> str:
@@ -279,6 +286,19 @@ class Plan:
         code = folder if self.deployer and self.deployer.infrastructure == "terraform" else self.template
         of_code = self.catalogue.action(action).of != "language"
         return own or (code if of_code and doing.infrastructure(self.spec, self.catalogue, action) else "")
+
+    def check_settings(self, action: str) -> Mapping[str, Any]:
+        """What a check's tool is told besides: of configuration, where it lies and which environments have it."""
+        if doing.CONFIGURATION not in self.languages(action):
+            return {}
+        said = self.spec.configuration
+        return {
+            "flags": said.flags,
+            "operational": said.operational,
+            "references": said.references,
+            "environments": [where.id for where in self.environments.values() if where.deploying],
+            "template": self.template,
+        }
 
     def waivers(self, check: str) -> tuple[Waiver, ...]:
         """What may pass a check for some time."""

@@ -43,7 +43,7 @@ def make(spec: Spec) -> Plan:
         "resumes": plan.resumes,
     }
     schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
-    done = {job.id: actions.done_by(spec, types, tools, job) for job in types.jobs.values()}
+    done = {job.id: actions.done_by(spec, types, tools, commands, job) for job in types.jobs.values()}
     plan = replace(plan, workflows=graph.workflows(spec, types, environments, holds, schedules, done))
     return replace(plan, actions=tuple(planned(plan, action) for action in types.actions))
 
@@ -83,6 +83,8 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
             return made("left-out", f"no tool for {' or '.join(bare)}" if of else _bare(plan, step))
         reason = f"fails on {_and_worse(plan.fail_on(step))} findings, on an error of the tool and on a missing report"
         reason += f"; no tool for {bare[0]}" if bare else ""
+        if "command" in action.takes and step in plan.commands:
+            reason += f"; and {plan.commands[step].strip()}"
     elif "command" in action.takes:
         canary = f"canary {said}" if (said := plan.canary(action.stage)) else ""
         own = {"your command": plan.action(step).command.strip(), "your canary": canary}

@@ -7,10 +7,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dpra import actions, alarms, cron, names, planner, roles, types
+from dpra import actions, alarms, cron, deployers, names, planner, roles, types
 from dpra.errors import InputError
-from dpra.plan import Plan
-from dpra.spec.models import READ, READ_ONLY, ListOf, MapOf, Model, Spec, Step, Text, name_of
+from dpra.plan import Plan, own_settings
+from dpra.spec.models import READ, READ_ONLY, Deploy, ListOf, MapOf, Model, Spec, Step, Text, name_of
 
 # Days in which all waves have to bake, and why: without wait timers jobs run again, with them one run lives so long.
 # Sources: https://docs.github.com/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs,
@@ -48,6 +48,7 @@ def of(plan: Plan) -> dict[str, str]:
     """What is wrong with a plan, by the keys of its spec."""
     parts = (
         _tools(plan),
+        _deploy(plan),
         _steps(plan),
         _jobs(plan),
         _exceptions(plan),
@@ -79,6 +80,23 @@ def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
             yield f"actions.{action.id}", "needs a command"
         if action.id in spec.actions and (reasons := [one.reason for one in found if one.status == "not-applicable"]):
             yield f"actions.{action.id}", reasons[0]
+
+
+def _deploy(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Settings of another deploy tool, or missing ones; a database where nothing is done to one."""
+    spec, deploy, tool = plan.spec, plan.spec.deploy, plan.spec.deploy.with_
+    tools = {name_of(field): field.name for field in fields(Deploy) if name_of(field) in deployers.every()}
+    for name, attribute in tools.items():
+        if getattr(deploy, attribute) and name != tool:
+            yield f"deploy.{name}", f"goes together with `with: {name}`"
+    if tool in tools and not own_settings(spec):
+        yield "deploy.with", f"{tool} needs its settings: deploy.{tool}"
+    if deploy.template and not (plan.deployer and plan.deployer.template):
+        yield "deploy.template", f"{tool} takes none"
+    if deploy.stack and (tool in tools or not (plan.deployer and plan.deployer.deploys == "stacks")):
+        yield "deploy.stack", f"{tool} takes none"
+    if deploy.database and not any(action.asks == "deploy.database" for action in plan.catalogue.actions):
+        yield "deploy.database", f"the pipeline type {spec.pipeline} does nothing to a database"
 
 
 def _steps(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -53,6 +53,28 @@ def test_the_same_input_gives_the_same_digest(job: Any) -> None:
     assert first.outputs["digest"] == second.outputs["digest"] != third.outputs["digest"]
 
 
+def test_documents_and_a_program_are_packed_as_data_and_no_program_replaces_a_document(job: Any) -> None:
+    """The job that packs them runs nothing of either."""
+    program = package(
+        job, 'cd "$PACKAGE_DIR"; mkdir configuration; echo evil > configuration/index.json; echo 1 > run; chmod +x run'
+    )
+    kept = job.temp.parent / "program"
+    shutil.copytree(program.outputs["path"], kept)
+    documents = job.temp.parent / "documents"
+    (documents / "beta").mkdir(parents=True)
+    (documents / "index.json").write_text("{}\n")
+    (documents / "beta/flags.json").write_text("[]\n")
+    ran = package(job, "", program=str(kept), documents=str(documents))
+    assert (ran.code, ran.errors) == (0, [])
+    with zipfile.ZipFile(Path(ran.outputs["path"]) / "package.zip") as held:
+        assert [(entry.filename, oct(entry.external_attr >> 16)) for entry in held.infolist()] == [
+            ("configuration/beta/flags.json", "0o100644"),
+            ("configuration/index.json", "0o100644"),
+            ("run", "0o100755"),
+        ]
+        assert held.read("configuration/index.json") == b"{}\n"
+
+
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [

@@ -8,10 +8,8 @@ running(target)         the digest of the release that runs there; empty where n
 import importlib
 import json
 import os
-import stat
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ from typing import Any, Protocol
 
 import aws
 import head
+import release
 import runner
 import session
 import store
@@ -143,13 +142,9 @@ def store_package(target: Target, change: Change) -> str:
 
 
 def unpack(change: Change) -> Path:
-    """The folder with the package's files, all of them plain ones: the package action saw to it."""
+    """The folder with the package's files."""
     folder = Path(tempfile.mkdtemp(dir=runner.temp()))
-    with zipfile.ZipFile(change.release / "package.zip") as package:
-        for entry in package.infolist():
-            path = Path(package.extract(entry, folder))  # keeps to the folder, whatever the entry is called
-            if not entry.is_dir():
-                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
+    release.unpack(change.release, folder)
     return folder
 
 

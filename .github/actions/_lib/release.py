@@ -9,6 +9,8 @@ repository id, and its signature; or GitHub's attestation of the same.
 import hashlib
 import json
 import os
+import stat
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -145,6 +147,15 @@ def verify_beside(directory: Path, signed: Mapping[str, str]) -> None:
             raise runner.Failed(f"{name} is not the one that was signed")
         if name in signed and name not in SBOMS and not (directory / name).exists():
             raise runner.Failed(f"{name} was signed with the release, and is missing")
+
+
+def unpack(directory: Path, folder: Path) -> None:
+    """Put the files of the release's package into the folder, all of them plain ones."""
+    with zipfile.ZipFile(directory / PACKAGE) as package:
+        for entry in package.infolist():
+            path = Path(package.extract(entry, folder))  # keeps to the folder, whatever the entry is called
+            if not entry.is_dir():
+                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
 
 
 def sha256(path: Path) -> str:

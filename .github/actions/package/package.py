@@ -14,6 +14,7 @@ import release
 import runner
 
 LARGEST_TEMPLATE = 51_200  # bytes CloudFormation takes in a request
+CONFIGURATION = "configuration"  # the folder of compiled documents in a package
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment zip knows: the same files give the same bytes
 
 
@@ -39,7 +40,8 @@ def pack(source: Path, target: Path, *, may_be_empty: bool) -> None:
 def main() -> None:
     with evidence.recorded("package-and-store-artifacts", tool="zip") as facts:
         component, name = runner.required("COMPONENT"), runner.given("TEMPLATE")
-        command = runner.given("COMMAND") if name else runner.required("COMMAND")
+        documents, program = runner.given("DOCUMENTS"), runner.given("PROGRAM")
+        command = runner.given("COMMAND") if name or documents or program else runner.required("COMMAND")
         template = Path(name)
         if name and not template.is_file():
             raise runner.Failed(
@@ -54,10 +56,16 @@ def main() -> None:
         code = runner.bash(command, directory, PACKAGE_DIR=str(package)) if command else 0
         if code:
             raise runner.Failed(f"the package command failed with {runner.ended(code)}")
+        if program:
+            release.unpack(Path(program), package)
+        if documents:  # nothing that a program brings takes their place
+            shutil.rmtree(package / CONFIGURATION, ignore_errors=True)
+            (package / CONFIGURATION).unlink(missing_ok=True)
+            shutil.copytree(documents, package / CONFIGURATION)
         out = runner.temp() / "dpra-release"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        pack(package, out / "package.zip", may_be_empty=not command)
+        pack(package, out / "package.zip", may_be_empty=not (command or documents or program))
         if name:
             shutil.copyfile(template, out / "template.yml")
         digest = release.describe(out, component)

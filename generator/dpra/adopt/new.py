@@ -8,6 +8,8 @@ from pathlib import Path
 from dpra import resources
 from dpra.errors import InputError
 
+APPLICATION = "application"  # the only type whose example has a program, and profiles
+
 
 class NewError(InputError):
     """No repository was made. `str()` says why."""
@@ -34,6 +36,8 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
             raise NewError(f"{name}: {value!r} has characters that no answer needs")
         if isinstance(questions[name], list) and value not in questions[name]:
             raise NewError(f"{name}: no {value!r}; there is {', '.join(questions[name])}")
+    if values.get("pipeline", APPLICATION) != APPLICATION and (strange := {"language", "profile"} & {*values}):
+        raise NewError(f"{min(strange)}: goes together with pipeline={APPLICATION}")
     try:
         made = cookiecutter(
             str(resources.BOOTSTRAP),

@@ -60,10 +60,12 @@ class Flag:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a list that lies among the data, such as `languages`; `later` as in Choice."""
+    """One word of a list that lies among the data, such as `languages`; `later` as in Choice. `first`: left out, it is
+    the first of the pipeline type's."""
 
     words: str
     later: tuple[str, ...] = ()
+    first: bool = False
 
 
 @dataclass(frozen=True)
@@ -553,7 +555,7 @@ class Database:
 class Deploy:
     """How the component is deployed. docs/deploy.md tells what each tool needs."""
 
-    with_: str = key(Word("deployers"), "The deploy tool.", default="cloudformation")
+    with_: str = key(Word("deployers", first=True), "The deploy tool.", default="cloudformation")
     template: str = key(
         PATH,
         "What describes the deployment. For cloudformation and sam a template; of the parameters ArtifactBucket, "
@@ -573,6 +575,21 @@ class Deploy:
     script: Script | None = key(Model(Script), "With script.", default=None)
     database: Database | None = key(Model(Database), "What is done to a database before the software.", default=None)
     later = ("parameters",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Where the component's flags and operational configuration lie; docs/configuration.md has their language."""
+
+    flags: str = key(PATH, "The flags: a file, or a folder of files.", default="flags.yml")
+    operational: str = key(PATH, "Operational configuration: a folder for each profile.", default="configuration")
+    references: tuple[str, ...] = key(
+        ListOf(GLOB),
+        "Where code names flags: one that is removed while it is named there stops the build. Code of another "
+        "repository counts where a step of yours checks it out before code-quality.",
+        default=(),
+        example="[src/**]",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -636,7 +653,7 @@ class Spec:
         MapOf("environments", Model(Environment), all_required=True), "The pipeline type's environments."
     )
     pipeline: str = key(
-        Word("pipelines", later=("account-fleet", "compute-image", "dynamic-configuration")),
+        Word("pipelines", later=("account-fleet", "compute-image")),
         "The DPRA pipeline type.",
         default="application",
     )
@@ -666,7 +683,7 @@ class Spec:
     )
     trunk: str = key(BRANCH, "The branch whose commits are delivered.", default="main")
     language: str = key(
-        Word("languages"),
+        Word("languages", first=True),
         "The language; it decides the toolchain and the default commands.",
         default="python",
         by_type=True,
@@ -699,6 +716,20 @@ class Spec:
         ListOf(Model(Schedule)), "Times at which the pipeline runs without a push.", default=()
     )
     deploy: Deploy = key(Model(Deploy), "How the component is deployed.", default=Deploy(), by_type=True)
+    configuration: Configuration = key(
+        Model(Configuration),
+        "Flags and operational configuration.",
+        default=Configuration(),
+        example="{references: [src/**]}",
+        by_type=True,
+    )
+    approval: bool = key(
+        Flag(),
+        "Whether somebody approves what goes to production. Without, a release goes on by itself.",
+        default=True,
+        example="false",
+        by_type=True,
+    )
     windows: Windows = key(
         Model(Windows),
         "When a release may go to production.",

@@ -6,7 +6,7 @@ an account id.
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -294,12 +294,25 @@ class _Reader:
             else:
                 meant.update(_close(name, known))
                 self._problem(key_node, here, f"unknown key{_maybe(name, known)}")
+        for field_ in known.values():
+            if field_.name not in values and (left_out := self._left_out(field_)) is not None:
+                values[field_.name] = left_out
         if isinstance(node, MappingNode):
             for name, field_ in known.items():
                 required = field_.default is MISSING and field_.default_factory is MISSING
                 if required and field_.name not in values and name not in meant:
                     self._problem(node, path, f"'{name}' is missing; for example {name}: {_example(field_)}")
         return model(**values) if len(self.problems) == before else None
+
+    def _left_out(self, field_: Any) -> Any:
+        """What a key is that is left out, where the pipeline type decides it; None: as its model says."""
+        match field_.metadata["kind"]:
+            case Word(words, first=True):
+                return next(iter(self.own[words]))
+            case Model(model) if field_.default is not MISSING and field_.default is not None:
+                inner = {one.name: left_out for one in fields(model) if (left_out := self._left_out(one)) is not None}
+                return replace(field_.default, **inner) if inner else None
+        return None
 
     def _entries(self, node: Node, path: str) -> Iterable[tuple[str, Node, Node]]:
         if not isinstance(node, MappingNode):

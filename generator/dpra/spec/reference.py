@@ -5,7 +5,7 @@ from typing import Any
 
 from dpra.spec.models import TARGETS, Choice, Flag, ListOf, MapOf, Model, Number, Spec, Target, Text, Word
 from dpra.spec.reader import taken
-from dpra.spec.schema import Words
+from dpra.spec.schema import Words, left_out
 
 
 def reference(words: Words) -> str:
@@ -17,7 +17,9 @@ def reference(words: Words) -> str:
         for name, field_ in taken(model, words["keys"]).items():
             inner = f"{path}.{name}".removeprefix(".")
             cells = [f"`{name}`", _documentation(field_), _kind(field_.metadata["kind"], inner, words, todo)]
-            text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, _default(field_)]) + " |")
+            text.append(
+                "| " + " | ".join(cell.replace("|", "\\|") for cell in [*cells, _default(field_, words)]) + " |"
+            )
         if later := getattr(model, "later", ()):
             text.append(f"\nNot supported yet, and refused: {', '.join(f'`{word}`' for word in later)}.")
         text.append("")
@@ -29,10 +31,10 @@ def _documentation(field_: Any) -> str:
     return str(field_.metadata["doc"]) + (f" Example: `{example}`." if example else "")
 
 
-def _default(field_: Any) -> str:
+def _default(field_: Any, words: Words) -> str:
     if field_.default is MISSING and field_.default_factory is MISSING:
         return "required"
-    default = field_.default
+    default = left_out(field_, words) or field_.default
     if isinstance(default, tuple):
         default = default[0] if len(default) == 1 else ""
     return f"`{default}`".lower() if isinstance(default, bool) or (isinstance(default, str) and default) else ""

@@ -25,12 +25,20 @@ def _model(model: type, words: Words, models: dict[str, Any]) -> dict[str, Any]:
     properties, required = {}, []
     for name, field_ in taken(model, words["keys"]).items():
         properties[name] = {"description": field_.metadata["doc"], **_kind(field_.metadata["kind"], words, models)}
-        if field_.default is not MISSING and isinstance(field_.default, str) and field_.default:
-            properties[name]["default"] = field_.default
+        if default := left_out(field_, words):
+            properties[name]["default"] = default
         if field_.default is MISSING and field_.default_factory is MISSING:
             required.append(name)
     found: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return found | ({"required": required} if required else {})
+
+
+def left_out(field_: Any, words: Words) -> str:
+    """The text or word that a key is where it is left out; empty: none, or it is no text."""
+    kind = field_.metadata["kind"]
+    if isinstance(kind, Word) and kind.first:
+        return str(next(iter(words[kind.words])))
+    return field_.default if isinstance(field_.default, str) else ""
 
 
 def _kind(kind: Any, words: Words, models: dict[str, Any]) -> dict[str, Any]:

@@ -1,28 +1,15 @@
 """The application pipeline: what may be wrong with how the component is deployed."""
 
-from dataclasses import fields
 from typing import Any
 
-from dpra import deployers
-from dpra.plan import Plan, own_settings
-from dpra.spec.models import Deploy, name_of
+from dpra.plan import Plan
 
 LONGEST_SHIFT = 50  # minutes; AWS's credentials and the job live for an hour
 
 
 def problems(plan: Plan) -> dict[str, str]:
-    """What is wrong with `deploy`: settings of another tool, missing ones, a shift of traffic that takes too long."""
-    spec, deploy, tool, found = plan.spec, plan.spec.deploy, plan.spec.deploy.with_, {}
-    tools = {name_of(field): field.name for field in fields(Deploy) if name_of(field) in deployers.every()}
-    for name, attribute in tools.items():
-        if getattr(deploy, attribute) and name != tool:
-            found[f"deploy.{name}"] = f"goes together with `with: {name}`"
-    if tool in tools and not own_settings(spec):
-        found["deploy.with"] = f"{tool} needs its settings: deploy.{tool}"
-    if deploy.template and not (plan.deployer and plan.deployer.template):
-        found["deploy.template"] = f"{tool} takes none"
-    if deploy.stack and (tool in tools or not (plan.deployer and plan.deployer.deploys == "stacks")):
-        found["deploy.stack"] = f"{tool} takes none"
+    """What is wrong with `deploy`: a shift of traffic that takes too long, a database's settings."""
+    spec, deploy, found = plan.spec, plan.spec.deploy, {}
     if deploy.ecs and spec.language != "container":
         found["deploy.with"] = "ecs deploys container images: say language: container"
     for name, minutes in (("ecs", _shift(deploy.ecs)), ("lambda", _shift(deploy.lambda_))):

@@ -1,4 +1,5 @@
 # deploys: stacks
+# pipelines: application
 # needs: cloudformation
 # execution-role: cloudformation
 # infrastructure: cdk

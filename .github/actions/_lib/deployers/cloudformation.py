@@ -1,4 +1,6 @@
 # deploys: stacks
+# pipelines: application
+# default-for: application
 # template: infrastructure/template.yml
 # execution-role: cloudformation
 # infrastructure: cloudformation

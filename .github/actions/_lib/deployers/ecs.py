@@ -1,4 +1,5 @@
 # deploys: software
+# pipelines: application
 # template: infrastructure/task-definition.json
 # changes: ecs:UpdateService
 """Amazon ECS: a new revision of the task definition, which the service's own deployment brings up and rolls back."""

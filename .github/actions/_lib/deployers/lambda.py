@@ -1,4 +1,5 @@
 # deploys: software
+# pipelines: application
 # changes: lambda:CreateAlias lambda:UpdateAlias
 """AWS Lambda: a new version of the function, and the alias goes to it, at once or step by step."""
 

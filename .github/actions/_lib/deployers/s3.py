@@ -1,4 +1,5 @@
 # deploys: software
+# pipelines: application
 """Amazon S3: the package's files as a site. A marker in the bucket says which release and which files there are."""
 
 import fnmatch

@@ -1,4 +1,5 @@
 # deploys: stacks
+# pipelines: application
 # needs: cloudformation
 # template: infrastructure/template.yml
 # execution-role: cloudformation

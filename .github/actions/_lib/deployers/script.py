@@ -1,4 +1,5 @@
 # deploys: commands
+# pipelines: application dynamic-configuration
 # execution-role: deploying-role
 """The project's own commands, under the same contract: they show the change, make it, and say what runs.
 

@@ -1,4 +1,5 @@
 # deploys: commands
+# pipelines: application
 # execution-role: deploying-role
 # infrastructure: terraform
 """Terraform: the plan is saved and shown, and exactly that plan is applied. State and lock lie in S3."""
