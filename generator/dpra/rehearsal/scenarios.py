@@ -20,6 +20,7 @@ from dpra.plan import Plan
 
 from . import faults
 from .accounts import deployments, forget_releases
+from .checkout import uncommit
 from .faults import Fault, FaultError
 from .promises import problems
 from .result import Played, RehearsalError, Result
@@ -121,8 +122,9 @@ def _proofs(
     for word in ("new", "newer"):
         here.commits[word] = committed(here, word)
     for row in rows:  # scenarios share the repository: none of them commits by itself
-        for word, files in row.get("commits", {}).items():
-            here.commits[word] = committed(here, word, files)
+        for word in row.get("commits", ()):
+            here.commits[word] = committed(here, word)
+            uncommit(here.repository)
     stages = here.plan.stage_of
     built = [job for job, stage in stages.items() if stage == next(iter(stages.values()))]
     tested = before_production(here.plan)

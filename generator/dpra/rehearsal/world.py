@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 from dpra import resources, types
@@ -348,18 +348,10 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def committed(here: World, word: str, files: Mapping[str, str] = MappingProxyType({})) -> str:
-    """One commit more on the trunk, called so; its SHA. It has what a pipeline type puts into it, so that a release of
-    it is another one, or else these texts at the end of these files; and no later one has those."""
-    if not files:
-        types.call("edit", here.plan, None, here.repository, word)
-        return checkout.commit(here.repository, f"The commit that is called {word}")
-    for name, text in files.items():
-        with (here.repository / name).open("a", encoding="utf-8") as file:
-            file.write(text)
-    sha = checkout.commit(here.repository, f"The commit that is called {word}")
-    checkout.uncommit(here.repository)
-    return sha
+def committed(here: World, word: str) -> str:
+    """One commit more on the trunk, called so; its SHA. The pipeline type says how a release of it is another one."""
+    types.call("edit", here.plan, None, here.repository, word)
+    return checkout.commit(here.repository, f"The commit that is called {word}")
 
 
 def pass_time(here: World, minutes: int) -> None:
