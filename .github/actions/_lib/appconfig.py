@@ -195,9 +195,8 @@ def described(place: Place, number: int) -> dict[str, Any]:
     return aws.call(place.region, "appconfig", "get-deployment", **place.ids, DeploymentNumber=number)
 
 
-def told(place: Place, deployment: Deployment) -> str:
-    """A deployment that is in progress, in words."""
-    about = described(place, deployment["DeploymentNumber"])
+def told(about: Deployment) -> str:
+    """A deployment, as `described` has it, in words."""
     return (
         f"deployment {about['DeploymentNumber']} of {about.get('ConfigurationName', 'a profile')} is {about['State']}, "
         f"{about.get('PercentageComplete', 0):g}% ({about.get('Description') or 'without a description'})"

@@ -66,7 +66,10 @@ def deploy(target: Target, change: Change) -> Done:
     if place and change.back:
         put_back(place, wanted, mark)
     stack = cloudformation.execute(target.region, target.stack, planned)
-    place = remade(target, place)
+    before, place = place, remade(target, place)
+    if before and before.arn == place.arn and before.latest != place.latest and not change.back:
+        about = appconfig.described(place, place.latest)
+        raise OvertakenError(f"meanwhile there was another deployment, nothing is overrun: {appconfig.told(about)}")
     offs = place.offs  # perhaps there is an emergency meanwhile
     last = bring(place, [appconfig.switched_off(one, offs) for one in own], change, mark)
     tag(place, {RELEASED: f"{change.digest} {change.commit}"})
@@ -87,10 +90,10 @@ def settled(target: Target) -> None:
         number = int(one["DeploymentNumber"])
         about = appconfig.described(place, number)
         if is_release(about.get("Description", "")) and about["State"] != "ROLLING_BACK":
-            runner.warning(f"{appconfig.told(place, one)}: a run that died left it; it is taken back")
+            runner.warning(f"{appconfig.told(about)}: a run that died left it; it is taken back")
             appconfig.stop(place, number)
         else:
-            runner.say(f"waiting for somebody else's: {appconfig.told(place, one)}")
+            runner.say(f"waiting for the end: {appconfig.told(about)}")
             appconfig.ended(place, number)
 
 
@@ -136,12 +139,14 @@ def switch(place: Place, document: Document, flag: str) -> None:
         about = appconfig.described(place, one["DeploymentNumber"])
         said = about.get("Description", "")
         if is_release(said):
-            runner.warning(f"{appconfig.told(place, one)}: it is taken back, its release fails")
+            runner.warning(f"{appconfig.told(about)}: it is taken back, its release fails")
             appconfig.stop(place, one["DeploymentNumber"])
         elif said.startswith(EMERGENCY):
             appconfig.ended(place, one["DeploymentNumber"])
         else:
-            raise runner.Failed(f"{appconfig.told(place, one)}: it is not dpra's. {stop_by_hand(place, one)}")
+            raise runner.Failed(
+                f"{appconfig.told(about)}: it is not dpra's. Wait for its end, or end it: {stop_by_hand(place, one)}"
+            )
     if place.under_way:
         raise OvertakenError("a deployment was in progress: look again")
     off = appconfig.switched_off(document, place.offs)
@@ -158,11 +163,10 @@ def switch(place: Place, document: Document, flag: str) -> None:
 
 def refuse_others(place: Place, change: Change) -> None:
     """Fail where something else is being deployed, or where somebody changed what dpra deployed."""
-    if busy := place.under_way:
+    for one in place.under_way:
+        about = appconfig.described(place, one["DeploymentNumber"])
         raise runner.Failed(
-            f"{appconfig.told(place, busy[0])}: wait for its end and run again, or end it. "
-            f"{stop_by_hand(place, busy[0])}",
-            "error",
+            f"{appconfig.told(about)}: wait for its end and run again, or end it: {stop_by_hand(place, one)}", "error"
         )
     if not (rows := appconfig.drift(place)):
         return
