@@ -510,7 +510,7 @@ class Bench:
     def back(self, digest: str, commit: str = ONE) -> None:
         """As a rollback does it."""
         self.tool.settled(self.target)
-        self.deploy(digest, commit, stored=True, at_once=True)
+        self.deploy(digest, commit, stored=True, at_once=True, back=True)
 
     @property
     def running(self) -> str:
