@@ -1,9 +1,11 @@
 # deploys: stacks
+# pipelines: dynamic-configuration
+# default-for: dynamic-configuration
 # needs: cloudformation
 # template: infrastructure/template.yml
 # execution-role: cloudformation
 # infrastructure: cloudformation
-# changes: cloudformation:ExecuteChangeSet appconfig:StartDeployment
+# changes: appconfig:StartDeployment appconfig:StopDeployment
 """AWS AppConfig: the stack, then each profile's compiled document, one after another, by the stack's own strategy.
 
 Its contract with AppConfig: https://docs.aws.amazon.com/appconfig/2019-10-09/APIReference/API_StartDeployment.html and
