@@ -1,6 +1,7 @@
 # deploys: stacks
 # pipelines: dynamic-configuration
 # default-for: dynamic-configuration
+# can: drift switch-off
 # needs: cloudformation
 # template: infrastructure/template.yml
 # execution-role: cloudformation
