@@ -90,7 +90,7 @@ def done_by(
     """
 
     def does(action: catalogue.Action) -> bool:
-        if idle(spec, types, action):
+        if idle(spec, types, action) or (action.optional and not action.of and action.id not in spec.actions):
             return False
         others = [one for one in types.jobs_of(job.stage) if action.id in one.steps and one.trusted and not one.role]
         if others and not job.trusted:

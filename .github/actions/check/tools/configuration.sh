@@ -5,7 +5,7 @@
 # $SETTINGS is a JSON object: environments and, where they are not the defaults, flags, operational, references, template, regions.
 # default for build-code: configuration
 # default for unit-tests: configuration
-# serves code-quality: configuration
+# default for code-quality: configuration
 # version: 6.0.3
 # version-command: python3 -I -c "import yaml, jsonschema; print(yaml.__version__ if yaml.CSafeLoader else '')"
 # ok-exit-codes: 0
