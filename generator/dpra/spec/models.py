@@ -412,6 +412,25 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """Where dynamic configuration is written, and where the code is that names its flags."""
+
+    flags: str = key(PATH, "The file of the flags, or a folder of such files.", default="flags.yml", example="flags")
+    operational: str = key(
+        PATH,
+        "The folder of operational configuration: a folder for each profile.",
+        default="configuration",
+        example="config",
+    )
+    references: tuple[str, ...] = key(
+        ListOf(GLOB),
+        "Code that names flags: a flag that is removed while code still names it is a finding.",
+        default=(),
+        example="['src/**']",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
     """A time at which the pipeline runs without a push."""
 
@@ -699,6 +718,13 @@ class Spec:
         ListOf(Model(Schedule)), "Times at which the pipeline runs without a push.", default=()
     )
     deploy: Deploy = key(Model(Deploy), "How the component is deployed.", default=Deploy(), by_type=True)
+    configuration: Configuration = key(
+        Model(Configuration),
+        "Flags and operational configuration.",
+        default=Configuration(),
+        example="{references: ['src/**']}",
+        by_type=True,
+    )
     windows: Windows = key(
         Model(Windows),
         "When a release may go to production.",

@@ -5,13 +5,13 @@
 # $SETTINGS is a JSON object: environments and, where they are not the defaults, flags, operational, references, template, regions.
 # default for build-code: configuration
 # default for unit-tests: configuration
-# serves code-quality: configuration
+# default for code-quality: configuration
 # version: 6.0.3
 # version-command: python3 -I -c "import yaml, jsonschema; print(yaml.__version__ if yaml.CSafeLoader else '')"
 # ok-exit-codes: 0
 # pip: pyyaml==6.0.3 jsonschema==4.26.0
 #
-# PyYAML is asked for libyaml's events only: they are a fortieth of the time that a parser in Python takes, and what they
+# PyYAML is asked for libyaml's events only: they come in a fortieth of the time that a parser in Python takes, and what they
 # mean is told by YAML 1.2 here. No configuration file of it lies anywhere.
 set -euo pipefail
 python3 -I -B "$CHECK/configuration.py" "$TMPDIR/files" \
