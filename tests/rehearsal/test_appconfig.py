@@ -626,6 +626,19 @@ def test_a_stack_makes_changes_and_removes_what_it_says(stack, client):
         api.get_deployment_strategy(DeploymentStrategyId=made["Strategy"])
 
 
+def test_a_profile_with_versions_outlives_its_stack_s_update(stack, client):
+    """As AWS does it: what cannot be deleted in the cleanup stays."""
+    stack.deploy(TEMPLATE)
+    made, api = stack.outputs(), client("appconfig")
+    profile = {"ApplicationId": made["Application"], "ConfigurationProfileId": made["Limits"]}
+    api.create_hosted_configuration_version(**profile, Content=b"{}", ContentType="application/json")
+    start, end = TEMPLATE.index("  Limits:"), TEMPLATE.index("  Strategy:")
+    without = TEMPLATE[:start] + TEMPLATE[end : TEMPLATE.index("Outputs:")]
+    assert stack.deploy(without) == "UPDATE_COMPLETE"
+    assert "there are still hosted configuration versions" in stack.failures()["Limits"]
+    assert api.get_configuration_profile(**profile)["Name"] == "limits"
+
+
 def test_a_stack_s_tags_reach_its_resources_and_leave_the_tags_of_others(stack, client):
     stack.deploy(TEMPLATE, tags={"dpra:commit": "a", "old": "1"})
     api, made = client("appconfig"), stack.outputs()

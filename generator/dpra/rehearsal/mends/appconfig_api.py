@@ -48,8 +48,8 @@ def now() -> float:
 
 
 def pass_until(moment: float) -> None:
-    """Let the rehearsal's clock go on to a moment; what has passed stays passed."""
-    FRONT["cloud"].ahead = max(FRONT["cloud"].ahead, moment - time.time())
+    """Let the rehearsal's clock go on to a moment, surely; what has passed stays passed."""
+    FRONT["cloud"].ahead = max(FRONT["cloud"].ahead, moment - time.time() + 0.001)
 
 
 def at(moment: float) -> str:

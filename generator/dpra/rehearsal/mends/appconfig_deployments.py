@@ -258,7 +258,7 @@ def delete_environment(store: Store, asked: Asked) -> None:
 
 @serves
 def stop_deployment(store: Store, asked: Asked) -> Said:
-    """In progress it is rolled back, complete it is reverted.
+    """In progress it is rolled back, complete it is reverted; not while another one runs, of which AWS tells nothing.
 
     Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-deploying-reverting.html"""
     environment = store.environment(asked)
@@ -295,7 +295,7 @@ def console_deploys(
 
     Args:
         environment_name: of AppConfig's environment; `profile` is the profile's name.
-        change: is merged into what the environment delivers, or into the newest version where it delivers nothing.
+        change: is merged into the JSON that the environment delivers, or into the newest version if it delivers none.
         complete: the deployment is complete already; otherwise it goes on for an hour of the rehearsal's clock.
     Raises:
         KeyError: there is no such environment or profile.

@@ -3,6 +3,7 @@
 Source: CloudFormation's registry schemas, as cfn-lint has them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from moto.core.common_models import CloudFormationModel
@@ -55,7 +56,8 @@ class Configured(Resource):
         asked = cls.read(f"Create{cls.kind}", properties)
         if any(asked.get(key) != before.get(key) for key in cls.fixed):
             made = cls.make(new_resource_name, properties, account_id, region_name)
-            original_resource.delete(account_id, region_name)
+            with suppress(Problem):  # as in every cleanup, what cannot be deleted stays
+                original_resource.delete(account_id, region_name)
             return made
         known = models()[f"Update{cls.kind}"].input_shape.members
         empty: Said = {key: type(value)() for key, value in before.items() if key not in asked and key in known}
