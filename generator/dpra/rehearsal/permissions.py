@@ -287,11 +287,13 @@ def applies(statement: Mapping[str, Any], action: str, target: str, context: Con
 
 def holds(operator: str, name: str, wanted: list[str], context: Context) -> bool | None:
     """Does a condition hold? None where that is not known here."""
-    test = OPERATORS.get(operator)
+    every = operator.removeprefix("ForAllValues:")
+    test = OPERATORS.get(every)
     if (name not in context and name not in KNOWN) or any("${" in value for value in wanted):
         return None
     if operator == "Null":
         return (name not in context) == (wanted == ["true"])
     if test is None:
         return None
-    return any(test(value, actual) for value in wanted for actual in many(context.get(name)))
+    given = [any(test(value, actual) for value in wanted) for actual in many(context.get(name))]
+    return any(given) if every == operator else all(given)
