@@ -32,20 +32,6 @@ def configuration() -> None:
     """
 
 
-def settings(plan: "Plan") -> dict[str, Any]:
-    """What the check's tool is told of dpra.yml. Environments are those to which something is deployed."""
-    said = plan.spec.configuration
-    where = {name: one for name, one in plan.environments.items() if one.deploying}
-    return {
-        "flags": said.flags,
-        "operational": said.operational,
-        "environments": list(where),
-        "regions": {name: list(one.regions) for name, one in where.items()},
-        "references": list(said.references),
-        "template": plan.template,
-    }
-
-
 class _Pack:
     """The pack's modules, and what a repository has written, read by them."""
 
