@@ -7,14 +7,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dpra.cli import common
-
-if TYPE_CHECKING:
-    from dpra.plan import Plan
 
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 BLOCKING = ("critical", "high", "medium")
@@ -47,7 +44,7 @@ class _Pack:
             importlib.import_module(f"configuration_{name}")
             for name in ("build", "flags", "history", "nodes", "parsers", "profiles", "report")
         )
-        self.settings = self.build.settings(json.dumps(settings(self.plan)))
+        self.settings = self.build.settings(json.dumps(dict(self.plan.configuration)))
 
     def built(self, files: dict[str, bytes]) -> Any:
         return self.build.build(files, self.settings, self.parsers.events)
