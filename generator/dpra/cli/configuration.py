@@ -26,6 +26,7 @@ def configuration() -> None:
     dpra configuration diff                                      what this branch would change, for whom
     dpra configuration report                                    the flags there are, the oldest first
     dpra configuration off new-checkout --environment ENV
+    dpra configuration import --flags ENV=flags.json             flags.yml from what AppConfig has
     """
 
 
@@ -203,3 +204,42 @@ def off(root: Path, flag: str, environment: str, dry_run: bool) -> None:
     if not dry_run:
         tree.put(root, {file: mark + text.encode()})
         click.echo(f"{file} written: {flag} is off in {environment} from the next release on")
+
+
+@configuration.command("import")
+@click.option("--flags", "said", multiple=True, required=True, metavar="ENVIRONMENT=FILE", help="A document of flags.")
+@click.option("--dry-run", is_flag=True, help="Show the file; write nothing.")
+@click.option("--force", is_flag=True, help="Replace a file that is there; the difference is shown.")
+@click.pass_obj
+def import_(root: Path, said: tuple[str, ...], dry_run: bool, force: bool) -> None:
+    """Writes the flags' file from documents of AppConfig, as its console or the AWS CLI gives them.
+
+    \b
+    dpra configuration import --flags beta=beta.json --flags prod=prod.json --dry-run
+    """
+    from dpra import tree
+    from dpra.adopt import flags
+
+    pack = _Pack(root)
+    path, documents = pack.settings.flags, dict[str, bytes]()
+    for one in said:
+        environment, _, name = one.partition("=")
+        if environment not in pack.settings.environments:
+            there = ", ".join(pack.settings.environments)
+            common.fail(f"--flags {one}: there is no environment '{environment}'; there are {there}", 2)
+        try:
+            documents[environment] = Path(name).read_bytes()
+        except OSError as error:
+            common.fail(f"--flags {one}: {error.strerror}", common.WRONG_INPUT)
+    if (root / path).is_dir():
+        common.fail(f"{path} is a folder: name a file as configuration.flags in dpra.yml first", common.WRONG_INPUT)
+    text, notes = flags.from_documents(documents)
+    there = tree.read(root, path)
+    if there is not None and not (force or dry_run):
+        common.fail(f"{path}: exists. See the change: --dry-run; replace it: --force", common.DOES_NOT_HOLD)
+    common.show_diff(tree.Change(path, "stale", there or b"", text.encode()))
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    if not dry_run:
+        tree.put(root, {path: text.encode()})
+        click.echo(f"{path} written. Next: dpra configuration check")
