@@ -39,8 +39,9 @@ def document(limit: int, enabled: bool) -> dict[str, Any]:
 def switches(tmp_path: Path) -> Path:
     (tmp_path / "dpra.yml").write_text(SPEC)
     (tmp_path / "infrastructure").mkdir()
-    profile = "Resources: {Flags: {Type: AWS::AppConfig::ConfigurationProfile, Properties: {Name: flags, Type: AWS.AppConfig.FeatureFlags}}}\n"
-    (tmp_path / "infrastructure/template.yml").write_text(profile)
+    profile = {"Name": "flags", "Type": "AWS.AppConfig.FeatureFlags"}
+    resources = {"Flags": {"Type": "AWS::AppConfig::ConfigurationProfile", "Properties": profile}}
+    (tmp_path / "infrastructure/template.yml").write_text(json.dumps({"Resources": resources}))
     for number, name in enumerate(("beta", "gamma", "prod")):
         (tmp_path / f"{name}.json").write_text(json.dumps(document(number, name != "prod")))
     return tmp_path

@@ -74,7 +74,8 @@ def _value(said: Mapping[str, Any]) -> dict[str, Any]:
     if "_variants" not in said:
         return {name: one for name, one in said.items() if not name.startswith("_")}
     variants = said["_variants"]
-    plain = next((one for one in variants if not one.get("rule")), {"enabled": False})
+    off: dict[str, Any] = {"enabled": False}
+    plain = next((one for one in variants if not one.get("rule")), off)
     found: dict[str, Any] = {"enabled": plain["enabled"], **plain.get("attributeValues", {})}
     found["variants"] = [
         {"name": one["name"], "rule": one["rule"], "enabled": one["enabled"], **one.get("attributeValues", {})}

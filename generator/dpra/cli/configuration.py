@@ -234,10 +234,10 @@ def import_(root: Path, said: tuple[str, ...], dry_run: bool, force: bool) -> No
     if (root / path).is_dir():
         common.fail(f"{path} is a folder: name a file as configuration.flags in dpra.yml first", common.WRONG_INPUT)
     text, notes = flags.from_documents(documents)
-    there = tree.read(root, path)
-    if there is not None and not (force or dry_run):
+    before = tree.read(root, path)
+    if before is not None and not (force or dry_run):
         common.fail(f"{path}: exists. See the change: --dry-run; replace it: --force", common.DOES_NOT_HOLD)
-    common.show_diff(tree.Change(path, "stale", there or b"", text.encode()))
+    common.show_diff(tree.Change(path, "stale", before or b"", text.encode()))
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     if not dry_run:
