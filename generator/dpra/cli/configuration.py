@@ -59,7 +59,7 @@ class _Pack:
         resources.lib("runner")  # then the pack's modules find each other, by their own names
         self.build, self.flags, self.history, self.nodes, self.parsers, self.profiles, self.report = (
             importlib.import_module(f"configuration_{name}")
-            for name in ("build", "flags", "history", "nodes", "parsers", "profiles", "report")
+            for name in "build flags history nodes parsers profiles report".split()
         )
         self.settings = self.build.settings(json.dumps(settings(self.plan)))
 
