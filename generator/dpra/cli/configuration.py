@@ -93,8 +93,8 @@ def check(root: Path, code: Path | None, form: str) -> None:
         click.echo(json.dumps(told, indent=1))
     else:
         for one in found:
-            text = one.text if one.text.isprintable() else ascii(one.text)
-            click.echo(f"{one.file}:{one.line}:{one.column}: {text} ({one.rule}, {build.RULES[one.rule].severity})")
+            line = f"{one.file}:{one.line}:{one.column}: {one.text} ({one.rule}, {build.RULES[one.rule].severity})"
+            click.echo(line if line.isprintable() else ascii(line)[1:-1])
         if globs and seen is None:
             click.echo("Which flags there were is not known: there is no git history, or a part of it only.", err=True)
         click.echo(f"{len(built.flags)} flags, {len(built.profiles)} profiles: {len(found)} problems.")
