@@ -87,9 +87,10 @@ class Cloud:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
         self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}{GITHUB_PATH}"
-        from .mends import resource_types
+        from .mends import appconfig_api, resource_types
 
         resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
+        appconfig_api.FRONT["cloud"] = self
 
     def __enter__(self) -> "Cloud":
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -152,6 +153,8 @@ class Cloud:
             job = self.callers.get(access_key, {})
             pending = self.faults.get(job.get("run_id", ""))
             operation = permissions.operation(service, environ, form)
+            if service == "appconfig":  # its permissions and its answer need it
+                environ["dpra.body"] = read_body(environ)
             if pending:
                 pending.asked(job["job"], service, operation, account, region)
             self.permit(access_key, service, region, account, environ, form)
@@ -159,7 +162,7 @@ class Cloud:
                 return json_answer(self.registry.log_in(access_key))
             if service == "lambda" and (invoked := INVOKE_PATH.fullmatch(path)):
                 return self.invoke(environ, account, region, unquote(invoked[1]), query)
-            answer = self.forward(environ)
+            answer = self.forward(environ, account, region)
             if pending:
                 pending.answered(job["job"], operation, region)
             return answer
@@ -207,11 +210,15 @@ class Cloud:
             self.refusals.append(message)
             raise Refused("AccessDenied", f"User: {message} because {reason}")
 
-    def forward(self, environ: dict[str, Any]) -> Answer:
-        """moto's answer."""
+    def forward(self, environ: dict[str, Any], account: str, region: str) -> Answer:
+        """moto's answer; AppConfig's own, of which moto has a part only."""
+        from .mends import appconfig
+
         started: list[Any] = []
         with self.lock:
             try:
+                if "dpra.body" in environ:
+                    return appconfig.answer(account, region, environ)
                 parts = self.moto(environ, lambda *args: started.extend(args))
                 body = b"".join(parts)
             except Exception as error:
@@ -424,7 +431,7 @@ def error_answer(service: str, content_type: str, refused: Refused) -> Answer:
     if service == "s3":
         fields: dict[str, Any] = {"Error": {"Code": refused.code, "Message": str(refused)}}
         return refused.status, {"Content-Type": "application/xml"}, xml(fields)
-    if "json" in content_type or service == "lambda":
+    if "json" in content_type or service in ("appconfig", "lambda"):
         status, headers, body = json_answer({"__type": refused.code, "message": str(refused)}, refused.status)
         return status, {**headers, "X-Amzn-ErrorType": refused.code}, body
     error = {"Type": "Sender", "Code": refused.code, "Message": str(refused)}

@@ -52,6 +52,11 @@ def asked(
     service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Context]]:
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
+    if service == "appconfig":
+        from .mends import appconfig_rights
+
+        yield from appconfig_rights.asked(region, account, environ)
+        return
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
     action = ACTIONS.get(action, action)
     if service == "kms":
@@ -68,6 +73,11 @@ def operation(service: str, environ: Mapping[str, Any], form: Mapping[str, str])
     if "Action" in form:
         return form["Action"]
     path = environ["PATH_INFO"]
+    if service == "appconfig":
+        from .mends import appconfig_api
+
+        found = appconfig_api.route(environ)
+        return str(found[1].name) if found else "Unknown"
     if service == "s3":
         method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
         of_query = [S3_QUERIES[method, name] for name in query if (method, name) in S3_QUERIES]

@@ -5,7 +5,16 @@ from functools import cache
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
-from . import alarms, canaries, change_sets, keys, resource_types, resources, roles
+from . import (
+    alarms,
+    appconfig_data,  # noqa: F401 - and what it stands on: their operations are served
+    canaries,
+    change_sets,
+    keys,
+    resource_types,
+    resources,
+    roles,
+)
 
 
 @cache
