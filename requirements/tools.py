@@ -45,7 +45,13 @@ def lock(script: Path) -> None:
         words = [UV, "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
         words += ["--no-header", "--no-annotate", "--no-emit-index-url", "--upgrade", "-", "--output-file"]
         target = CHECK / "locks" / f"{script.stem}.txt"
-        subprocess.run([*words, str(target)], input=head["pip"], text=True, stdout=subprocess.DEVNULL, check=True)
+        subprocess.run(
+            [*words, str(target)],
+            input="\n".join(head["pip"].split()),
+            text=True,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
     elif "npm" in head:
         folder = CHECK / "locks" / script.stem
         folder.mkdir(exist_ok=True)

@@ -17,6 +17,7 @@ TOOLS = {  # a good spec's `deploy` of each
     "cloudformation": "{with: cloudformation}",
     "sam": "{with: sam, template: template.yaml, stack: Shop}",
     "cdk": '{with: cdk, cdk: {stacks: ["Base-{environment}", "Shop-{environment}-{region}"]}}',
+    "appconfig": "{with: appconfig}",
     "terraform": '{with: terraform, terraform: {bucket: "state-{account}"}}',
     "ecs": "{with: ecs, ecs: {cluster: main, service: shop}}",
     "lambda": "{with: lambda, lambda: {function: shop, strategy: linear}}",
@@ -24,7 +25,7 @@ TOOLS = {  # a good spec's `deploy` of each
     "script": "{with: script, script: {preview: ./x --dry-run, command: ./x, running: cat y}}",
 }
 
-STACKS = ("cloudformation", "sam", "cdk")
+STACKS = ("cloudformation", "sam", "cdk", "appconfig")
 SOFTWARE_ONLY = ("ecs", "lambda", "s3")
 
 
@@ -57,7 +58,7 @@ def test_a_tool_gets_its_settings_and_only_its_own_file(tool: str) -> None:
     for job, action in (("beta", "deploy"), ("gamma", "deploy"), ("prod-1", "deploy"), ("rollback", "release")):
         [given] = [step["with"] for step in jobs[job]["steps"] if step.get("uses", "").endswith(f"dpra/{action}")]
         assert given.get("tool", "cloudformation") == tool
-        assert ("settings" in given) == (tool not in ("cloudformation", "sam"))
+        assert ("settings" in given) == (tool not in ("cloudformation", "sam", "appconfig"))
         assert ("stack" in given) == (tool in STACKS)
         assert ("execution-role" in given) == (tool not in SOFTWARE_ONLY)
     terraform = {job for job in jobs for step in jobs[job]["steps"] if "setup-terraform" in step.get("uses", "")}
@@ -69,6 +70,7 @@ OWN = {
     "cloudformation": {"cloudformation", "iam"},
     "sam": {"cloudformation", "iam"},
     "cdk": {"cloudformation", "iam", "ssm"},
+    "appconfig": {"appconfig", "cloudformation", "iam"},
     "terraform": {"sts"},
     "ecs": {"ecs", "iam"},
     "lambda": {"lambda"},
@@ -114,7 +116,10 @@ def test_the_plan_says_what_the_tool_does(tool: str) -> None:
     launched = actions["gamma", "launch-environment"]
     assert (launched.status == "outside-pipeline") == (tool in SOFTWARE_ONLY)
     policy = actions["build", "policy-as-code"]
-    assert policy.tool == {"cloudformation": "cfn-guard", "sam": "cfn-guard", "terraform": "trivy"}.get(tool, "")
+    assert policy.tool == {
+        **dict.fromkeys(("cloudformation", "sam", "appconfig"), "cfn-guard"),
+        "terraform": "trivy",
+    }.get(tool, "")
     assert actions["beta", "database-deploy"].status == "left-out"
 
 

@@ -46,8 +46,8 @@ def languages(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[s
     own, code = language(spec, types), infrastructure(spec, types, action.id)
     program = () if own == NONE else (own,)
     configuration = (CONFIGURATION,) if "configuration" in types.takes else ()
-    every = {"language": (own,), "infrastructure": code, "configuration": configuration}
-    return (every | {"both": (*program, *code, *configuration)})[action.of]
+    both = (*program, *code, *configuration)
+    return {"language": (own,), "infrastructure": code, "configuration": configuration, "both": both}[action.of]
 
 
 def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def done_by(
     """
 
     def does(action: catalogue.Action) -> bool:
-        if idle(spec, types, action):
+        if idle(spec, types, action) or (action.optional and not action.of and action.id not in spec.actions):
             return False
         others = [one for one in types.jobs_of(job.stage) if action.id in one.steps and one.trusted and not one.role]
         if others and not job.trusted:

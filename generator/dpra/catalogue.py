@@ -18,7 +18,8 @@ PIPELINE, PULL_REQUEST = "pipeline", "pull-request"  # the workflows that every 
 LEVELS = ("required", "recommended", "listed")
 OF = ("language", "infrastructure", "configuration", "both")
 PER = ("region", "wave")
-WHEN = ("acts", "long-bakes", "paths", "resumes")  # conditions of jobs and workflows, as the plan knows them
+CAN = ("drift", "switch-off")  # conditions of jobs and workflows: what the deploy tool can besides deploying
+WHEN = ("acts", "long-bakes", "paths", "resumes", *CAN)  # all of them, as the plan knows them
 T = TypeVar("T")
 
 

@@ -21,6 +21,7 @@ class Deployer:
     infrastructure: str  # the language of its infrastructure code, as checks know it; empty: it has none
     changes: tuple[str, ...]  # service:Operation of AWS by which it changes what runs
     pipelines: tuple[str, ...]  # the pipeline types that it is for
+    can: tuple[str, ...]  # what else than to deploy: drift, switch-off
     default_for: tuple[str, ...]  # and those where it deploys unless the spec says another
 
 
@@ -46,6 +47,7 @@ def every() -> Mapping[str, Deployer]:
             infrastructure=head.get("infrastructure", ""),
             changes=tuple(head.get("changes", "").split()),
             pipelines=tuple(head["pipelines"].split()),
+            can=tuple(head.get("can", "").split()),
             default_for=tuple(head.get("default-for", "").split()),
         )
     return found

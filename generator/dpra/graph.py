@@ -176,6 +176,12 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         policies = [filled(spec, one, stage.id) for one in asked if one != READ]
         return replace(made, own=READ in asked, policies=tuple(policies))
 
+    cannot = {*catalogue.CAN} - {*(deployer.can if deployer else ())}
+    needed = {
+        name: duty
+        for name, duty in stage.roles.items()
+        if any(job.role == name and job.when not in cannot for job in jobs)
+    }
     executes = deployer.execution_role if deployer and "deploy" in stage.roles.values() else ""
     return Environment(
         id=stage.id,
@@ -185,7 +191,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         bake=said.bake if bakes else 0,
         alarms=said.alarms,
         boundary=said.permissions_boundary or (_boundary(spec, regions[0], said.account) if executes else ""),
-        roles={name: made for name, duty in stage.roles.items() if (made := role(name, duty)).own or made.policies},
+        roles={name: made for name, duty in needed.items() if (made := role(name, duty)).own or made.policies},
         stacks=_stacks(spec, stage.id, deployer),
         bucket=names.bucket(spec, said.account, "{region}"),
         execution_role=_role_arn(spec, regions[0], said.account, names.execution_role(stage.id)) if executes else "",

@@ -291,14 +291,15 @@ class Plan:
         """What a check's tool is told besides: of configuration, where it lies and which environments have it."""
         if doing.CONFIGURATION not in self.languages(action):
             return {}
+        return self.configuration
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """Flags and operational configuration: where they lie, and which environments have them in which regions."""
         said = self.spec.configuration
-        return {
-            "flags": said.flags,
-            "operational": said.operational,
-            "references": said.references,
-            "environments": [where.id for where in self.environments.values() if where.deploying],
-            "template": self.template,
-        }
+        regions = {where.id: where.regions for where in self.environments.values() if where.deploying}
+        places = {"flags": said.flags, "operational": said.operational, "references": said.references}
+        return {**places, "environments": [*regions], "regions": regions, "template": self.template}
 
     def waivers(self, check: str) -> tuple[Waiver, ...]:
         """What may pass a check for some time."""

@@ -38,6 +38,7 @@ def make(spec: Spec) -> Plan:
     holds = {
         "": True,
         "acts": True,
+        **{word: deployer is not None and word in deployer.can for word in catalogue.CAN},
         "long-bakes": plan.long_bakes,
         "paths": bool(spec.paths),
         "resumes": plan.resumes,

@@ -416,7 +416,7 @@ def only_data(job: Runner, ran: Ran) -> None:
     for text in (ran.out, ran.summary):  # no control characters, no bidi, no line separators of Unicode
         assert {unicodedata.category(c) for c in text.replace("\n", "")}.isdisjoint({"Cc", "Cf", "Cs", "Zl", "Zp"})
     for _, properties, data in ran.commands:  # the runner takes these apart and then undoes the escapes
-        assert {pair.split("=")[0] for pair in properties.split(",") if pair} <= {"file", "line", "title"}
+        assert {pair.split("=")[0] for pair in properties.split(",") if pair} <= {"file", "line", "col", "title"}
         assert not re.search("%(?!25|3A|2C)", properties + data)
 
 
@@ -510,7 +510,7 @@ class Bench:
     def back(self, digest: str, commit: str = ONE) -> None:
         """As a rollback does it."""
         self.tool.settled(self.target)
-        self.deploy(digest, commit, stored=True, at_once=True)
+        self.deploy(digest, commit, stored=True, at_once=True, back=True)
 
     @property
     def running(self) -> str:

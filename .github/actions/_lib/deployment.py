@@ -3,6 +3,11 @@
 deploy(target, change)  shows the change, calls change.before(), makes it and waits for its end; a Done
 settled(target)         returns when nothing changes any more what runs there
 running(target)         the digest of the release that runs there; empty where none does, or nobody knows
+
+One that deploys flags has two more:
+
+switch_off(target, change, flag)  switches a flag off in what runs there; whether what runs there has it
+drift(target)                     what somebody else changed: profile, key, the value of dpra, the value that is there
 """
 
 import importlib
@@ -13,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import aws
 import head
@@ -58,6 +63,8 @@ class Change:
     triggers: ARNs of alarms; where one fires meanwhile the change is rolled back. A rollback has none: the alarm that
         fires would undo it.
     at_once: without the steps of a progressive deployment, as a rollback, and wherever no customer is.
+    back: to a release that ran there before.
+    override: the reason for which a release replaces what somebody else changed meanwhile.
     """
 
     release: Path
@@ -67,6 +74,8 @@ class Change:
     stored: bool
     triggers: Sequence[str] = ()
     at_once: bool = False
+    back: bool = False
+    override: str = ""
 
     @property
     def image(self) -> str:
@@ -88,6 +97,12 @@ class Tool(Protocol):
     def deploy(self, target: Target, change: Change) -> Done: ...
     def settled(self, target: Target) -> None: ...
     def running(self, target: Target) -> str: ...
+
+
+@runtime_checkable
+class WithFlags(Protocol):
+    def switch_off(self, target: Target, change: Change, flag: str) -> bool: ...
+    def drift(self, target: Target) -> Sequence[tuple[str, str, str, str]]: ...
 
 
 def tool() -> Tool:

@@ -38,6 +38,7 @@ class Finding:
     secret: bool = False  # neither its text nor its line may be repeated
     excuse: str = ""  # why it does not block though it is at the threshold: waived, baseline
     mark: str = ""  # the same in the next run: policy.py gives it
+    column: int = 0
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,7 @@ def publish(action: str, tool: str, verdict: Verdict, advisory: bool = False) ->
             finding.file,
             finding.line,
             title=f"{action}: {finding.severity}",
+            column=finding.column,
         )
     if len(blocking) > SHOWN:
         runner.say(f"and {len(blocking) - SHOWN} more: see the report among the job's evidence")
@@ -178,7 +180,7 @@ def publish(action: str, tool: str, verdict: Verdict, advisory: bool = False) ->
                     finding.severity,
                     finding.excuse or ("advisory" if advisory else "yes" if finding.blocks else "no"),
                     runner.code(finding.rule),
-                    runner.code(f"{finding.file}:{finding.line}" if finding.line else finding.file),
+                    runner.code(_where(finding)),
                     runner.code(finding.text),
                 )
                 for finding in verdict.findings[:SHOWN]
@@ -188,6 +190,11 @@ def publish(action: str, tool: str, verdict: Verdict, advisory: bool = False) ->
 
 def _error(text: str) -> Finding:
     return Finding("error", "", text)
+
+
+def _where(finding: Finding) -> str:
+    line, column = (f":{number}" if number else "" for number in (finding.line, finding.column))
+    return f"{finding.file}{line}{column if line else ''}"
 
 
 # ---- SARIF
@@ -200,7 +207,7 @@ def _tool_errors(run: dict[str, Any], secrets: bool) -> Iterator[Finding]:
         for kind in ("toolExecutionNotifications", "toolConfigurationNotifications"):
             for notification in invocation.get(kind) or []:
                 if notification.get("level") == "error":
-                    file, line = _place(notification)
+                    file, line, _ = _place(notification)
                     text = "" if secrets else str(notification["message"].get("text", ""))
                     yield Finding("error", "", text or "the tool reports an error", file, line)
 
@@ -221,12 +228,13 @@ def _finding(
     index = result.get("ruleIndex", -1)
     rule = by_id.get(result.get("ruleId", "")) or (rules[index] if 0 <= index < len(rules) else {})
     name = sys.intern(str(result.get("ruleId") or rule.get("id") or "no rule"))
-    file, line = _place(result)
+    file, line, column = _place(result)
     if secrets:
         severity, text = "critical", f"a secret{_commit(result)}: revoke it, then remove it"
     else:
         severity, text = _severity(result, rule), str(result["message"].get("text", ""))
-    return Finding(severity, name, text, sys.intern(file), line, _at_least(severity, fail_on), secrets)
+    blocks = _at_least(severity, fail_on)
+    return Finding(severity, name, text, sys.intern(file), line, blocks, secrets, column=column)
 
 
 def _severity(result: dict[str, Any], rule: dict[str, Any]) -> str:
@@ -249,15 +257,16 @@ def _at_least(severity: str, threshold: str) -> bool:
     return SEVERITIES.index(severity) <= THRESHOLDS.index(threshold)
 
 
-def _place(located: dict[str, Any]) -> tuple[str, int]:
+def _place(located: dict[str, Any]) -> tuple[str, int, int]:
+    """File, line and column; 0 where it does not say one."""
     for location in located.get("locations") or []:
         place = location.get("physicalLocation") or {}
         uri = str((place.get("artifactLocation") or {}).get("uri", ""))
         path = urllib.parse.unquote(uri.removeprefix("file://"))
-        return path.removeprefix(f"{Path.cwd()}/").removeprefix("./"), int(
-            (place.get("region") or {}).get("startLine", 0)
-        )
-    return "", 0
+        region = place.get("region") or {}
+        line, column = (int(region.get(name, 0)) for name in ("startLine", "startColumn"))
+        return path.removeprefix(f"{Path.cwd()}/").removeprefix("./"), line, column
+    return "", 0, 0
 
 
 def _commit(result: dict[str, Any]) -> str:

@@ -96,7 +96,7 @@ def _data(text: str) -> str:
 
 def _command(name: str, text: str, **properties: str | int) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":  # on a developer's machine
-        place = ":".join(inert(str(properties[key])) for key in ("file", "line") if properties.get(key))
+        place = ":".join(inert(str(properties[key])) for key in ("file", "line", "col") if properties.get(key))
         print(f"{place}: {inert(text)}" if place else inert(text), flush=True)
         return
     given = [
@@ -107,12 +107,12 @@ def _command(name: str, text: str, **properties: str | int) -> None:
     print(f"::{name}{' ' if given else ''}{','.join(given)}::{_data(inert(text))}", flush=True)
 
 
-def error(text: str, file: str = "", line: int = 0, title: str = "") -> None:
-    _command("error", text, file=file, line=line, title=title)
+def error(text: str, file: str = "", line: int = 0, title: str = "", column: int = 0) -> None:
+    _command("error", text, file=file, line=line, col=column if line else 0, title=title)
 
 
-def warning(text: str, file: str = "", line: int = 0, title: str = "") -> None:
-    _command("warning", text, file=file, line=line, title=title)
+def warning(text: str, file: str = "", line: int = 0, title: str = "", column: int = 0) -> None:
+    _command("warning", text, file=file, line=line, col=column if line else 0, title=title)
 
 
 def say(text: str) -> None:
@@ -149,6 +149,12 @@ def summary(title: str, head: Sequence[str] = (), rows: Iterable[Sequence[str]] 
     if head:
         lines += [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)] + [""]
     _append("GITHUB_STEP_SUMMARY", "\n".join(lines) + "\n")
+
+
+def shown(file: Path) -> None:
+    """Markdown of the action's making, in which user text is inert already, in the step summary; if it is there."""
+    if file.is_file():
+        _append("GITHUB_STEP_SUMMARY", file.read_text(encoding="utf-8") + "\n")
 
 
 def _append(variable: str, text: str) -> None:

@@ -1,7 +1,7 @@
 """SARIF for tools that do not write it: findings as JSON lines on standard input become the report at $SARIF.
 
-sarif.py TOOL [LIST]. A line has rule, severity (critical, high, medium or low) and text and, where known, file and
-line. LIST is a file of names, each ended by a zero byte, of what was to be looked at: the tool says `{"looked": NAME}`
+sarif.py TOOL [LIST]. A line has rule, severity (critical, high, medium or low) and text and, where known, file, line and
+column. LIST is a file of names, each ended by a zero byte, of what was to be looked at: the tool says `{"looked": NAME}`
 of each that it did look at, and every other one is a finding. Names may begin with $TARGET.
 """
 
@@ -26,9 +26,12 @@ def relative(name: str) -> str:
 
 
 def result(found: dict[str, Any]) -> dict[str, Any]:
+    region = {"startLine": max(1, int(found.get("line") or 1))}
+    if column := int(found.get("column") or 0):
+        region["startColumn"] = column
     place = {
         "artifactLocation": {"uri": urllib.parse.quote(relative(found.get("file") or ""), errors="replace")},
-        "region": {"startLine": max(1, int(found.get("line") or 1))},
+        "region": region,
     }
     return {
         "ruleId": found["rule"],

@@ -138,10 +138,13 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         outputs |= {"PACKED": "no" if target == (runner.given("TARGET") or ".") else "yes"}
         outputs |= {"DEVELOPMENT": "true" if runner.given("DEVELOPMENT") == "true" else "false"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
+        outputs |= {"SETTINGS": runner.given("SETTINGS") or "{}", "BUILT": str(runner.temp() / "dpra-built")}
+        outputs |= {"SUMMARY": str(private / "summary.md")}
         code = run(script, data, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
         category = f"dpra/{os.environ.get('GITHUB_JOB', '')}/{action}/{script.stem}"
+        runner.shown(private / "summary.md")
         verdict = gate.sarif(private / "report.sarif", code, ok_codes, fail_on, kept, secrets, category)
         if words := data.get(f"suppressed in {action}"):
             verdict = gate.with_more(verdict, inline_suppressions(words[0], Path(target), fail_on))

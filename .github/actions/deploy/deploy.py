@@ -25,7 +25,8 @@ def main() -> None:
         aws.expect_account(region, target.account)
         watched = alarms.check_before(region, target.stack, target.component) if wave else {}
         firing = [name for name, alarm in watched.items() if alarm["StateValue"] == "ALARM"]
-        if reason := runner.given("OVERRIDE"):
+        reason = runner.given("OVERRIDE")
+        if reason:
             facts["override"] = reason
 
         def begin_region() -> None:
@@ -52,7 +53,7 @@ def main() -> None:
         stored = runner.given("STORE") == target.bucket
         triggers = [str(alarm["AlarmArn"]) for name, alarm in watched.items() if name not in firing]
         change = deployment.Change(
-            Path(runner.required("RELEASE")), digest, commit, begin_region, stored, triggers, not wave
+            Path(runner.required("RELEASE")), digest, commit, begin_region, stored, triggers, not wave, override=reason
         )
         try:
             done = tool.deploy(target, change)

@@ -1,12 +1,16 @@
-"""Leads a release through production by its record: promote, finish, rollback, recover."""
+"""Leads a release through production by its record: promote, finish, rollback, recover.
+
+Beside it, for a deploy tool with flags: switch-off and drift."""
 
 import datetime
 import json
 import os
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
@@ -22,6 +26,7 @@ import trusted
 import windows
 
 PAUSE = 15  # seconds between two checks of another run's lock
+T = TypeVar("T")
 
 
 def regions() -> list[str]:
@@ -186,7 +191,8 @@ def roll_back(kept: record.Record, region: str) -> str:
         tool.settled(target)
         release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
         tool.deploy(
-            target, deployment.Change(release, good["digest"], good["commit"], lambda: None, True, at_once=True)
+            target,
+            deployment.Change(release, good["digest"], good["commit"], lambda: None, True, at_once=True, back=True),
         )
         if (running := tool.running(target)) != good["digest"]:
             raise runner.Failed(f"after the rollback it runs {running or 'an unknown release'}, not {good['digest']}")
@@ -202,7 +208,91 @@ def set_region_state(region: str, state: str) -> None:
     record.change(record.given(), lambda kept: record.set_region_state(kept, record.run(), region, state, time.time()))
 
 
-DUTIES = {"promote": promote, "finish": finish, "rollback": rollback, "recover": recover}
+def switch_off() -> None:
+    """Switch a flag off in every region, at once: it waits for no lock and no window. The record stays as it is."""
+    with evidence.recorded("emergency-off", tool=deployment.tool_name()) as facts:
+        tool, flag, reason = with_flags(), runner.required("FLAG"), runner.required("REASON")
+        facts["override"] = reason
+        aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
+        kept, _ = record.read(record.given())
+        results = everywhere(lambda region: off(tool, kept, region, flag))
+        facts["findings"] = {
+            "off": list(results.values()).count("off"),
+            "failed": len([said for said in results.values() if said not in ("off", NOT_THERE)]),
+        }
+        runner.summary(f"{runner.code(flag)} off", ("region", "result"), coded(results.items()))
+        for region, said in results.items():
+            (runner.say if said in ("off", NOT_THERE) else runner.error)(f"{region}: {flag}: {said}")
+        if facts["findings"]["failed"]:
+            raise runner.Failed(f"{flag} is not off in every region: run this again")
+        if not facts["findings"]["off"]:
+            raise runner.Failed(f"no region has a flag {flag}: is that its name?")
+        runner.warning(f"{flag} stays off until its definition says so, too: change it", title="emergency")
+
+
+NOT_THERE = "not in what runs there; it stays off when a release brings it"
+
+
+def off(tool: deployment.WithFlags, kept: record.Record, region: str, flag: str) -> str:
+    """Switch the flag off in what runs in one region; what became of it."""
+    entry = kept["regions"].get(region) or {"good": None, "now": None}
+    deployed = entry["now"] if entry["now"] and entry["now"]["state"] == "deployed" else entry["good"]
+    if not deployed:
+        return "no release runs there"
+    try:
+        target = deployment.target(region, bucket(region))
+        release = trusted.fetch(region, target.bucket, deployed["digest"], deployed["commit"])
+        change = deployment.Change(release, deployed["digest"], deployed["commit"], lambda: None, True, at_once=True)
+        return "off" if tool.switch_off(target, change, flag) else NOT_THERE
+    except (runner.Failed, OSError) as failed:
+        return str(failed) or type(failed).__name__
+
+
+def drift() -> None:
+    """Fail where somebody else changed in a region what dpra deployed there."""
+    with evidence.recorded("configuration-drift", tool=deployment.tool_name()) as facts:
+        tool = with_flags()
+        aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
+        found = everywhere(lambda region: tool.drift(deployment.target(region, bucket(region))))
+        rows = [(region, *row) for region, drifted in found.items() for row in drifted]
+        facts["findings"] = {"changed": len(rows)}
+        for region, profile, key, ours, theirs in rows:
+            runner.error(f"{region}: {profile} {key}: dpra deployed {ours}, and {theirs} is deployed", title="drift")
+        if rows:
+            head = ("region", "profile", "what", "as dpra deployed it", "as it is deployed")
+            runner.summary("drift", head, coded(rows))
+            raise runner.Failed(
+                "configuration was changed past the pipeline. Bring it into the repository and release it by hand with "
+                "that as the reason, or deploy the earlier version again"
+            )
+        runner.say("what is deployed is what was released")
+
+
+def with_flags() -> deployment.WithFlags:
+    tool = deployment.tool()
+    if not isinstance(tool, deployment.WithFlags):
+        raise runner.Failed(f"the deploy tool {deployment.tool_name()} has no flags", "error")
+    return tool
+
+
+def everywhere(look: Callable[[str], T]) -> dict[str, T]:
+    """What it gives for each region, all at the same time."""
+    with ThreadPoolExecutor(len(regions())) as pool:
+        return dict(zip(regions(), pool.map(look, regions()), strict=True))
+
+
+def coded(rows: Iterable[Sequence[str]]) -> list[list[str]]:
+    return [[runner.code(cell) for cell in row] for row in rows]
+
+
+DUTIES = {
+    "promote": promote,
+    "finish": finish,
+    "rollback": rollback,
+    "recover": recover,
+    "switch-off": switch_off,
+    "drift": drift,
+}
 
 
 def main() -> None:

@@ -70,9 +70,17 @@ def branches(root: Path, to: Path) -> None:
 
 
 def commit(repository: Path, message: str) -> str:
-    """One commit more on the trunk, with the same files; its SHA."""
+    """One commit more on the trunk, with what the files are now; its SHA."""
+    git(repository, "add", "--all", own=True)
     git(repository, *AUTHOR, "commit", "--quiet", "--no-verify", "--allow-empty", "-m", message, own=True)
     return git(repository, "rev-parse", "HEAD", own=True).strip()
+
+
+def uncommit(repository: Path) -> None:
+    """The trunk and its files as before the last commit, which is kept under its SHA."""
+    sha = git(repository, "rev-parse", "HEAD", own=True).strip()
+    git(repository, "update-ref", f"refs/dpra/{sha}", sha, own=True)
+    git(repository, "reset", "--quiet", "--hard", "HEAD^", own=True)
 
 
 def check_out(repository: Path, sha: str, trunk: str, to: Path) -> None:

@@ -12,9 +12,8 @@ from dpra.plan import Plan
 
 from . import faults, workflow
 from .accounts import deployments
-from .checkout import commit
 from .result import Deployment, Played, Result
-from .world import Run, World, opened, play
+from .world import Run, World, committed, opened, play
 
 
 def rehearse(
@@ -61,7 +60,7 @@ def troubled(
     here: World, wanted: tuple[faults.Fault, ...], reason: str, only: Collection[str]
 ) -> tuple[list[Played], list[Deployment]]:
     """The runs of a rehearsal with faults, the troubled one last; and what ran where before that."""
-    here.commits = {"old": here.commits["this"], "new": commit(here.repository, "The change that is rehearsed")}
+    here.commits = {"old": here.commits["this"], "new": committed(here, "new")}
     plan = here.plan
     slow = any(fault.kind == "slow-approval" for fault in wanted)
     runs: list[Played] = []
@@ -72,7 +71,7 @@ def troubled(
     if slow:
         tested = before_production(plan)
         kept = play(here, Run(2, "new", only=tested))
-        here.commits["newer"] = commit(here.repository, "A newer change")
+        here.commits["newer"] = committed(here, "newer")
         runs += [kept, play(here, Run(3, "newer"))]
     faults.deny(wanted, plan)
     inputs = {"reason": reason} if reason else {}

@@ -3,7 +3,6 @@
 import json
 import os
 import pickle
-import re
 import signal
 import time
 import traceback
@@ -14,19 +13,19 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from dpra import resources
+from dpra import resources, types
 from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
 from . import faults
-from .accounts import deployments, forget_releases, released
-from .checkout import commit
+from .accounts import deployments, forget_releases
+from .checkout import uncommit
 from .faults import Fault, FaultError
+from .promises import problems
 from .result import Played, RehearsalError, Result
 from .run import before_production, result, waves
-from .world import Run, World, forked, hours_pass, minutes_pass, opened, play
-from .world import released as record_of
+from .world import Run, World, committed, forked, hours_pass, minutes_pass, opened, play
 
 NUMBERS = {1: "one", 2: "two", 3: "three"}
 OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "tamper", "freeze", "unapproved")
@@ -121,7 +120,11 @@ def _proofs(
     proofs: dict[str, Proof] = {}
     here.commits = {"old": here.commits["this"]}
     for word in ("new", "newer"):
-        here.commits[word] = commit(here.repository, f"The commit that is called {word}")
+        here.commits[word] = committed(here, word)
+    for row in rows:  # scenarios share the repository: none of them commits by itself
+        for word in row.get("commits", ()):
+            here.commits[word] = committed(here, word)
+            uncommit(here.repository)
     stages = here.plan.stage_of
     built = [job for job, stage in stages.items() if stage == next(iter(stages.values()))]
     tested = before_production(here.plan)
@@ -149,6 +152,8 @@ def ready(played: Played) -> Played:
 def begins(here: World, row: Mapping[str, Any]) -> str:
     """Before which part of the pipeline the accounts are copied for a scenario: early, late (production) or newer."""
     plays = [one for one in row["plays"] if isinstance(one, dict)]
+    if row.get("commits"):
+        return "early"
     if any("newer" in (one.get("run"), *one.get("at-once", ())) for one in plays):
         return "newer"
     return "early" if any(early(here, one) for one in plays) else "late"
@@ -294,19 +299,33 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         faults.ring(Fault("alarm", "", name=name, state="OK" if "alarm-ends" in one else "RANG"), account, region)
     elif "at-once" in one:
         yield from at_once(here, [pipeline(here, {"run": word}, kept) for word in one["at-once"]])
+    elif said := one.get("console"):
+        region, _, state = said.partition(":")
+        types.call("console", here.plan, None, region, state)
     elif "start" in one:
         yield from started(here, one, number)
     else:
-        yield play(here, pipeline(here, one, kept))
+        yield play(here, pipeline(here, one, kept, number))
 
 
-def pipeline(here: World, one: Mapping[str, Any], kept: Mapping[str, Played]) -> Run:
-    """A run of the pipeline, from where an earlier one of the same commit had come to, or from where a fault begins."""
+def pipeline(here: World, one: Mapping[str, Any], kept: Mapping[str, Played], number: int = 0) -> Run:
+    """A run of the pipeline, from where an earlier one of the same commit had come to, or from where a fault begins.
+
+    Of a commit of the scenario's own it is the run of this number."""
     wanted = told_faults(here, one, PIPELINE)
     reason = {"reason": one["reason"]} if "reason" in one else {}
     event = "workflow_dispatch" if reason else "push"
-    before = kept[one["run"]]
-    return Run(before.run, one["run"], PIPELINE, event, reason, faults=wanted, kept=before, held="held" in one)
+    before = kept.get(one["run"])
+    return Run(
+        before.run if before else number,
+        one["run"],
+        PIPELINE,
+        event,
+        reason,
+        faults=wanted,
+        kept=before,
+        held="held" in one,
+    )
 
 
 def started(here: World, one: Mapping[str, Any], number: int) -> Iterator[Played]:
@@ -364,81 +383,3 @@ def at_once(here: World, runs: Sequence[Run]) -> list[Played]:
     for thread in threads:
         thread.join()
     return [found[run.number] for run in runs]
-
-
-# ---- What is asserted
-
-
-def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: Result) -> Iterator[str]:
-    """In which way the end is not the promised one."""
-    words = {sha: word for word, sha in here.commits.items()}
-    ran = {(d.environment, d.region): d for d in told.deployments}
-    for environment, region, wanted in ends(row["ends"], told):
-        found = ran.get((environment, region))
-        word = words.get(found.commit, found.commit[:12]) if found else "none"
-        if word != wanted:
-            yield f"{environment} {region} runs {word}, not {wanted}"
-        elif found and not found.status.endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE", "ROLLBACK_COMPLETE")):
-            yield f"{environment} {region} is {found.status}"
-    last = runs[-1]
-    if "passes" in row and last.ok != row["passes"]:
-        yield f"the last run {'passed' if last.ok else f'stopped at {last.stopped_at}'}"
-    if "passes" not in row and "at-once" not in row["plays"][-1] and last.ok:
-        yield "the last run passed, although it had to fail"
-    if len(runs) != row.get("runs", len(runs)):
-        yield f"{len(runs)} runs were played, not {row['runs']}"
-    text = "\n".join(line for run in runs for line in (*run.annotations, *run.notes, run.stopped_at))
-    if "says" in row and not re.search(row["says"], text):
-        yield f"nothing said {row['says']!r}, but: {text}"
-    if here.plan.record:
-        yield from recorded(record_of(here), row, words)
-    touched = {job.wave for run in runs for job in run.jobs if job.kind == "deploy" and job.began}
-    for wave in row.get("untouched", ()):
-        if wave in touched:
-            yield f"wave {wave} was touched"
-    yield from order(here, row.get("back", ()), told)
-    if "issue" in row and not any(row["issue"] in json.dumps(issue) for issue in here.cloud.github.issues):
-        yield f"no issue says {row['issue']!r}"
-    for key, value in row.get("evidence", {}).items():
-        if not any(record.get(key) == value for run in runs for record in run.evidence):
-            yield f"no evidence has {key} {value!r}"
-
-
-def recorded(record: Mapping[str, Any], row: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[str]:
-    """In which way the release record is not the promised one."""
-    if record.get("lock"):
-        yield f"run {record['lock']['run']} still holds the release lock"
-    good = row.get("good", "old")
-    if (current := words.get((record.get("current") or {}).get("commit", ""), "none")) != good:
-        yield f"the release to go back to is {current}, not {good}"
-    left = sorted(region for region, said in record.get("regions", {}).items() if said["now"])
-    if left != sorted(row.get("left", ())):
-        yield f"the record says that {', '.join(left) or 'no region'} is not as it should be"
-
-
-def order(here: World, wanted: Sequence[int], told: Result) -> Iterator[str]:
-    """Whether the waves went back in this order: by the times at which their stacks last changed."""
-    where, ended = here.plan.production, 0.0
-    for wave in wanted if where and len(told.waves) >= len(wanted) else ():
-        stacks = [stack for region in told.waves[wave - 1] for stack in released(where, region)] if where else []
-        times = [stack.events[-1].timestamp.timestamp() for stack in stacks]
-        if min(times) < ended:
-            yield f"wave {wave} went back before the one behind it"
-        ended = max(times)
-
-
-def ends(said: Mapping[str, str], told: Result) -> Iterator[tuple[str, str, str]]:
-    """Environment, region and the word of the release that is to run there. The narrower of two words counts."""
-    last = told.production
-    environments: dict[str, list[str]] = {name: [] for name in (*(d.environment for d in told.deployments), last)}
-    for d in (*told.before, *told.deployments):
-        if d.region not in environments.setdefault(d.environment, []):
-            environments[d.environment].append(d.region)
-    environments[last] = [region for wave in told.waves for region in wave]
-    for environment, regions in environments.items():
-        for region in regions:
-            wave = next((f"{last}.{n}" for n, of in enumerate(told.waves, 1) if region in of), "")
-            for key in (f"{environment}/{region}", wave if environment == last else "", environment):
-                if key in said:
-                    yield environment, region, said[key]
-                    break

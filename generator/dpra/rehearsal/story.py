@@ -151,8 +151,8 @@ class Story:
             if not released and now != before:
                 kind, said = "released", f"deployed: {self.name(now)}"
             status = str(of["status"]) if key in self.now else ""
-            if status and not status.endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")):
-                said += f"; stack: {status}"
+            if status and status != "COMPLETE" and not status.endswith(("CREATE_COMPLETE", "UPDATE_COMPLETE")):
+                said += f"; state: {status}"
             yield {
                 "environment": key[0],
                 "account": of["account"],

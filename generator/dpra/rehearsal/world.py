@@ -19,7 +19,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from dpra import resources
+from dpra import resources, types
 from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
@@ -346,6 +346,12 @@ def interruptible() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def committed(here: World, word: str) -> str:
+    """One commit more on the trunk, called so; its SHA. The pipeline type says how a release of it is another one."""
+    types.call("edit", here.plan, None, here.repository, word)
+    return checkout.commit(here.repository, f"The commit that is called {word}")
 
 
 def pass_time(here: World, minutes: int) -> None:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -20,11 +21,19 @@ class Type(Protocol):
         """What runs where in the accounts of a rehearsal, as `rehearsal.result.Deployment`s."""
         ...
 
+    def edit(self, plan: "Plan", repository: Path, word: str) -> None:
+        """Change the repository so that a release of the commit of this name is another one than that before it."""
+        ...
 
-def call(name: str, plan: "Plan", otherwise: Any) -> Any:
+    def console(self, plan: "Plan", region: str, state: str) -> None:
+        """What somebody does in the console of AWS, in the production of a rehearsal; `state`: how far it has come."""
+        ...
+
+
+def call(name: str, plan: "Plan", otherwise: Any, *more: Any) -> Any:
     """What the function of the plan's type says; `otherwise` where it has none of this name."""
     place = f"{__name__}.{plan.spec.pipeline.replace('-', '_')}"
     if importlib.util.find_spec(place) is None:
         return otherwise
     function = getattr(importlib.import_module(place), name, None)
-    return function(plan) if function else otherwise
+    return function(plan, *more) if function else otherwise

@@ -1,0 +1,443 @@
+"""AppConfig: releases there and back, by the real CLI against the rehearsal's AWS, in which deployments take time."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+
+from .conftest import ACCOUNT, ONE, REGION, TWO, Bench, failed, stop
+
+THREE = "3" * 40
+TEMPLATE = """
+Parameters: {Environment: {Type: String}}
+Resources:
+  Alarm:
+    Type: AWS::CloudWatch::Alarm
+    Properties: {AlarmName: errors, Namespace: shop, MetricName: errors, Statistic: Sum, Period: 60,
+      EvaluationPeriods: 1, Threshold: 1, ComparisonOperator: GreaterThanThreshold, TreatMissingData: notBreaching}
+  Application: {Type: AWS::AppConfig::Application, Properties: {Name: shop}}
+  Place:
+    Type: AWS::AppConfig::Environment
+    Properties: {ApplicationId: !Ref Application, Name: !Ref Environment, Monitors: [{AlarmArn: !GetAtt Alarm.Arn}]}
+  Flags:
+    Type: AWS::AppConfig::ConfigurationProfile
+    Properties: {ApplicationId: !Ref Application, Name: flags, LocationUri: hosted, Type: AWS.AppConfig.FeatureFlags}
+  Limits:
+    Type: AWS::AppConfig::ConfigurationProfile
+    Properties: {ApplicationId: !Ref Application, Name: limits, LocationUri: hosted, Type: AWS.Freeform}
+  Gradual:
+    Type: AWS::AppConfig::DeploymentStrategy
+    Properties: {Name: shop-gradual, DeploymentDurationInMinutes: 20, GrowthFactor: 50, FinalBakeTimeInMinutes: 10,
+      ReplicateTo: NONE}
+  AtOnce:
+    Type: AWS::AppConfig::DeploymentStrategy
+    Properties: {Name: shop-at-once, DeploymentDurationInMinutes: 0, GrowthFactor: 100, FinalBakeTimeInMinutes: 0,
+      ReplicateTo: NONE}
+Outputs: {Name: {Value: !Ref Application}}
+"""
+PROFILES = [
+    {"name": "flags", "type": "AWS.AppConfig.FeatureFlags", "content-type": "application/json", "file": "flags.json"},
+    {"name": "limits", "type": "AWS.Freeform", "content-type": "application/json", "file": "limits.json"},
+]
+
+
+def flags(**enabled: bool) -> str:
+    """A compiled document: a flag's value is on or off, with a limit and a variant for staff."""
+    attributes = {"limit": {"constraints": {"type": "number"}}}
+    document = {"version": "1", "flags": {name: {"name": name, "attributes": attributes} for name in enabled}}
+    document["values"] = {name: {"enabled": on, "limit": 10} for name, on in enabled.items()}
+    return json.dumps(document, sort_keys=True, separators=(",", ":")) + "\n"
+
+
+class Switches:
+    """A component with flags and limits, and somebody at the console of its account."""
+
+    def __init__(self, bench: Bench, cloud: Any, client: Callable[[str], Any]) -> None:
+        self.bench, self.cloud, self.client = bench, cloud, client
+        bench.use("appconfig", stack="shop")
+
+    def release(self, commit: str, document: str, limit: int = 5, template: str = TEMPLATE) -> str:
+        files = {"configuration/index.json": json.dumps({"schema": 1, "environments": ["gamma"], "profiles": PROFILES})}
+        files |= {
+            "configuration/gamma/flags.json": document,
+            "configuration/gamma/limits.json": f'{{"most":{limit}}}\n',
+        }
+        return self.bench.release(commit, files, template)
+
+    @property
+    def place(self) -> Any:
+        import appconfig
+
+        found = appconfig.look(self.bench.target)
+        assert found
+        return found
+
+    @property
+    def states(self) -> list[tuple[int, str, str]]:
+        """Number, profile and state of each deployment, the first one first."""
+        one = self.place
+        return [(d["DeploymentNumber"], d["ConfigurationName"], d["State"]) for d in reversed(one.deployments)]
+
+    def deployed(self, profile: str = "flags") -> Any:
+        """What clients get, by a session as an application has it."""
+        data, one = self.client("appconfigdata"), self.place
+        about = {"ApplicationIdentifier": one.application, "EnvironmentIdentifier": one.environment}
+        token = data.start_configuration_session(**about, ConfigurationProfileIdentifier=profile)
+        answer = data.get_latest_configuration(ConfigurationToken=token["InitialConfigurationToken"])
+        return json.loads(answer["Configuration"].read())
+
+    def console(self, change: dict[str, Any], profile: str = "flags", complete: bool = True) -> int:
+        from dpra.rehearsal.mends.appconfig_deployments import console_deploys
+
+        return int(console_deploys(ACCOUNT, REGION, "gamma", profile, change, complete))
+
+    def alarm(self, state: str) -> None:
+        self.client("cloudwatch").set_alarm_state(AlarmName="errors", StateValue=state, StateReason="a test")
+
+    def hours_pass(self, hours: float) -> None:
+        self.cloud.ahead += hours * 3600
+
+    def off(self, digest: str, flag: str, commit: str = ONE) -> bool:
+        import deployment
+
+        change = deployment.Change(self.bench.job.workspace / digest, digest, commit, lambda: None, True, at_once=True)
+        return bool(self.bench.tool.switch_off(self.bench.target, change, flag))
+
+    @property
+    def offs(self) -> dict[str, str]:
+        return dict(self.place.offs)
+
+
+@pytest.fixture
+def switches(bench: Bench, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Switches]:
+    from dpra.rehearsal.aws import Cloud
+    from dpra.rehearsal.oidc import Issuer
+
+    with Cloud(Issuer("acme/shop", "main", ONE)) as cloud:
+        given = cloud.give(f"arn:aws:iam::{ACCOUNT}:root", "test")
+        keys = {"AWS_ACCESS_KEY_ID": given.access_key_id, "AWS_SECRET_ACCESS_KEY": given.secret_access_key}
+        for name, value in {**server, **keys, "AWS_SESSION_TOKEN": given.session_token}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
+
+        def client(service: str) -> Any:
+            return boto3.client(service, region_name=REGION)
+
+        bucket = {"LocationConstraint": REGION}
+        client("s3").create_bucket(Bucket="packages", CreateBucketConfiguration=bucket)
+        yield Switches(bench, cloud, client)
+
+
+def test_there_and_back(switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    assert bench.running == ""
+    done = bench.deploy(one)
+    place = switches.place
+    assert done.outputs == {
+        "Name": place.application, "Application": "shop", "ApplicationId": place.application, "Environment": "gamma",
+        "EnvironmentId": place.environment, "ProfileFlags": "flags", "ProfileFlagsId": place.profiles["flags"],
+        "ProfileLimits": "limits", "ProfileLimitsId": place.profiles["limits"],
+    }  # fmt: skip
+    assert (bench.running, done.change) == (one, f"{place.arn}/deployment/2")
+    assert switches.states == [(1, "flags", "COMPLETE"), (2, "limits", "COMPLETE")]
+    assert (switches.deployed(), switches.deployed("limits")) == ({"checkout": {"enabled": False}}, {"most": 5})
+    assert place.tags["dpra:released"] == f"{one} {ONE}"
+    said = bench.says(capsys)
+    assert said.index("Add Flags AWS::AppConfig") < said.index("values.checkout.enabled - false")
+    assert said.index("values.checkout.enabled") < said.index("flags: DEPLOYING") < said.index("flags: BAKING")
+    assert said.index("flags: COMPLETE, 100%") < said.index("limits: DEPLOYING")
+
+    bench.deploy(two, TWO)
+    said = bench.says(capsys)
+    assert "flags values.checkout.enabled false true" in said
+    assert "limits" not in said
+    assert switches.states[2:] == [(3, "flags", "COMPLETE")]  # limits are as they were
+    assert (bench.running, switches.deployed()) == (two, {"checkout": {"enabled": True, "limit": 10}})
+
+    bench.back(one)
+    assert switches.states[2:] == [(3, "flags", "REVERTED")]
+    assert (bench.running, switches.deployed()) == (one, {"checkout": {"enabled": False}})
+    bench.deploy(one)
+    assert "configuration: no changes" in bench.says(capsys)
+    assert (bench.running, len(switches.states)) == (one, 3)
+
+
+def test_after_72_hours_the_earlier_version_is_deployed_again(switches: Switches, bench: Bench) -> None:
+    one = switches.release(ONE, flags(checkout=False))
+    two = switches.release(TWO, flags(checkout=True), limit=6)
+    bench.deploy(one)
+    versions = {profile: switches.place.deployed(profile) for profile in ("flags", "limits")}
+    bench.deploy(two, TWO)
+    switches.hours_pass(73)
+    switches.alarm("OK")
+    bench.back(one)
+    assert switches.states[2:] == [
+        (3, "flags", "COMPLETE"), (4, "limits", "COMPLETE"), (5, "limits", "COMPLETE"), (6, "flags", "COMPLETE"),
+    ]  # fmt: skip
+    assert versions == {profile: switches.place.deployed(profile) for profile in ("flags", "limits")}
+    assert (bench.running, switches.deployed("limits")) == (one, {"most": 5})
+
+
+def test_a_version_that_is_gone_is_made_again(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    gone = int(switches.place.deployed("flags"))
+    bench.deploy(two, TWO)
+    switches.hours_pass(73)
+    about = {"ApplicationId": switches.place.application, "ConfigurationProfileId": switches.place.profiles["flags"]}
+    switches.client("appconfig").delete_hosted_configuration_version(**about, VersionNumber=gone)
+    bench.back(one)
+    assert (bench.running, switches.deployed()) == (one, {"checkout": {"enabled": False}})
+    assert int(switches.place.deployed("flags")) > gone
+
+
+def test_nothing_is_changed_before_it_may(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    with failed("the record cannot be written"):
+        bench.deploy(one, before=stop)
+    assert bench.running == ""
+    bench.deploy(one)
+    with failed("the record cannot be written"):
+        bench.deploy(two, TWO, before=stop)
+    assert (bench.running, len(switches.states)) == (one, 2)
+
+
+def test_a_deployment_of_somebody_else_is_told_and_never_overrun(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    number = switches.console({"most": 9}, "limits", complete=False)
+    says = (
+        rf"deployment {number} of limits is DEPLOYING, .*% \(by hand, in the console\): wait for its end.*stop-deploy"
+    )
+    with failed(says):
+        bench.deploy(two, TWO)
+    assert bench.happened.count("before") == 1
+    assert switches.states[2:] == [(number, "limits", "DEPLOYING")]
+    assert bench.running == ""  # nobody knows
+
+
+def test_a_deployment_that_comes_between_is_told_and_never_overrun(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    with failed("meanwhile there was another deployment, nothing is overrun: deployment 3 of limits is COMPLETE"):
+        bench.deploy(two, TWO, before=lambda: switches.console({"most": 9}, "limits") and None)
+    assert (switches.states[2:], switches.deployed("limits")) == ([(3, "limits", "COMPLETE")], {"most": 9})
+
+
+def test_appconfigs_own_fences_are_told(switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even between the last look and the request."""
+    import aws
+
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    call, between = aws.call, ["create-hosted-configuration-version"]
+
+    def called(*words: Any, **about: Any) -> Any:
+        if words[2] in between:
+            between.clear()
+            switches.console({"values": {"checkout": {"limit": 3}}})
+        return call(*words, **about)
+
+    monkeypatch.setattr(aws, "call", called)
+    with failed("another version of flags was made: nothing of it is overrun.*ConflictException"):
+        bench.deploy(two, TWO)
+    between.append("start-deployment")
+    with failed("another deployment came between the look and the start of flags.*ConflictException"):
+        bench.deploy(two, TWO, override="we know")
+    assert switches.deployed() == {"checkout": {"enabled": False}}
+    assert switches.states[2:] == [(3, "flags", "COMPLETE"), (4, "flags", "COMPLETE")]  # both by hand
+
+
+def test_drift_is_told_with_both_values_and_can_be_overridden(
+    switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    assert bench.tool.drift(bench.target) == []
+    switches.console({"values": {"checkout": {"limit": 77}}})
+    assert bench.running == ""
+    assert bench.tool.drift(bench.target) == [("flags", "values.checkout.limit", "10", "77")]
+    with failed("somebody else changed flags in eu-west-1: flags values.checkout.limit: 10 is 77. Bring it into"):
+        bench.deploy(two, TWO)
+    assert bench.happened.count("before") == 1
+    bench.says(capsys)
+    bench.deploy(two, TWO, override="the limit was wrong")
+    said = bench.says(capsys)
+    assert "somebody else changed flags in eu-west-1; override: the limit was wrong" in said
+    assert "values.checkout.limit 77 10" in said
+    assert (bench.running, switches.deployed()["checkout"]["limit"]) == (two, 10)
+    assert bench.tool.drift(bench.target) == []
+
+
+def test_a_revert_by_hand_is_drift_and_the_release_itself_is_none(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    bench.deploy(two, TWO)
+    switches.client("appconfig").stop_deployment(**switches.place.ids, DeploymentNumber=3, AllowRevert=True)
+    assert bench.tool.drift(bench.target) == [("flags", "values.checkout.enabled", "true", "false")]
+    # Between the first and the last deployment of a release its own are no drift.
+    switches.client("appconfig").untag_resource(ResourceArn=switches.place.arn, TagKeys=["dpra:released"])
+    assert bench.tool.drift(bench.target) == []
+
+
+def test_an_alarm_during_the_deployment_fails_it_and_the_reason_is_told(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    with failed("the deployment 3 of flags is ROLLED_BACK: .*alarm:errors.*CLOUDWATCH_ALARM"):
+        bench.deploy(two, TWO, before=lambda: switches.alarm("ALARM"))
+    assert (bench.running, switches.deployed()) == ("", {"checkout": {"enabled": False}})
+    bench.back(one)
+    assert (bench.running, len(switches.states)) == (one, 3)  # it is there already
+
+
+def test_a_release_that_cannot_be_waited_for_is_refused_before(switches: Switches, bench: Bench) -> None:
+    slow = TEMPLATE.replace("DeploymentDurationInMinutes: 20", "DeploymentDurationInMinutes: 200")
+    bench.deploy(switches.release(ONE, flags(checkout=False), template=slow), at_once=True)
+    with failed("2 profiles of 210 minutes each take 420 minutes, and a job waits for 290"):
+        bench.deploy(switches.release(TWO, flags(checkout=True), limit=6, template=slow), TWO)
+    assert bench.happened.count("before") == 1
+    bench.deploy(switches.release(THREE, flags(checkout=True), template=slow), THREE)
+
+
+def test_what_a_dead_runner_left_is_taken_back_and_others_are_waited_for(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+
+    def dies(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("appconfig.ended", dies)
+        with pytest.raises(KeyboardInterrupt):
+            bench.deploy(two, TWO)
+    assert bench.running == ""
+    bench.back(one)
+    assert (switches.states[2:], bench.running) == ([(3, "flags", "ROLLED_BACK")], one)
+    monkeypatch.setattr("time.sleep", lambda seconds: switches.hours_pass(1))
+    number = switches.console({"most": 9}, "limits", complete=False)
+    bench.back(one)
+    assert switches.states[3:] == [(number, "limits", "REVERTED")]
+    assert (bench.running, switches.deployed("limits")) == (one, {"most": 5})
+
+
+def test_the_template_must_make_what_the_release_configures(switches: Switches, bench: Bench) -> None:
+    for part, says in (
+        ("Limits", "the template makes no AWS::AppConfig::ConfigurationProfile with the name limits"),
+        ("Place", "has 0 AWS::AppConfig::Environment"),
+    ):
+        lines, kept = TEMPLATE.splitlines(), True
+        cut = []
+        for line in lines:
+            kept = (
+                not line.startswith(f"  {part}:")
+                if line.startswith("  ") and line[2] != " "
+                else kept or line[:1] != " "
+            )
+            cut += [line] if kept else []
+        bench.use("appconfig", stack=f"shop-{part}")
+        with failed(says):
+            bench.deploy(switches.release(ONE, flags(**{part.lower(): True}), template="\n".join(cut)))
+
+
+# ---- Flags that an emergency switched off
+
+
+def test_a_flag_goes_off_and_stays_off_until_its_own_file_says_so(
+    switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = switches.release(ONE, flags(checkout=True, search=True))
+    bench.deploy(one)
+    assert switches.off(one, "checkout")
+    off = {"checkout": {"enabled": False}, "search": {"enabled": True, "limit": 10}}
+    assert (switches.deployed(), bench.running) == (off, one)
+    assert switches.offs["checkout"].startswith("7 20")
+    count = len(switches.states)
+    assert switches.off(one, "checkout")  # twice is once
+    assert len(switches.states) == count
+    assert bench.tool.drift(bench.target) == []
+    described = switches.client("appconfig").get_deployment(**switches.place.ids, DeploymentNumber=count)
+    assert described["Description"] == "dpra:off checkout run 7"
+
+    two = switches.release(TWO, flags(checkout=True, search=True, more=True), limit=6)
+    bench.says(capsys)
+    bench.deploy(two, TWO)  # the next release has it on
+    assert "checkout stays off: run 7 20" in bench.says(capsys)
+    assert (switches.deployed()["checkout"], bench.running) == ({"enabled": False}, two)
+    bench.back(one)  # and the one before, too
+    assert (switches.deployed(), bench.running) == (off, one)
+
+    three = switches.release(THREE, flags(checkout=False, search=True))
+    bench.deploy(three, THREE)
+    assert (switches.offs, bench.running) == ({}, three)
+    bench.deploy(two, TWO)  # from now on it goes on again
+    assert switches.deployed()["checkout"]["enabled"] is True
+
+
+def test_a_rollback_to_a_release_that_has_it_off_ends_nothing(switches: Switches, bench: Bench) -> None:
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    bench.deploy(two, TWO)
+    switches.off(two, "checkout", TWO)
+    bench.back(one)
+    assert list(switches.offs) == ["checkout"]
+    bench.deploy(two, TWO)
+    assert switches.deployed() == {"checkout": {"enabled": False}}
+
+
+def test_all_variants_go_off(switches: Switches, bench: Bench) -> None:
+    document = json.loads(flags(checkout=True))
+    variants = [{"name": "staff", "rule": '(eq $group "staff")', "enabled": True}, {"name": "all", "enabled": True}]
+    document["flags"]["checkout"].pop("attributes")
+    document["values"]["checkout"] = {"_variants": variants}
+    one = switches.release(ONE, json.dumps(document))
+    bench.deploy(one)
+    assert switches.off(one, "checkout")
+    assert switches.deployed() == {"checkout": {"enabled": False}}
+    stored = switches.client("appconfig").get_hosted_configuration_version(
+        ApplicationId=switches.place.application,
+        ConfigurationProfileId=switches.place.profiles["flags"],
+        VersionNumber=int(switches.place.deployed("flags")),
+    )
+    values = json.loads(stored["Content"].read())["values"]["checkout"]
+    assert [one["enabled"] for one in values["_variants"]] == [False, False]
+
+
+def test_an_emergency_takes_back_a_release_in_progress_and_tells_of_others(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import appconfig
+
+    one, two = (switches.release(commit, flags(checkout=True, search=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    ended = appconfig.ended
+
+    def emergency(*words: Any) -> Any:
+        """It comes while the release waits for its own deployment."""
+        monkeypatch.setattr(appconfig, "ended", ended)
+        switches.off(one, "checkout")
+        return ended(*words)
+
+    monkeypatch.setattr(appconfig, "ended", emergency)
+    with failed("the deployment 3 of flags is ROLLED_BACK"):
+        bench.deploy(two, TWO)
+    assert switches.deployed() == {"checkout": {"enabled": False}, "search": {"enabled": False}}
+    bench.back(one)
+    assert (bench.running, switches.deployed()["checkout"]) == (one, {"enabled": False})
+    number = switches.console({"most": 9}, "limits", complete=False)
+    with failed(rf"deployment {number} of limits is DEPLOYING.*it is not dpra's"):
+        switches.off(one, "search")
+    assert set(switches.offs) == {"checkout", "search"}  # search goes off with the next release, at the latest
+
+
+def test_a_flag_that_is_not_there_yet_stays_off_when_it_comes(switches: Switches, bench: Bench) -> None:
+    one = switches.release(ONE, flags(search=True))
+    bench.deploy(one)
+    assert not switches.off(one, "checkout")
+    with failed("'a b' is no flag"):
+        switches.off(one, "a b")
+    bench.deploy(switches.release(TWO, flags(search=True, checkout=True)), TWO)
+    assert switches.deployed()["checkout"] == {"enabled": False}
