@@ -284,7 +284,7 @@ class Plan:
         own, deploy = self.action(action).file, self.spec.deploy
         folder = deploy.terraform.folder if deploy.terraform else ""
         code = folder if self.deployer and self.deployer.infrastructure == "terraform" else self.template
-        of_code = self.catalogue.action(action).of != "language"
+        of_code = self.catalogue.action(action).of in ("infrastructure", "both")
         return own or (code if of_code and doing.infrastructure(self.spec, self.catalogue, action) else "")
 
     def check_settings(self, action: str) -> Mapping[str, Any]:

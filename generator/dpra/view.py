@@ -150,7 +150,9 @@ class View:
         """The condition of a step that takes the reports of the job's checks: that there is one, and not of a fork's
         change. Empty where the job makes no checks."""
         checks = [one.id for one in self.plan.catalogue.actions if one.of and one.id in job.steps]
-        found = " || ".join(f"steps.{check}.outputs.report" for check in checks if self.plan.runs(check))
+        left_out = self.workflow.skipped if self.workflow else ()
+        there = [check for check in checks if self.plan.runs(check) and check not in left_out]
+        found = " || ".join(f"steps.{check}.outputs.report" for check in there)
         condition = f"always() && ({found})" if found else ""
         if found and self.workflow and self.workflow.id == PULL_REQUEST:
             same = "github.event.pull_request.head.repo.full_name == github.repository"
