@@ -41,15 +41,15 @@ def delivered(region: str, application: str, environment: str, profile: str) -> 
         token = aws.call(region, "appconfigdata", "start-configuration-session", **asked)["InitialConfigurationToken"]
         with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
             path = Path(folder) / "configuration"
-            call = "appconfigdata", "get-latest-configuration", str(path)
-            said = aws.call(region, *call, ConfigurationToken=token)
+            words = (f"--configuration-token={token}", str(path))  # the CLI takes no JSON for what goes to a file
+            said = aws.call(region, "appconfigdata", "get-latest-configuration", *words)
             return said.get("ContentType", ""), path.read_text(encoding="utf-8")
     except aws.Refused as refused:
         if refused.code == "ResourceNotFoundException":
             said = f"AppConfig delivers nothing of {place}: {application} has to be deployed there before"
             raise runner.Failed(f"{said} ({refused})", "error") from refused
         if refused.code.startswith("AccessDenied"):
-            said = f"this role may not read {place}: dpra bootstrap gives it the right that a gate needs"
+            said = f"this role may not read {place}: it is not there yet, or dpra bootstrap did not give it the right"
             raise runner.Failed(f"{said} ({refused})", "error") from refused
         raise
     except UnicodeDecodeError as problem:
