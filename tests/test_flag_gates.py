@@ -173,3 +173,37 @@ def test_without_a_gate_nothing_of_it_is_there() -> None:
     assert not [path for path in files if "/flag/" in path]
     assert not [path for path, file in files.items() if "/dpra/" in path and b"appconfig:" in file.content]
     assert ".github/actions/dpra/flag/flag.py" in render.files(planned(gated(progressive_deployment=OFF)))
+
+
+# ---- Executed
+
+
+def rehearsed(dpra: Any, root: Path, *options: str) -> tuple[int, Any, str]:
+    report = root.parent / "result.json"
+    done = dpra("rehearse", "--offline", "--json", report, *options, cwd=root)
+    return done.returncode, json.loads(report.read_text()), done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_closed_gate_stops_before_the_deployment_and_an_open_one_lets_it_go_on(
+    dpra: Any, copy: Path, unscanned: Any
+) -> None:
+    text = (copy / "dpra.yml").read_text()
+    assert text.count("\nactions:\n") == 1
+    gates = "  deploy-software: {gates: [{flag: checkout, of: switches, is: off}]}\n"
+    (copy / "dpra.yml").write_text(text.replace("\nactions:\n", f"\nactions:\n{gates}"))
+    assert dpra("generate", cwd=copy).returncode == 0
+    unscanned(copy)
+
+    code, result, said = rehearsed(dpra, copy, "--only", "beta")
+    assert code == 0, said
+    assert [one["environment"] for one in result["deployments"]] == ["beta"]
+    read = [(one["action"], one["job"], one["result"]) for one in result["evidence"] if one["job"] == "beta"]
+    assert read == [("flag-gate", "beta", "pass"), ("deploy-software", "beta", "pass")]
+    assert "checkout of switches" in said
+
+    code, result, said = rehearsed(dpra, copy, "--only", "beta", "--closed", "beta")
+    assert (code, result["deployments"]) == (1, [])
+    assert "the flag checkout is on in beta, eu-west-1, and must be off" in said
+    read = [(one["action"], one["job"], one["result"]) for one in result["evidence"] if one["job"] == "beta"]
+    assert read == [("flag-gate", "beta", "fail")]
