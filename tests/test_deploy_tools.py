@@ -29,9 +29,20 @@ STACKS = ("cloudformation", "sam", "cdk", "appconfig")
 SOFTWARE_ONLY = ("ecs", "lambda", "s3")
 
 
+# A tool of another type than the application's.
+CONFIGURATION = """\
+pipeline: dynamic-configuration
+actions:
+  integration-tests: {command: ./test}
+  acceptance-tests: {command: ./test}
+  synthetic-tests: {command: ./test}
+"""
+
+
 def text(tool: str) -> str:
     language = "language: container\n" if tool == "ecs" else ""
-    return (GOOD if tool in STACKS else WATCHED) + language + f"deploy: {TOOLS[tool]}\n"
+    type_ = "" if tool in deployers.of("application") else CONFIGURATION
+    return (GOOD if tool in STACKS else WATCHED) + type_ + language + f"deploy: {TOOLS[tool]}\n"
 
 
 def made(spec: str) -> Plan:
@@ -112,15 +123,17 @@ def test_names_that_differ_by_environment_are_filled_in_for_aws() -> None:
 @pytest.mark.parametrize("tool", TOOLS)
 def test_the_plan_says_what_the_tool_does(tool: str) -> None:
     actions = {(one.stage, one.action): one for one in made(text(tool)).actions}
-    assert actions["prod", "progressive-deployment"].tool == actions["gamma", "deploy-software"].tool == tool
-    launched = actions["gamma", "launch-environment"]
-    assert (launched.status == "outside-pipeline") == (tool in SOFTWARE_ONLY)
+    assert actions["prod", "progressive-deployment"].tool == tool
     policy = actions["build", "policy-as-code"]
     assert policy.tool == {
         **dict.fromkeys(("cloudformation", "sam", "appconfig"), "cfn-guard"),
         "terraform": "trivy",
     }.get(tool, "")
-    assert actions["beta", "database-deploy"].status == "left-out"
+    if tool in deployers.of("application"):
+        assert actions["gamma", "deploy-software"].tool == tool
+        launched = actions["gamma", "launch-environment"]
+        assert (launched.status == "outside-pipeline") == (tool in SOFTWARE_ONLY)
+        assert actions["beta", "database-deploy"].status == "left-out"
 
 
 DATABASE = "database: {with: liquibase, reversible: true, url: jdbc:mysql://db.example/shop, user: delivery}"

@@ -206,13 +206,15 @@ runs:
 def test_the_schema_that_is_generated_accepts_every_spec_and_refuses_what_the_reader_refuses(
     trees: dict[str, Path], tmp_path: Path
 ) -> None:
-    [schema] = {(tree / render.SCHEMA).read_bytes() for tree in trees.values()}  # of the pipeline type
-    (tmp_path / "schema.json").write_bytes(schema)
-    command = ("check-jsonschema", "--schemafile", tmp_path / "schema.json")
-    lint(*command, *(tree / "dpra.yml" for tree in trees.values()), cwd=tmp_path)
-    bad = tmp_path / "dpra.yml"
-    bad.write_text((trees["minimal"] / "dpra.yml").read_text() + "colour: red\n")
-    assert subprocess.run([*command, bad], check=False).returncode == 1
+    for pipeline in {said.get("pipeline", "application") for said in SAID.values()}:
+        there = [tree for name, tree in trees.items() if SAID[name].get("pipeline", "application") == pipeline]
+        [schema] = {(tree / render.SCHEMA).read_bytes() for tree in there}
+        (tmp_path / "schema.json").write_bytes(schema)
+        command = ("check-jsonschema", "--schemafile", tmp_path / "schema.json")
+        lint(*command, *(tree / "dpra.yml" for tree in there), cwd=tmp_path)
+        bad = tmp_path / "dpra.yml"
+        bad.write_text((there[0] / "dpra.yml").read_text() + "colour: red\n")
+        assert subprocess.run([*command, bad], check=False).returncode == 1
 
 
 OWN_ACTIONS = [ROOT / "action.yml", *sorted((ROOT / ".github/actions").glob("*/action.yml"))]
@@ -240,9 +242,9 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
             assert set(job["permissions"]) - own <= {
                 "contents",
                 "id-token",
-                *(["security-events", "actions"] if name in ("security", "scan") else []),
+                *(["security-events", "actions"] if "upload-sarif" in str(job["steps"]) else []),
                 *(["attestations"] if name == "artifacts" else []),
-                *(["issues"] if name == "follow-up" else []),
+                *(["issues"] if name.endswith("follow-up") else []),
                 *(["actions"] if name in ("beta", "gamma", "resume", "resume-bake") else []),
                 *(["checks", "pull-requests"] if (generated.name, name) == ("waves", "security") else []),
             }, name
@@ -250,7 +252,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
             assert assumes == ("id-token" in job["permissions"]), name
             for step in job["steps"]:
                 if "checkout" in step.get("uses", ""):
-                    assert step["with"]["persist-credentials"] is False
+                    assert step["with"]["persist-credentials"] in (False, "false")  # a step of the spec's has texts
 
 
 def test_a_pull_request_needs_no_secret_and_no_token(generated: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_plan_says_what_is_not_applicable_and_why_and_it_is_no_gap() -> None
 def test_a_job_without_an_action_is_not_there() -> None:
     plan = planned(NONE)
     assert not {"scan", "beta-tests", "gamma-tests", "prod-tests-1"} & plan.jobs.keys()
-    assert set(plan.jobs["build"].steps) == {"package-and-store-artifacts", "iac-unit-tests"}
+    assert set(plan.jobs["build"].steps) == {"package-and-store-artifacts"}
     assert plan.jobs["artifacts"].needs == ("build", "security")
     assert plan.jobs["prod-bake-1"].needs == ("prod-1",)
 

@@ -110,6 +110,16 @@ def jar(name: str) -> bytes:
 
 
 CDK = {"file": "cdk.out"}
+SWITCH = "new-checkout:\n  owner: '@acme/shop'\n  until: {}\n  values: {{prod: {{enabled: {}}}}}\n"
+SETTINGS = {"settings": '{"environments": ["prod"], "template": ""}'}
+
+
+def limits(rate: str) -> dict[str, str]:
+    """Operational configuration with its schema."""
+    schema = '{"properties": {"rate": {"type": "integer"}}}'
+    return {"configuration/limits/default.json": f'{{"rate": {rate}}}', "configuration/limits/schema.json": schema}
+
+
 CELLS = [
     Cell("code quality", "python", "ruff", {"a.py": "import os\n"}, {"a.py": "x = 1\n"}, "F401"),
     Cell("code quality", "python", "pylint", {"a.py": "print(nobody)\n"}, {"a.py": "X = 1\n"}, "undefined-variable"),
@@ -279,6 +289,19 @@ CELLS = [
     Cell("policy as code", "terraform", "trivy", {"m.tf": TF_BUCKET}, {"m.tf": TF_OK}, "AWS-0092"),
     Cell("policy as code", "terraform", "checkov", {"m.tf": TF_BUCKET}, {"m.tf": TF_OK}, "CKV_AWS_20"),
 ]
+CELLS += [  # dynamic configuration: three actions, each with its own rules
+    Cell(
+        *("build code", "configuration", "configuration"),
+        *({"flags.yml": SWITCH.format("2099-01-01", '"on"')}, {"flags.yml": SWITCH.format("2099-01-01", "true")}),
+        *("wrong-kind", SETTINGS),
+    ),
+    Cell("schemas", "configuration", "configuration", limits('"1"'), limits("1"), "schema", SETTINGS),
+    Cell(
+        *("code quality", "configuration", "configuration"),
+        *({"flags.yml": SWITCH.format("2020-01-01", "true")}, {"flags.yml": SWITCH.format("2099-01-01", "true")}),
+        *("expired-flag", SETTINGS),
+    ),
+]
 CELLS += [  # what is packed of TypeScript is JavaScript
     replace(cell, language="typescript")
     for cell in CELLS
@@ -292,9 +315,22 @@ ACTIONS = {
     "licences": "licence-policy",
     "policy as code": "policy-as-code",
     "images": "vulnerability-assessment",
+    "build code": "build-code",
+    "schemas": "unit-tests",
 }
 AS = {"typescript": "node"}  # what a dpra.yml calls the language
-LANGUAGES = ("python", "node", "typescript", "java", "go", "container", "cloudformation", "cdk", "terraform")
+LANGUAGES = (
+    "python",
+    "node",
+    "typescript",
+    "java",
+    "go",
+    "container",
+    "cloudformation",
+    "cdk",
+    "terraform",
+    "configuration",
+)
 # Gates that other tests see blocking and passing: gate -> language -> tools. The test is named beside the gate.
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
     "secrets": dict.fromkeys(LANGUAGES, ("gitleaks", "detect-secrets")),  # test_secrets_detection.py

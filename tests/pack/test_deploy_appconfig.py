@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from .conftest import ACCOUNT, ONE, REGION, TWO, Bench, failed, stop
 
@@ -110,20 +112,33 @@ class Switches:
         return dict(self.place.offs)
 
 
+def given(cloud: Any, server: dict[str, str], role: str, of_pipeline: bool = False) -> dict[str, str]:
+    """The environment of somebody with a role in the rehearsal's AWS; the session has no end, since hours pass here."""
+    arn = f"arn:aws:iam::{ACCOUNT}:{role}"
+    session = cloud.give(arn, "test")
+    cloud.ends[session.access_key_id] = float("inf")
+    if of_pipeline:
+        cloud.roles[session.access_key_id] = arn  # its policies are asked
+    return {
+        **server,
+        "AWS_ENDPOINT_URL": cloud.url,
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+    }
+
+
 @pytest.fixture
 def switches(bench: Bench, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Switches]:
     from dpra.rehearsal.aws import Cloud
     from dpra.rehearsal.oidc import Issuer
 
     with Cloud(Issuer("acme/shop", "main", ONE)) as cloud:
-        given = cloud.give(f"arn:aws:iam::{ACCOUNT}:root", "test")
-        keys = {"AWS_ACCESS_KEY_ID": given.access_key_id, "AWS_SECRET_ACCESS_KEY": given.secret_access_key}
-        for name, value in {**server, **keys, "AWS_SESSION_TOKEN": given.session_token}.items():
+        for name, value in given(cloud, server, "root").items():
             monkeypatch.setenv(name, value)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", cloud.url)
 
         def client(service: str) -> Any:
-            return boto3.client(service, region_name=REGION)
+            return boto3.session.Session().client(service, region_name=REGION)
 
         bucket = {"LocationConstraint": REGION}
         client("s3").create_bucket(Bucket="packages", CreateBucketConfiguration=bucket)
@@ -314,7 +329,6 @@ def test_what_a_dead_runner_left_is_taken_back_and_others_are_waited_for(
         patch.setattr("appconfig.ended", dies)
         with pytest.raises(KeyboardInterrupt):
             bench.deploy(two, TWO)
-    assert bench.running == ""
     bench.back(one)
     assert (switches.states[2:], bench.running) == ([(3, "flags", "ROLLED_BACK")], one)
     monkeypatch.setattr("time.sleep", lambda seconds: switches.hours_pass(1))
@@ -396,7 +410,6 @@ def test_all_variants_go_off(switches: Switches, bench: Bench) -> None:
     one = switches.release(ONE, json.dumps(document))
     bench.deploy(one)
     assert switches.off(one, "checkout")
-    assert switches.deployed() == {"checkout": {"enabled": False}}
     stored = switches.client("appconfig").get_hosted_configuration_version(
         ApplicationId=switches.place.application,
         ConfigurationProfileId=switches.place.profiles["flags"],
@@ -441,3 +454,166 @@ def test_a_flag_that_is_not_there_yet_stays_off_when_it_comes(switches: Switches
         switches.off(one, "a b")
     bench.deploy(switches.release(TWO, flags(search=True, checkout=True)), TWO)
     assert switches.deployed()["checkout"] == {"enabled": False}
+
+
+# ---- By the release action
+
+
+@pytest.fixture
+def by_action(
+    switches: Switches, bench: Bench, hurried: Any, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Uses the release action; `keep` signs a release and puts it into the region's store."""
+    import release
+    import signature
+    import store
+
+    kms = switches.client("kms")
+    key = kms.create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
+    own = {"GITHUB_REPOSITORY_ID": "1", "GITHUB_REF": "refs/heads/main"}
+    own["GITHUB_WORKFLOW_REF"] = "acme/shop/.github/workflows/pipeline.yml@refs/heads/main"
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    hurried.env |= given(switches.cloud, server, "root") | own
+    hurried.env["PATH"] = f"{hurried.root / 'bin'}:{server['PATH']}"
+
+    def use(do: str, **inputs: str) -> Any:
+        common = {"component": "shop", "account": ACCOUNT, "bucket": "packages", "signing_key": key}
+        common |= {"tool": "appconfig", "stack": "shop", "record": "s3://packages/shop/record.json"}
+        common |= {"record_region": REGION, "environment": "gamma", "regions": REGION, "token": "none"}
+        common["built_by"] = ".github/workflows/pipeline.yml@refs/heads/main"
+        return hurried.use("release", do=do, **common | inputs)
+
+    def keep(digest: str, commit: str) -> None:
+        folder = hurried.workspace / digest
+        monkeypatch.setenv("GITHUB_SHA", commit)
+        (folder / "provenance.json").write_text(json.dumps(release.statement(folder, digest)))
+        signature.sign(folder, key)
+        store.put(REGION, "packages", ACCOUNT, "shop", digest, folder)
+
+    use.keep = keep  # type: ignore[attr-defined]
+    return use
+
+
+def recorded(**regions: Any) -> Any:
+    """A record in which another run releases."""
+    import record
+
+    place = record.Place(REGION, "packages", "shop/record.json", ACCOUNT)
+
+    def write(kept: Any) -> None:
+        record.acquire_lock(kept, "99", {"digest": "d", "commit": "c"}, lambda *_: "ahead", 1e12, 100.0, False)
+        kept["regions"] = regions
+
+    record.change(place, write)
+    return lambda: record.read(place)[0]
+
+
+def test_an_emergency_by_the_action_waits_for_no_lock_and_leaves_the_record_alone(
+    switches: Switches, bench: Bench, by_action: Any
+) -> None:
+    one, two = (switches.release(commit, flags(checkout=True), limit) for commit, limit in ((ONE, 1), (TWO, 2)))
+    for digest, commit in ((one, ONE), (two, TWO)):
+        by_action.keep(digest, commit)
+    bench.deploy(one)
+    bench.deploy(two, TWO)
+    good, now = {"digest": one, "commit": ONE}, {"digest": two, "commit": TWO, "state": "deployed", "wave": 1}
+    read = recorded(**{REGION: {"good": good, "now": now}, "eu-central-1": {"good": None, "now": None}})
+    before = read()
+    ran = by_action("switch-off", flag="checkout", reason="it sells twice", regions=f"{REGION} eu-central-1")
+    assert ran.code == 1
+    assert "::eu-central-1: checkout: no release runs there" in ran.errors
+    assert "title=emergency-off::checkout is not off in every region: run this again" in ran.errors
+    assert (ran.record["action"], ran.record["override"]) == ("emergency-off", "it sells twice")
+    assert ran.record["findings"] == {"off": 1, "failed": 1}
+    assert (switches.deployed(), switches.deployed("limits")) == ({"checkout": {"enabled": False}}, {"most": 2})
+    assert (bench.running, read()) == (two, before)
+    ran = by_action("switch-off", flag="checkout", reason="again")
+    assert (ran.code, ran.record["findings"]) == (0, {"off": 1, "failed": 0})
+    ran = by_action("switch-off", flag="chekout", reason="misspelt")
+    assert ran.errors == ["title=emergency-off::no region has a flag chekout: is that its name?"]
+    assert by_action("switch-off", flag="checkout").errors == ["title=emergency-off::the input 'reason' is required"]
+
+
+def test_an_emergency_deploys_nothing_that_was_not_signed(switches: Switches, bench: Bench, by_action: Any) -> None:
+    one = switches.release(ONE, flags(checkout=True))
+    by_action.keep(one, ONE)
+    bench.deploy(one)
+    recorded(**{REGION: {"good": {"digest": one, "commit": ONE}, "now": None}})
+    key = f"shop/{one}/provenance.sig"
+    switches.client("s3").put_object(Bucket="packages", Key=key, Body=b"forged")
+    ran = by_action("switch-off", flag="checkout", reason="it sells twice")
+    assert ran.code == 1
+    assert "the release is not signed" in ran.errors[0]
+    assert switches.deployed()["checkout"]["enabled"] is True
+    assert switches.offs == {}
+
+
+def test_drift_by_the_action(switches: Switches, bench: Bench, by_action: Any) -> None:
+    bench.deploy(switches.release(ONE, flags(checkout=False)))
+    ran = by_action("drift")
+    assert (ran.code, ran.record["action"], ran.record["findings"]) == (0, "configuration-drift", {"changed": 0})
+    switches.console({"most": 9}, "limits")
+    ran = by_action("drift")
+    assert (ran.code, ran.record["result"], ran.record["findings"]) == (1, "fail", {"changed": 1})
+    assert "title=drift::eu-west-1: limits most: dpra deployed 5, and 9 is deployed" in ran.errors
+    assert "| `eu-west-1` | `limits` | `most` | `5` | `9` |" in ran.summary
+    assert by_action("drift", tool="cloudformation").errors[-1].endswith("the deploy tool cloudformation has no flags")
+
+
+# ---- By the roles that dpra emits
+
+
+def test_the_roles_may_do_what_they_do_and_nothing_to_another_component(
+    bench: Bench, server: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dpra import catalogue, problems, render
+    from dpra.rehearsal.accounts import prepare
+    from dpra.rehearsal.aws import Cloud
+    from dpra.rehearsal.oidc import Issuer
+    from dpra.spec import reader
+
+    text = (Path(__file__).parents[1] / "specs/minimal.yml").read_text().replace("222222222222", ACCOUNT)
+    plan = problems.planned(reader.read(f"{text}deploy: {{with: appconfig}}\n".encode(), catalogue.words()))
+    for name, content in render.infrastructure(plan).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    with Cloud(Issuer("acme/shop", "main", ONE)) as cloud:
+        prepare(tmp_path, plan)
+
+        def act(role: str, of_pipeline: bool = True) -> Any:
+            for name, value in given(cloud, server, role, of_pipeline).items():
+                monkeypatch.setenv(name, value)
+            return boto3.session.Session().client("appconfig", region_name=REGION)
+
+        others = act("root", of_pipeline=False)
+        other = others.create_application(Name="other", Tags={"dpra:component": "other"})["Id"]
+        where = {"ApplicationId": other}
+        profile = others.create_configuration_profile(
+            **where, Name="limits", LocationUri="hosted", Tags={"dpra:component": "other"}
+        )["Id"]
+        own = Switches(bench, cloud, lambda service: boto3.session.Session().client(service, region_name=REGION))
+        one, two = (own.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+        client = act("role/dpra-shop-gamma")
+        bench.given(execution_role=f"arn:aws:iam::{ACCOUNT}:role/dpra-shop-gamma-execution")
+        bench.deploy(one, stored=True)
+        bench.deploy(two, TWO, stored=True)
+        own.off(two, "checkout", TWO)
+        bench.back(one)
+        cloud.ahead += 73 * 3600
+        bench.deploy(two, TWO, stored=True, at_once=True)
+        assert bench.running == two
+
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.create_hosted_configuration_version(
+                **where, ConfigurationProfileId=profile, Content=b"{}", ContentType="application/json"
+            )
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.tag_resource(ResourceArn=own.place.arn, Tags={"dpra:component": "other"})
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.untag_resource(ResourceArn=own.place.arn, TagKeys=["dpra:released", "dpra:component"])
+
+        client = act("role/dpra-shop-gamma-monitor")
+        assert bench.tool.drift(bench.target) == []
+        with pytest.raises(ClientError, match="AccessDenied"):
+            client.stop_deployment(**own.place.ids, DeploymentNumber=1, AllowRevert=True)

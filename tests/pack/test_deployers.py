@@ -1,6 +1,6 @@
 """Each deploy tool brings a first release, a second one, and the first one again; what stops it says the way out.
 
-Against moto, with the real CLI and the real Terraform; ECS has a file of its own."""
+Against moto, with the real CLI and the real Terraform; ECS and AppConfig have files of their own."""
 
 import io
 import json

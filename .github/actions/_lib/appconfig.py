@@ -9,6 +9,7 @@ The tags of the environment are dpra's memory of the region:
 
 import hashlib
 import json
+import re
 import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ def documents(release: Path, environment: str) -> list[Document]:
     """The documents of a verified release for the environment, in the order of their deployment."""
     try:
         with zipfile.ZipFile(release / "package.zip") as package:
-            return [
+            found = [
                 Document(
                     one["name"],
                     one["type"],
@@ -71,6 +72,9 @@ def documents(release: Path, environment: str) -> list[Document]:
         raise runner.Failed(
             f"the package has no compiled configuration of {environment} ({problem}): build it with dpra's check"
         ) from problem
+    if strange := [one.content_type for one in found if not re.fullmatch(r"[a-z]+/[a-z0-9.+-]+", one.content_type)]:
+        raise runner.Failed(f"'{strange[0]}' is not a content type")  # the CLI would fetch one that is file://...
+    return found
 
 
 def is_off(value: Mapping[str, Any]) -> bool:
@@ -110,6 +114,10 @@ class Place:
     @property
     def ids(self) -> dict[str, str]:
         return {"ApplicationId": self.application, "EnvironmentId": self.environment}
+
+    def words(self, profile: str) -> tuple[str, ...]:
+        """The profile, for the operations that answer into a file: the CLI takes their parameters as words only."""
+        return ("--application-id", self.application, "--configuration-profile-id", self.profiles[profile])
 
     @property
     def latest(self) -> int:
@@ -244,13 +252,9 @@ def stored(place: Place, profile: str, number: str) -> bytes:
         return b""
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
         path = Path(folder, "content")
-        about = {"ApplicationId": place.application, "ConfigurationProfileId": place.profiles[profile]}
+        words = (*place.words(profile), "--version-number", number, str(path))
         try:
-            aws.call(
-                *(place.region, "appconfig", "get-hosted-configuration-version", str(path)),
-                **about,
-                VersionNumber=int(number),
-            )
+            aws.call(place.region, "appconfig", "get-hosted-configuration-version", *words)
         except aws.Refused as refused:
             if refused.code == "ResourceNotFoundException":
                 return b""

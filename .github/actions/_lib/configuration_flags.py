@@ -397,6 +397,31 @@ class _Reader:
         return made
 
 
+def off(text: str, root: Node, key: str, environment: str) -> str:
+    """The text of a file of flags with a flag off for everybody in an environment; all else stays, comments too.
+
+    Raises:
+        LookupError: the flag has no value there, or it cannot be changed where it stands.
+    """
+    value: Node | None = root
+    for name in (key, "values", environment):
+        value = value.get(name) if value else None
+    if value is None or value.kind != "map":
+        raise LookupError(f"{key} has no value for {environment}")
+    variants = value.get("variants")
+    lines = text.split("\n")
+    for one in reversed([value, *(variants.value if variants and variants.kind == "list" else ())]):
+        enabled = one.get("enabled") if one.kind == "map" else None
+        if enabled is None or enabled.kind != "bool":
+            raise LookupError(f"line {one.line}: 'enabled' is missing, or is neither true nor false")
+        line, start = lines[enabled.line - 1], enabled.column - 1
+        if line[start : start + len(enabled.text)] != enabled.text:
+            raise LookupError(f"line {enabled.line}: 'enabled' is not where it was read")
+        if enabled.value:
+            lines[enabled.line - 1] = f"{line[:start]}false{line[start + len(enabled.text) :]}"
+    return "\n".join(lines)
+
+
 def _variant(name: str, enabled: bool, given: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": name, "enabled": enabled, **({"attributeValues": dict(given)} if given else {})}
 

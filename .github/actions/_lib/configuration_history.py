@@ -50,11 +50,7 @@ def listed(root: Path) -> list[str]:
     names = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore")
     if names:
         return sorted({os.fsdecode(name) for name in names.split(b"\0") if name})
-    return sorted(
-        os.path.relpath(os.path.join(folder, name), root).replace(os.sep, "/")
-        for folder, _, there in os.walk(root)
-        for name in there
-    )
+    return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 
 def references(
@@ -99,5 +95,5 @@ def _named(path: Path, name: str, names: set[bytes]) -> Iterator[Problem]:
         for found in WORD.finditer(line):
             if found[0] in names:
                 column = len(line[: found.start()].decode(errors="replace")) + 1
-                says = f"names the flag {found[0].decode()}, which is not defined any more: define it again, or remove this"
+                says = f"names the flag {found[0].decode()}, not defined any more: define it, or remove this"
                 yield Problem("removed-flag", name, number, column, says)

@@ -31,7 +31,7 @@ class Problem(NamedTuple):
 
 
 class Node:
-    """A value and its place. Of a map `value` is a list of pairs of nodes, of a list one of nodes, else it is the value."""
+    """A value and its place. Of a map `value` is a list of pairs of nodes, of a list one of nodes, else itself."""
 
     __slots__ = ("column", "kind", "line", "style", "tag", "text", "value")
 
@@ -43,7 +43,7 @@ class Node:
         self.text = text  # of a scalar, as it is written
         self.line = line
         self.column = column
-        self.style = style  # of a scalar: its quote, | or >, empty for a plain one
+        self.style = style  # of a scalar: its quote, | or >, empty for a plain one; with a line break if it goes on
         self.tag = tag
 
     def get(self, name: str) -> "Node | None":
@@ -78,7 +78,10 @@ def read(data: bytes, file: str, events: Events, problems: list[Problem], *, len
         problems.append(Problem("syntax", file, line, error.start - data.rfind(b"\n", 0, error.start), "not UTF-8"))
         return None
     except Unreadable as error:
-        problems.append(Problem("syntax", file, error.line, error.column, error.text))
+        line, column = error.line, error.column
+        if line > text.count("\n") + 1:  # libyaml tells of an end on a line behind it
+            line, column = _place(text, len(text))
+        problems.append(Problem("syntax", file, line, column, error.text))
         return None
     problems += [Problem("syntax", file, *one) for one in told]
     return root
@@ -120,7 +123,10 @@ def _compose(events: Iterable[Any], lenient: bool) -> tuple[Node | None, list[tu
         name = event.__class__.__name__
         if name == "ScalarEvent":
             text, mark, style = event.value, event.start_mark, event.style or ""
-            if style:
+            if event.end_mark.line > mark.line:
+                kind, value = ("str", text) if style else resolved(text)
+                style += "\n"
+            elif style:
                 kind, value = "str", text
             elif text in known:
                 kind, value = known[text]

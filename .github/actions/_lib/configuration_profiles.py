@@ -56,8 +56,8 @@ def profiles(
             told = "a profile has no folders in it"
         elif not NAME.fullmatch(name) or name == FLAGS:
             told = f"a profile's name has letters, digits and _.-, at most 128, and is not '{FLAGS}'"
-        elif part not in ("default", "schema", *environments):
-            told = f"'{part}' is neither default, schema nor an environment{meant(part, ('default', 'schema', *environments))}"
+        elif part not in (parts := ("default", "schema", *environments)):
+            told = f"'{part}' is neither default, schema nor an environment{meant(part, parts)}"
         elif part == "schema" and suffix not in STRUCTURED:
             told = "a schema is JSON or YAML"
         elif name in found and part in found[name].files:

@@ -226,7 +226,7 @@ class Table:
 def value_text(value: Any) -> str:
     """A value as a cell shows it."""
     if value is ABSENT:
-        return "–"
+        return "-"
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
 
 
@@ -246,9 +246,9 @@ def difference_tables(found: Iterable[Difference]) -> list[Table]:
 def report_table(found: Sequence[Row], environments: Sequence[str]) -> Table:
     cells = []
     for row in found:
-        until = f"{row.until} EXPIRED" if row.expired else str(row.until or "–")
-        age = "–" if row.days is None else f"{row.days} d"
-        cells.append((row.flag, row.owner or "–", age, until, *(row.states[name] for name in environments)))
+        until = f"{row.until} EXPIRED" if row.expired else str(row.until or "-")
+        age = "-" if row.days is None else f"{row.days} d"
+        cells.append((row.flag, row.owner or "-", age, until, *(row.states[name] for name in environments)))
     expired = sum(row.expired for row in found)
     return Table(f"{len(found)} flags, {expired} expired", ("flag", "owner", "age", "until", *environments), cells)
 

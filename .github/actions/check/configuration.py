@@ -1,7 +1,7 @@
 """Dynamic configuration: a JSON line for each finding of $ACTION, and one for each file that was looked at.
 
-configuration.py LIST: the names of the files that are to be looked at go to LIST. $SETTINGS is what dpra.yml says, a JSON
-object; the documents go to $BUILT/configuration with build-code, and to $SUMMARY what a change does, or which flags there are.
+configuration.py LIST: the names of the files that are to be looked at go to LIST. $SETTINGS is what dpra.yml says, a
+JSON object; with build-code the documents go to $BUILT/configuration. $SUMMARY gets what a change does, or the flags.
 """
 
 import datetime
@@ -10,9 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
@@ -20,29 +18,8 @@ import configuration_build as build
 import configuration_history as history
 import configuration_profiles as operational
 import configuration_report as report
-import jsonschema
-import referencing
-import yaml
 from configuration_nodes import Problem
-
-
-def events(text: str) -> Iterable[Any]:
-    return yaml.parse(text, yaml.CSafeLoader)
-
-
-def validate(schema: Any, document: Any) -> Iterator[operational.Invalid]:
-    """What is wrong with a document, by its schema's own draft, else the newest. Nothing is fetched."""
-    if not isinstance(schema, (dict, bool)):
-        raise ValueError("it is no mapping")
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-        for error in kind(schema, registry=referencing.Registry()).iter_errors(document):
-            yield tuple(error.absolute_path), error.message[:500]
-    except jsonschema.SchemaError as error:
-        raise ValueError(f"{operational.shown(error.absolute_path)}: {error.message[:300]}") from None
-    except referencing.exceptions.Unresolvable as error:
-        raise ValueError(f"{error.ref!r} is not in it") from None
+from configuration_parsers import events, validate
 
 
 def quality(built: build.Built, root: Path) -> list[Problem]:

@@ -1,8 +1,8 @@
 """SARIF for tools that do not write it: findings as JSON lines on standard input become the report at $SARIF.
 
-sarif.py TOOL [LIST]. A line has rule, severity (critical, high, medium or low) and text and, where known, file, line and
-column. LIST is a file of names, each ended by a zero byte, of what was to be looked at: the tool says `{"looked": NAME}`
-of each that it did look at, and every other one is a finding. Names may begin with $TARGET.
+sarif.py TOOL [LIST]. A line has rule, severity (critical, high, medium or low) and text and, where known, file, line
+and column. LIST is a file of names, each ended by a zero byte, of what was to be looked at: the tool says
+`{"looked": NAME}` of each that it did look at, and every other one is a finding. Names may begin with $TARGET.
 """
 
 import json

@@ -32,6 +32,7 @@ COMMANDS = {  # subcommand -> its module here, and the first line of its help
     "evidence": ("checks", "Shows what a run's evidence.json proves."),
     "baseline": ("checks", "Writes a baseline: what the checks find today does not fail, what is new does."),
     "tools": ("checks", "Lists the tools of the checks: what each serves, its version and where it comes from."),
+    "configuration": ("configuration", "Dynamic configuration: checked, compared, listed; a flag switched off."),
     "cleanse": ("checks", "Shows which secrets are in the repository's history and how to purge them."),
     "completion": ("start", "Prints the shell's completion script."),
 }

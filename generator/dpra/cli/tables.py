@@ -180,3 +180,19 @@ def show_proof(proof: "Proof") -> None:
     style = "red" if proof.problems else "green"
     word = "broken" if proof.problems else "kept"
     _console().print(Text(f"{word}  {proof.id}: {proof.promise}", style=style), soft_wrap=True)
+
+
+def show_configuration(made: "Sequence[Any]") -> None:
+    """The tables of the pack's configuration_report."""
+    console = _console()
+    for one in made:
+        console.print(Text(one.title, style="bold"))
+        if one.head:
+            table = Table(*one.head)
+            for row in one.rows:
+                expired = any(cell.endswith(" EXPIRED") for cell in row)
+                table.add_row(
+                    *(Text(ascii(cell)[1:-1] if not cell.isprintable() else cell) for cell in row),
+                    style="red" if expired else None,
+                )
+            console.print(table)

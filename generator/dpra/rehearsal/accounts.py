@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from dpra import bootstrap, types
+from dpra import bootstrap
 from dpra.graph import Environment
 from dpra.plan import Plan
 
-from . import flags
+from . import deployers, flags
 from .result import Deployment, RehearsalError
 
 
@@ -43,8 +43,8 @@ def create(root: Path, path: Path, account: str, region: str, stack: str, parame
 
 
 def deployments(plan: Plan) -> list[Deployment]:
-    """What runs where: as the pipeline type knows, or else the stacks that carry a release's digest."""
-    found = types.call("running", plan, None)
+    """What runs where: as the deploy tool knows, or else the stacks that carry a release's digest."""
+    found = deployers.call("running", plan, None)
     return list(stacks(plan) if found is None else found)
 
 

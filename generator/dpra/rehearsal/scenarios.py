@@ -13,12 +13,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from dpra import resources, types
+from dpra import resources
 from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import faults
+from . import deployers, faults
 from .accounts import deployments, forget_releases
 from .checkout import uncommit
 from .faults import Fault, FaultError
@@ -301,7 +301,7 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         yield from at_once(here, [pipeline(here, {"run": word}, kept) for word in one["at-once"]])
     elif said := one.get("console"):
         region, _, state = said.partition(":")
-        types.call("console", here.plan, None, region, state)
+        deployers.call("console", here.plan, None, region, state)
     elif "start" in one:
         yield from started(here, one, number)
     else:

@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,16 +17,8 @@ class Type(Protocol):
         """What is wrong with a spec of this type beyond what all types ask for: key of the spec -> what is wrong."""
         ...
 
-    def running(self, plan: "Plan") -> Sequence[Any]:
-        """What runs where in the accounts of a rehearsal, as `rehearsal.result.Deployment`s."""
-        ...
-
     def edit(self, plan: "Plan", repository: Path, word: str) -> None:
         """Change the repository so that a release of the commit of this name is another one than that before it."""
-        ...
-
-    def console(self, plan: "Plan", region: str, state: str) -> None:
-        """What somebody does in the console of AWS, in the production of a rehearsal; `state`: how far it has come."""
         ...
 
 

@@ -1,13 +1,8 @@
-"""The dynamic configuration pipeline: what runs in AppConfig, and how releases of a rehearsal differ."""
+"""The dynamic configuration pipeline: where its files may lie, and how releases of a rehearsal differ."""
 
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from dpra.graph import Environment
 from dpra.plan import Plan
-
-OURS, OFF, VERSION = "dpra:released", "dpra:off:", "dpra:version:"  # tags, as the deploy tool writes them
 
 
 def problems(plan: Plan) -> dict[str, str]:
@@ -30,66 +25,3 @@ def edit(plan: Plan, repository: Path, word: str) -> None:
     lines += [f"    {name}: {{enabled: true}}" for name in names]
     with path.open("a", encoding="utf-8") as file:
         file.write("\n" + "\n".join(lines) + "\n")
-
-
-def running(plan: Plan) -> list[Any] | None:
-    """What AppConfig's environments say of themselves; what is not as it was released is `foreign`.
-
-    None where another tool deploys: it is known by its stacks, if by anything."""
-    if plan.deployer is None or plan.deployer.name != "appconfig":
-        return None
-    return [found for where in plan.environments.values() if where.deploying for found in _running(where)]
-
-
-def _running(where: Environment) -> Iterator[Any]:
-    from dpra.rehearsal.mends.appconfig import STORES
-    from dpra.rehearsal.result import Deployment
-
-    for region in where.regions:
-        store = STORES[where.account][region]
-        for application in store.applications.values():
-            for own, environment in application.environments.items():
-                tags = store.tags.get(store.arn("application", application.said["Id"], "environment", own), {})
-                if OURS not in tags and not environment.deployments:
-                    continue
-                digest, _, commit = tags.get(OURS, "").partition(" ")
-                same = _versions(application, environment, tags)
-                last = max(environment.deployments, default=0)
-                state = [environment.deployments[last].state] if last else ["COMPLETE"]
-                off = [f"off: {key.removeprefix(OFF)}" for key in sorted(tags) if key.startswith(OFF)]
-                yield Deployment(
-                    environment=where.id,
-                    account=where.account,
-                    region=region,
-                    stack=f"{application.said['Name']}/{environment.said['Name']}",
-                    status="; ".join([*off, *state]),
-                    digest=digest if same else "",
-                    commit=commit if same else "foreign",
-                )
-
-
-def _versions(application: Any, environment: Any, tags: Mapping[str, str]) -> bool:
-    """Whether each profile is deployed in the version that the tags name."""
-    from dpra.rehearsal.mends.appconfig_deployments import delivered
-
-    names = {profile.said["Name"]: own for own, profile in application.profiles.items()}
-    for key, said in tags.items():
-        if key.startswith(VERSION):
-            found = delivered(environment, names.get(key.removeprefix(VERSION), ""))
-            if found is None or str(found.said["ConfigurationVersion"]) != said.partition(" ")[0]:
-                return False
-    return OURS in tags
-
-
-def console(plan: Plan, region: str, state: str) -> None:
-    """Somebody turns a flag on in production's AppConfig, past the pipeline.
-
-    Args:
-        state: how far that has come: deploying or deployed.
-    """
-    from dpra.rehearsal.mends.appconfig_deployments import console_deploys
-
-    where = plan.production
-    if where:
-        flag = {"flags": {"by-hand": {"name": "by-hand"}}, "values": {"by-hand": {"enabled": True}}}
-        console_deploys(where.account, region, where.id, "flags", flag, state == "deployed")

@@ -31,6 +31,7 @@ from deployment import Change, Done, Target
 AT_ONCE = "AppConfig.AllAtOnce"  # AWS's own strategy: at once, and ten minutes of bake
 LONGEST = 290  # minutes that a job can wait
 MOST_ROWS = 500  # of a difference that are shown
+STOPPABLE = ("DEPLOYING", "BAKING", "VALIDATING")
 TRIES = 5  # of an emergency, between which others deploy
 FLAG = re.compile(r"[a-z][a-zA-Z0-9_-]{0,63}", re.ASCII)
 
@@ -92,7 +93,7 @@ def settled(target: Target) -> None:
     for one in place.under_way:
         number = int(one["DeploymentNumber"])
         about = appconfig.described(place, number)
-        if is_release(about.get("Description", "")) and about["State"] != "ROLLING_BACK":
+        if is_release(about.get("Description", "")) and about["State"] in STOPPABLE:
             runner.warning(f"{appconfig.told(about)}: a run that died left it; it is taken back")
             appconfig.stop(place, number)
         else:
@@ -126,13 +127,14 @@ def switch_off(target: Target, change: Change, flag: str) -> bool:
         tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']} {deployment.timestamp()}"})
     holding = [one for one in own if flag in one.flags]
     for document in holding:
-        for attempt in range(TRIES):
+        for left in reversed(range(TRIES)):
             try:
-                switch(known(target), document, flag)
+                switch(place, document, flag)
                 break
             except OvertakenError:
-                if attempt == TRIES - 1:
+                if not left:
                     raise
+                place = known(target)
     return bool(holding)
 
 
@@ -141,6 +143,8 @@ def switch(place: Place, document: Document, flag: str) -> None:
     for one in place.under_way:
         about = appconfig.described(place, one["DeploymentNumber"])
         said = about.get("Description", "")
+        if about["State"] not in appconfig.UNDER_WAY:
+            continue
         if is_release(said):
             runner.warning(f"{appconfig.told(about)}: it is taken back, its release fails")
             appconfig.stop(place, one["DeploymentNumber"])
@@ -152,7 +156,7 @@ def switch(place: Place, document: Document, flag: str) -> None:
             )
     if place.under_way:
         raise OvertakenError("a deployment was in progress: look again")
-    off = appconfig.switched_off(document, place.offs)
+    off = appconfig.switched_off(document, {*place.offs, flag})
     number = place.deployed(off.profile)
     if not place.has(off):
         number = store_version(place, off)
@@ -344,16 +348,14 @@ def store_version(place: Place, document: Document) -> str:
     number = next((one["VersionNumber"] for one in listed if one.get("VersionLabel") == document.label), 0)
     if not number:
         latest = max((int(one["VersionNumber"]) for one in listed), default=0)
-        fence = {"LatestVersionNumber": latest} if latest else {}
+        fence = ("--latest-version-number", str(latest)) if latest else ()
         with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
             path = Path(folder, "content")
             path.write_bytes(document.content)
-            words = ("--content", f"fileb://{path}", str(path.with_name("answer")))
-            said = {"ContentType": document.content_type, "VersionLabel": document.label}
+            words = (*place.words(document.profile), "--content-type", document.content_type, *fence)
+            words += ("--version-label", document.label, "--content", f"fileb://{path}", f"{path}-stored")
             try:
-                made = aws.call(
-                    place.region, "appconfig", "create-hosted-configuration-version", *words, **about, **said, **fence
-                )
+                made = aws.call(place.region, "appconfig", "create-hosted-configuration-version", *words)
             except aws.Refused as refused:
                 raise_overtaken(refused, f"another version of {document.profile} was made")
                 raise

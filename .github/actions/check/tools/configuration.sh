@@ -11,7 +11,7 @@
 # ok-exit-codes: 0
 # pip: pyyaml==6.0.3 jsonschema==4.26.0
 #
-# PyYAML is asked for libyaml's events only: they are a fortieth of the time that a parser in Python takes, and what they
+# PyYAML is asked for libyaml's events only: they come in a fortieth of the time that a parser in Python takes, and what they
 # mean is told by YAML 1.2 here. No configuration file of it lies anywhere.
 set -euo pipefail
 python3 -I -B "$CHECK/configuration.py" "$TMPDIR/files" \

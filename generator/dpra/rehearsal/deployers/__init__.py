@@ -1,0 +1,31 @@
+"""What a rehearsal knows of a deploy tool. One module a tool at most, with any of the functions of `Tool`."""
+
+import importlib
+import importlib.util
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from dpra.plan import Plan
+
+from ..result import Deployment
+
+
+class Tool(Protocol):
+    """What such a module may have."""
+
+    def running(self, plan: Plan) -> Sequence[Deployment]:
+        """What runs where in the accounts of a rehearsal."""
+        ...
+
+    def console(self, plan: Plan, region: str, state: str) -> None:
+        """What somebody does in the console of AWS, in production; `state`: how far it has come."""
+        ...
+
+
+def call(name: str, plan: Plan, otherwise: Any, *more: Any) -> Any:
+    """What the function of the plan's deploy tool says; `otherwise` where it has none of this name."""
+    place = f"{__name__}.{plan.deployer.name if plan.deployer else ''}"
+    if not plan.deployer or importlib.util.find_spec(place) is None:
+        return otherwise
+    function = getattr(importlib.import_module(place), name, None)
+    return function(plan, *more) if function else otherwise
