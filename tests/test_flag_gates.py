@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from dpra import catalogue, problems, render
 from dpra.plan import Plan
+from dpra.rehearsal import faults
 from dpra.spec import reader
 from ruamel.yaml import YAML
 
@@ -176,6 +177,18 @@ def test_without_a_gate_nothing_of_it_is_there() -> None:
 
 
 # ---- Executed
+
+
+def test_a_gate_is_closed_in_a_job_that_has_one() -> None:
+    plan = planned(gated(monitoring_and_logging=OFF, progressive_deployment=OFF))
+    loaded = made(plan, ".github/workflows/pipeline.yml")
+    fault = faults.parse("closed", "prod.2/us-east-1", plan, "pipeline", loaded)
+    assert (fault.job, fault.region) == ("prod-2", "us-east-1")
+    for job in ("gamma", "prod-bake.1"):
+        with pytest.raises(
+            faults.FaultError, match=f"--closed {job}: no gate by a flag stands in {job.replace('.', '-')}"
+        ):
+            faults.parse("closed", job, plan, "pipeline", loaded)
 
 
 def rehearsed(dpra: Any, root: Path, *options: str) -> tuple[int, Any, str]:
