@@ -40,8 +40,8 @@ def recipe(title: str, language: str) -> list[str]:
 # ---- What `make golden` writes into the documents
 
 
-def minimal() -> Plan:
-    data = (ROOT / "tests/specs/minimal.yml").read_bytes()
+def minimal(name: str = "minimal") -> Plan:
+    data = (ROOT / f"tests/specs/{name}.yml").read_bytes()
     return problems.planned(reader.read(data, catalogue.words()))
 
 
@@ -54,10 +54,10 @@ def picture() -> str:
     return f"```mermaid\n{describe.mermaid(minimal())}```\n"
 
 
-def stages_table() -> str:
+def stages_table(name: str = "minimal") -> str:
     """The stages; of DPRA's actions those that block, bold where it requires them, and those that are left out."""
     rows = [("stage", "within", "what must pass", "met outside the pipeline", "left out so far")]
-    plan = minimal()
+    plan = minimal(name)
     for stage in plan.catalogue.stages:
         cells = [stage.name, f"{stage.limit} min" if stage.limit else ""]
         for status in ("blocks", "outside-pipeline", "left-out"):
@@ -103,10 +103,10 @@ def gates_table() -> str:
     return table(*rows)
 
 
-def promises_table() -> str:
+def promises_table(pipeline: str = "application") -> str:
     """What is promised of deliveries, the fault that proves it, and what runs where then."""
     rows = [("promise", "fault", "when", "at the end", "scenario")]
-    for row in scenarios.table("application"):
+    for row in scenarios.table(pipeline):
         ends = ", ".join(f"{place} {word}" for place, word in row["ends"].items())
         rows.append((row["promise"], row["fault"], row["when"], ends, f"`{row['id']}`"))
     return table(*rows)
@@ -183,6 +183,11 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     "docs/actions.md": {"actions": actions_table},
     "docs/languages.md": {name: functools.partial(commands, name) for name, row in LANGUAGES.items() if row},
     "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
+    "docs/dynamic-configuration.md": {
+        "stages": functools.partial(stages_table, "configuration"),
+        "promises": functools.partial(promises_table, "dynamic-configuration"),
+    },
+    "docs/spec-dynamic-configuration.md": {"keys": lambda: reference(catalogue.words()["dynamic-configuration"])},
 }
 
 
@@ -303,6 +308,18 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
     assert "blocked\n" in done.stdout
     assert "- cron: '0 4 * * 1-5'" in done.stdout
     assert "environments.beta.account: must be an AWS account id" in done.stderr
+
+
+@pytest.mark.slow
+def test_the_commands_of_dynamic_configuration_work_in_their_order(tmp_path) -> None:
+    text = (ROOT / "docs/dynamic-configuration.md").read_text("utf-8")
+    done = run("\n".join(line for block in blocks(text, "sh") for line in block.splitlines()), tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "The pipeline succeeded" in done.stdout
+    assert "prod (eu-west-1): turns on" in done.stdout
+    told = done.stdout + done.stderr
+    assert "flags.yml:11:" in told
+    assert "stopped\n" in done.stdout
 
 
 @pytest.mark.slow
@@ -451,12 +468,12 @@ def test_the_recipe_for_a_language_touches_a_setup_file_and_a_row(dpra, needs, c
 
 def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, new_repository, tmp_path) -> None:
     [step] = recipe("Add a step", "yaml")
-    job = checkout / "templates/application/jobs/prod.yml"
+    job = checkout / "templates/jobs/prod.yml"
     text = job.read_text()
     behind = '    #% include "steps/keep-evidence.yml"\n'
     assert text.count(behind) == 1
     job.write_text(text.replace(behind, step + behind))
-    assert changed(checkout) == [" M templates/application/jobs/prod.yml"]
+    assert changed(checkout) == [" M templates/jobs/prod.yml"]
     path = {"PYTHONPATH": str(checkout / "generator")}
     root = Path(shutil.copytree(new_repository, tmp_path / "shop"))
     assert dpra("generate", cwd=root, **path).returncode == 0
