@@ -28,7 +28,7 @@ from .run import before_production, result, waves
 from .world import Run, World, committed, forked, hours_pass, minutes_pass, opened, play
 
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "tamper", "freeze", "unapproved")
+OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "closed", "tamper", "freeze", "unapproved")
 
 
 @dataclass(frozen=True)
