@@ -1,12 +1,16 @@
 """What the rehearsal's tests share: a component to rehearse, and accounts to try things in."""
 
+import io
 import shutil
 import subprocess
+import textwrap
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from dpra import catalogue, deployers, graph, rehearsal
 from dpra.plan import Plan
 from dpra.rehearsal.accounts import prepare
@@ -106,3 +110,69 @@ def client(cloud: Cloud) -> Callable[..., Any]:
         )
 
     return client
+
+
+class Stack:
+    """A stack as the deploy action handles it: by change sets."""
+
+    def __init__(self, client):
+        self.cloud = client("cloudformation")
+        self.count = 0
+
+    def change(self, template, *, tags=None, capabilities=("CAPABILITY_IAM",), **parameters):
+        self.count += 1
+        self.names = {"StackName": "demo", "ChangeSetName": f"release-{self.count}"}
+        self.cloud.create_change_set(
+            **self.names,
+            TemplateBody=template,
+            ChangeSetType="UPDATE" if self.status() else "CREATE",
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+            Capabilities=list(capabilities),
+            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
+        )
+        described = self.cloud.describe_change_set(**self.names)
+        changes = [change["ResourceChange"] for change in described.get("Changes", [])]
+        return described["Status"], {change["LogicalResourceId"]: change["Action"] for change in changes}
+
+    def execute(self):
+        self.cloud.execute_change_set(**self.names)
+        return self.status()
+
+    def deploy(self, template, **options):
+        self.change(template, **options)
+        return self.execute()
+
+    def status(self):
+        try:
+            (stack,) = self.cloud.describe_stacks(StackName="demo")["Stacks"]
+        except ClientError:
+            return ""
+        return "" if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack["StackStatus"]
+
+    def outputs(self):
+        (stack,) = self.cloud.describe_stacks(StackName="demo")["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def failures(self):
+        events = self.cloud.describe_stack_events(StackName="demo")["StackEvents"]
+        return {e["LogicalResourceId"]: e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]}
+
+
+@pytest.fixture
+def stack(client):
+    return Stack(client)
+
+
+@pytest.fixture
+def put(client):
+    def put(key, code):
+        package = io.BytesIO()
+        with zipfile.ZipFile(package, "w") as archive:
+            archive.writestr("app.py", textwrap.dedent(code))
+        client("s3").put_object(
+            Bucket=BUCKET.format("111111111111").format(region="eu-west-1"),
+            Key=f"release/{key}.zip",
+            Body=package.getvalue(),
+        )
+
+    return put

@@ -1,11 +1,9 @@
 """What moto is mended to do, asked for as a pipeline asks for it."""
 
-import io
 import json
 import textwrap
 import urllib.error
 import urllib.request
-import zipfile
 
 import pytest
 from botocore.exceptions import ClientError
@@ -43,68 +41,6 @@ FUNCTION = textwrap.dedent("""
       Name: {Value: !Ref Function}
       Say: {Value: !Ref Say}
 """).replace("BUCKET", BUCKET)
-
-
-class Stack:
-    """A stack as the deploy action handles it: by change sets."""
-
-    def __init__(self, client):
-        self.cloud = client("cloudformation")
-        self.count = 0
-
-    def change(self, template, *, tags=None, capabilities=("CAPABILITY_IAM",), **parameters):
-        self.count += 1
-        self.names = {"StackName": "demo", "ChangeSetName": f"release-{self.count}"}
-        self.cloud.create_change_set(
-            **self.names,
-            TemplateBody=template,
-            ChangeSetType="UPDATE" if self.status() else "CREATE",
-            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-            Capabilities=list(capabilities),
-            Tags=[{"Key": key, "Value": value} for key, value in (tags or {}).items()],
-        )
-        described = self.cloud.describe_change_set(**self.names)
-        changes = [change["ResourceChange"] for change in described.get("Changes", [])]
-        return described["Status"], {change["LogicalResourceId"]: change["Action"] for change in changes}
-
-    def execute(self):
-        self.cloud.execute_change_set(**self.names)
-        return self.status()
-
-    def deploy(self, template, **options):
-        self.change(template, **options)
-        return self.execute()
-
-    def status(self):
-        try:
-            (stack,) = self.cloud.describe_stacks(StackName="demo")["Stacks"]
-        except ClientError:
-            return ""
-        return "" if stack["StackStatus"] == "REVIEW_IN_PROGRESS" else stack["StackStatus"]
-
-    def outputs(self):
-        (stack,) = self.cloud.describe_stacks(StackName="demo")["Stacks"]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
-
-    def failures(self):
-        events = self.cloud.describe_stack_events(StackName="demo")["StackEvents"]
-        return {e["LogicalResourceId"]: e["ResourceStatusReason"] for e in events if "FAILED" in e["ResourceStatus"]}
-
-
-@pytest.fixture
-def stack(client):
-    return Stack(client)
-
-
-@pytest.fixture
-def put(client):
-    def put(key, code):
-        package = io.BytesIO()
-        with zipfile.ZipFile(package, "w") as archive:
-            archive.writestr("app.py", textwrap.dedent(code))
-        client("s3").put_object(Bucket=BUCKET, Key=f"release/{key}.zip", Body=package.getvalue())
-
-    return put
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 USED = {  # in every deployment: a service, and an operation of it
+    "appconfig": "list-applications",
     "cloudformation": "describe-stacks",
     "cloudwatch": "describe-alarms",
     "kms": "verify",

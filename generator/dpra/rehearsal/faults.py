@@ -226,10 +226,12 @@ class Pending:
 
 def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, digest: str) -> None:
     """Do to moto what the fault says."""
-    from .mends import change_sets
+    from .mends import appconfig_deployments, change_sets
 
-    if fault.kind == "fail" and operation == "ExecuteChangeSet":
-        change_sets.DOOMED.add((account, region))  # CloudFormation takes it, and fails later
+    # CloudFormation and AppConfig take it, and fail later.
+    later = {"ExecuteChangeSet": change_sets.DOOMED, "StartDeployment": appconfig_deployments.DOOMED}
+    if fault.kind == "fail" and operation in later:
+        later[operation].add((account, region))
     elif fault.kind == "fail":
         raise Refused("InternalFailure", "the rehearsal lets it fail", 500)
     elif fault.kind == "alarm":

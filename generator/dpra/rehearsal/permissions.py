@@ -45,6 +45,7 @@ KNOWN = {
     *("aws:PrincipalArn", "aws:ResourceAccount", "aws:SecureTransport", "iam:PassedToService"),
     *("iam:PermissionsBoundary", "kms:RequestAlias", "kms:ResourceAliases", *S3_CONDITIONS.values()),
 }
+EVERY = "ForAllValues:"
 OPERATORS = {**OF_TEXT, "ArnEquals": like, "ArnLike": like, "Bool": str.__eq__}  # without a value of its key none holds
 
 
@@ -287,13 +288,12 @@ def applies(statement: Mapping[str, Any], action: str, target: str, context: Con
 
 def holds(operator: str, name: str, wanted: list[str], context: Context) -> bool | None:
     """Does a condition hold? None where that is not known here."""
-    every = operator.removeprefix("ForAllValues:")
-    test = OPERATORS.get(every)
+    test = OPERATORS.get(operator.removeprefix(EVERY))
     if (name not in context and name not in KNOWN) or any("${" in value for value in wanted):
         return None
     if operator == "Null":
         return (name not in context) == (wanted == ["true"])
     if test is None:
         return None
-    given = [any(test(value, actual) for value in wanted) for actual in many(context.get(name))]
-    return any(given) if every == operator else all(given)
+    met = [any(test(value, actual) for value in wanted) for actual in many(context.get(name))]
+    return all(met) if operator.startswith(EVERY) else any(met)

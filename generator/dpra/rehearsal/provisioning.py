@@ -11,7 +11,8 @@ from dpra.names import partition
 from . import permissions
 
 Needed = tuple[str, str, permissions.Context]
-PASSED = ("ExecutionRoleArn", "Role", "RoleARN", "RoleArn", "TaskRoleArn")  # properties that hand a role to a service
+# Properties that hand a role to a service.
+PASSED = ("AlarmRoleArn", "ExecutionRoleArn", "RetrievalRoleArn", "Role", "RoleARN", "RoleArn", "TaskRoleArn")
 NAMES = {"AWS::S3::Bucket": ("CreateBucket", "BucketName"), "AWS::S3::BucketPolicy": ("PutBucketPolicy", "Bucket")}
 
 
@@ -52,9 +53,10 @@ def needed(
     elif kind in NAMES:
         action, key = NAMES[kind]
         yield f"s3:{action}", f"arn:{partition(region)}:s3:::{properties.get(key, name)}", {}
-    for key in PASSED:
-        if str(properties.get(key, "")).startswith(iam):
-            yield "iam:PassRole", properties[key], {}
+    for said in (properties, *properties.get("Monitors", ())):
+        for key in PASSED:
+            if str(said.get(key, "")).startswith(iam):
+                yield "iam:PassRole", said[key], {}
 
 
 def of_role(iam: str, name: str, properties: Mapping[str, Any], before: Any) -> Iterator[Needed]:

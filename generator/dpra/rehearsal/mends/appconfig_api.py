@@ -48,8 +48,8 @@ def now() -> float:
 
 
 def pass_until(moment: float) -> None:
-    """Let the rehearsal's clock go on to a moment; what has passed stays passed."""
-    FRONT["cloud"].ahead = max(FRONT["cloud"].ahead, moment - time.time())
+    """Let the rehearsal's clock go on to a moment, surely; what has passed stays passed."""
+    FRONT["cloud"].ahead = max(FRONT["cloud"].ahead, moment - time.time() + 0.001)
 
 
 def at(moment: float) -> str:
@@ -72,22 +72,27 @@ class Request:
 
 
 @cache
-def routes() -> tuple[tuple[str, re.Pattern[str], Any], ...]:
-    """Method, path and operation, the most specific path first."""
+def models() -> Mapping[str, Any]:
+    """botocore's models of all operations."""
     import botocore.session
 
+    services = [botocore.session.Session().get_service_model(service) for service in MODELS]
+    return {name: service.operation_model(name) for service in services for name in service.operation_names}
+
+
+@cache
+def routes() -> tuple[tuple[str, re.Pattern[str], Any], ...]:
+    """Method, path and operation, the most specific path first."""
     found = []
-    for service in MODELS:
-        model = botocore.session.Session().get_service_model(service)
-        for operation in map(model.operation_model, model.operation_names):
-            path = operation.http["requestUri"].partition("?")[0]
-            parts = re.split(r"\{(\w+)\}", path)  # every second one is a parameter
-            # An ARN has slashes, which the server has decoded.
-            pattern = "".join(
-                f"(?P<{part}>{'.+' if part == 'ResourceArn' else '[^/]+'})" if number % 2 else re.escape(part)
-                for number, part in enumerate(parts)
-            )
-            found.append((operation.http["method"], re.compile(pattern), operation))
+    for operation in models().values():
+        path = operation.http["requestUri"].partition("?")[0]
+        parts = re.split(r"\{(\w+)\}", path)  # every second one is a parameter
+        # An ARN has slashes, which the server has decoded.
+        pattern = "".join(
+            f"(?P<{part}>{'.+' if part == 'ResourceArn' else '[^/]+'})" if number % 2 else re.escape(part)
+            for number, part in enumerate(parts)
+        )
+        found.append((operation.http["method"], re.compile(pattern), operation))
     return tuple(sorted(found, key=lambda route: -len(route[1].pattern)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dpra.dataclasses import dataclass
 
-from .appconfig import Store
+from .appconfig import Store, named
 from .appconfig_api import Asked, Problem, Said, now, serves
 from .appconfig_deployments import delivered, running, settle
 from .appconfig_flags import FLAGS, retrieved
@@ -54,7 +54,7 @@ def start_configuration_session(store: Store, asked: Asked) -> Said:
 
 
 def token(store: Store, session: Session) -> str:
-    name = secrets.token_urlsafe(32)
+    name = f"AYAD{secrets.token_urlsafe(32)}"
     store.sessions[name] = session
     return name
 
@@ -94,7 +94,7 @@ def get_latest_configuration(store: Store, asked: Asked) -> Said:
     }
     if session.has == version:
         return said
-    profile = store.applications[session.application].profiles[session.profile]
+    profile = named(store.applications[session.application].profiles, session.profile, "ConfigurationProfile")
     kind, content = deployment.content_type, deployment.content
     if profile.said["Type"] == FLAGS:
         kind, content = retrieved(content)

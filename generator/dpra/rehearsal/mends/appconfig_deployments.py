@@ -33,6 +33,8 @@ REVERTABLE = 72 * 3600  # seconds after a deployment is complete
 # Source: https://docs.aws.amazon.com/appconfig/latest/userguide/monitoring-deployments.html
 TRIGGERS = ("ALARM", "INSUFFICIENT_DATA")
 
+DOOMED: set[tuple[str, str]] = set()  # account and region whose next deployment fails: a fault of the rehearsal
+
 
 @dataclass
 class Deployment:
@@ -41,6 +43,7 @@ class Deployment:
     content_type: str
     started: float  # seconds since 1970
     looks: bool = True  # whether the clock goes on for it when somebody looks
+    doomed: bool = False
     events: list[Said] = field(default_factory=list)  # the newest first
     steps: list[tuple[float, str, float]] = field(default_factory=list)  # to come: when, which event, percentage
 
@@ -85,9 +88,10 @@ def look(store: Store, environment: Environment) -> None:
         return
     if found.state == "ROLLING_BACK":
         roll_back(environment, found)
+    elif found.doomed:
+        go_back(environment, found, "An internal error has occurred: start a new deployment", "INTERNAL_ERROR")
     elif alarm := ringing(environment):
-        found.happens(now(), "ROLLBACK_STARTED", f"Rollback initiated by CloudWatch alarm: {alarm}", "CLOUDWATCH_ALARM")
-        found.said["State"] = environment.state = "ROLLING_BACK"
+        go_back(environment, found, f"Rollback initiated by CloudWatch alarm: {alarm}", "CLOUDWATCH_ALARM")
     else:
         if found.looks:
             pass_until(next_moment(found))
@@ -116,6 +120,11 @@ def settle(environment: Environment, found: Deployment) -> None:
             found.happens(moment, kind, "Deployment completed")
             found.ends(moment, "COMPLETE")
             environment.state = "READY_FOR_DEPLOYMENT"
+
+
+def go_back(environment: Environment, found: Deployment, said: str, by: str) -> None:
+    found.happens(now(), "ROLLBACK_STARTED", said, by)
+    found.said["State"] = environment.state = "ROLLING_BACK"
 
 
 def roll_back(environment: Environment, found: Deployment) -> None:
@@ -189,6 +198,9 @@ def start_deployment(store: Store, asked: Asked) -> Said:
     store.tag(store.arn(*path), asked.get("Tags", {}))
     made = Deployment(said, version.content, version.said["ContentType"], started)
     made.steps = list(steps(strategy, started))
+    if (place := (store.account_id, store.region_name)) in DOOMED:
+        DOOMED.remove(place)
+        made.doomed = True
     made.happens(started, "DEPLOYMENT_STARTED", "Deployment started", "USER")
     environment.deployments[number] = made
     environment.state = "DEPLOYING"
@@ -246,7 +258,7 @@ def delete_environment(store: Store, asked: Asked) -> None:
 
 @serves
 def stop_deployment(store: Store, asked: Asked) -> Said:
-    """In progress it is rolled back, complete it is reverted.
+    """In progress it is rolled back, complete it is reverted; not while another one runs, of which AWS tells nothing.
 
     Source: https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-deploying-reverting.html"""
     environment = store.environment(asked)
@@ -255,8 +267,7 @@ def stop_deployment(store: Store, asked: Asked) -> Said:
     if found.state in ("DEPLOYING", "BAKING"):
         settle(environment, found)
     if found.state == "DEPLOYING" or (found.state == "BAKING" and revert):
-        found.happens(now(), "ROLLBACK_STARTED", f"Rollback initiated by {store.account_id}", "USER")
-        found.said["State"] = environment.state = "ROLLING_BACK"
+        go_back(environment, found, f"Rollback initiated by {store.account_id}", "USER")
         return whole(found)
     if found.state != "COMPLETE" or not revert:
         more = "" if revert else " without AllowRevert"
@@ -284,7 +295,7 @@ def console_deploys(
 
     Args:
         environment_name: of AppConfig's environment; `profile` is the profile's name.
-        change: is merged into what the environment delivers, or into the newest version where it delivers nothing.
+        change: is merged into the JSON that the environment delivers, or into the newest version if it delivers none.
         complete: the deployment is complete already; otherwise it goes on for an hour of the rehearsal's clock.
     Raises:
         KeyError: there is no such environment or profile.

@@ -16,6 +16,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
 
+from . import appconfig_types
 from .resources import wanted
 from .serverless import expanded, is_serverless
 
@@ -34,6 +35,7 @@ IAM_NAMES = {
 
 # Those of them that have no tags: a change of the stack's tags is none of theirs.
 UNTAGGED = {
+    "AWS::AppConfig::HostedConfigurationVersion",
     "AWS::CloudFormation::WaitConditionHandle",
     "AWS::IAM::Group",
     "AWS::IAM::ManagedPolicy",
@@ -223,6 +225,8 @@ def fill(stack: Any, template: str, parameters: dict[str, str], tags: dict[str, 
 
 def finish(stack: Any, status: str) -> None:
     stack.status = status
+    if status != "ROLLBACK_COMPLETE":  # which leaves no resources
+        appconfig_types.tag(stack)
     stack._add_stack_event(status)
 
 

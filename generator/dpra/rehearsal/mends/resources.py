@@ -167,7 +167,9 @@ def event(
 
 
 def update_resources(self: Any, template: dict[str, Any], parameters: dict[str, Any] | None = None) -> None:
-    """ResourceMap.update: new, changed and conditional resources in one pass, removed ones last, as AWS does it."""
+    """ResourceMap.update: new, changed and conditional resources in one pass, removed ones last, as AWS does it.
+
+    What cannot be deleted stays, and leaves an event; the update is complete."""
     old_resources, parsed = self._resource_json_map, self._parsed_resources
     modified = self.build_resource_diff(template, parameters)["Modify"]
     self._template, self._resource_json_map = template, template["Resources"]
@@ -181,10 +183,14 @@ def update_resources(self: Any, template: dict[str, Any], parameters: dict[str, 
             parsed[name] = parsing.parse_and_update_resource(
                 name, resource_json, self, self._account_id, self._region_name
             )
-    for name, resource_json in old_resources.items():
+    for name, resource_json in reversed(old_resources.items()):
         gone = name not in template["Resources"] or not wanted(template["Resources"][name], self)
         if gone and parsed.get(name) is not None:
-            self._delete_resource(parsed.pop(name), resource_json)
+            try:
+                self._delete_resource(parsed.pop(name), resource_json)
+            except Exception as error:
+                at = (self._account_id, self._region_name, self.stack_id, name, resource_json["Type"])
+                failed(error, "DELETE_FAILED", *at)
 
 
 def existing_resources(original: Any) -> Any:
