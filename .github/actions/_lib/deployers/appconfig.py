@@ -159,6 +159,7 @@ def switch(place: Place, document: Document, flag: str) -> None:
     off = appconfig.switched_off(document, {*place.offs, flag})
     number = place.deployed(off.profile)
     if not place.has(off):
+        show(place, [off])
         number = store_version(place, off)
         how = strategy(place, at_once=True)[0]
         start(place, off, number, how, f"{EMERGENCY}{flag} run {os.environ['GITHUB_RUN_ID']}", place.latest)
