@@ -19,6 +19,7 @@ from dpra.spec import models
 from dpra.spec.models import Action, Gate, Spec, Step, Waiver, Windows, name_of
 
 UNSAID = Action()  # what the spec says about an action that it does not name
+HOUR = 60  # minutes
 WAITS = 60  # minutes of a bake for which a runner waits, at most, where GitHub has no wait timers
 
 
@@ -185,6 +186,12 @@ class Plan:
     def resume_schedule(self) -> str:
         """When held releases are resumed, as a cron expression; empty where none waits for a window or for its bake."""
         return "7 * * * *" if self.long_bakes else resume_schedule(self.spec.windows)
+
+    def lease(self, where: Environment) -> int:
+        """Minutes by which the lease of the release lock is longer than that of a release that neither bakes nor takes
+        its time: a bake, and a deployment that may take longer than an hour."""
+        limits = [job.limit for job in self.jobs.values() if job.at is where and job.kind == "deploy"]
+        return where.bake + max([limit - HOUR for limit in limits if limit > HOUR], default=0)
 
     # ---- How it is deployed
 

@@ -134,7 +134,7 @@ def diff(root: Path, ref: str | None, form: str) -> None:
 
 
 def _left(root: Path, trunk: str) -> str:
-    """The commit at which this branch left the trunk; on the trunk, the one that is checked out; empty: there is none."""
+    """The commit at which this branch left the trunk; on the trunk, the one that is checked out; empty: none."""
     for name in (f"origin/{trunk}", trunk):
         words = ["git", "merge-base", "HEAD", name]
         ran = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)

@@ -86,6 +86,7 @@ def forget_releases(plan: Plan, where: Environment) -> None:
     from moto.cloudformation.models import cloudformation_backends
     from moto.s3.models import s3_backends
 
+    deployers.call("forget", plan, None, where)
     for region in where.regions:
         backend = cloudformation_backends[where.account][region]
         for stack in released(where, region):
