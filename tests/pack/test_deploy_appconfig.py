@@ -348,7 +348,7 @@ def test_a_monitor_that_a_lost_runner_left_off_is_put_on_again(
     bench.deploy(one)
     switches.alarm("ALARM")
     with monkeypatch.context() as lost:
-        lost.setattr(module, "put_on", lambda place: None)
+        lost.setattr(module, "put_on", lambda place, tags: None)
         switches.off(one, "checkout")
     assert monitors(switches) == []
     bench.tool.settled(bench.target)

@@ -8,7 +8,7 @@ Meanwhile tags of the environment remember them, so that whoever comes after a l
     dpra:monitor:<number>  the ARNs of a monitor's alarm and of its role
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import alarms
@@ -32,17 +32,17 @@ def aside(place: Place) -> Iterator[None]:
     told = ", ".join(f"{names[one['AlarmArn']]} is {states[names[one['AlarmArn']]]}" for one in loud)
     runner.warning(f"{place.region}: {told}: its monitor would take this back, and is off until it is deployed")
     said = [f"{one['AlarmArn']} {one.get('AlarmRoleArn', '')}".strip() for one in loud]
-    tag(place, {f"{MONITOR}{number}": text for number, text in enumerate(said)})
+    tags = {f"{MONITOR}{number}": text for number, text in enumerate(said)}
+    tag(place, tags)
     change(place, [one for one in there if one not in loud])
     try:
         yield
     finally:
-        put_on(place)
+        put_on(place, tags)
 
 
-def put_on(place: Place) -> None:
+def put_on(place: Place, tags: Mapping[str, str]) -> None:
     """Every monitor that tags remember is on again; there may be none."""
-    tags = aws.call(place.region, "appconfig", "list-tags-for-resource", ResourceArn=place.arn).get("Tags", {})
     kept = {key: said.split(" ") for key, said in tags.items() if key.startswith(MONITOR)}
     if not kept:
         return

@@ -49,7 +49,7 @@ def deploy(target: Target, change: Change) -> Done:
     own = appconfig.documents(change.release, target.environment)
     place = appconfig.look(target)
     if place:
-        monitors.put_on(place)
+        monitors.put_on(place, place.tags)
         refuse_others(place, change)
     offs = place.offs if place else {}
     wanted = [appconfig.switched_off(one, offs) for one in own]
@@ -93,7 +93,7 @@ def settled(target: Target) -> None:
     place = appconfig.look(target)
     if not place:
         return
-    monitors.put_on(place)
+    monitors.put_on(place, place.tags)
     for one in place.under_way:
         number = int(one["DeploymentNumber"])
         about = appconfig.described(place, number)
@@ -127,7 +127,7 @@ def switch_off(target: Target, change: Change, flag: str) -> bool:
         raise runner.Failed(f"'{flag}' is no flag: a letter, then letters, digits, _ and -, at most 64", "error")
     own = appconfig.documents(change.release, target.environment)
     place = known(target)
-    monitors.put_on(place)
+    monitors.put_on(place, place.tags)
     if flag not in place.offs:
         tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']} {deployment.timestamp()}"})
     holding = [one for one in own if flag in one.flags]
@@ -228,9 +228,8 @@ def strategy(place: Place, at_once: bool) -> tuple[str, int]:
     gradual: dict[str, int] = {}
     instant: list[str] = []
     for name in place.strategies:
-        found = aws.call(place.region, "appconfig", "get-deployment-strategy", DeploymentStrategyId=name)
-        if minutes := found["DeploymentDurationInMinutes"] + found.get("FinalBakeTimeInMinutes", 0):
-            gradual[name] = int(minutes)
+        if minutes := lasts(place.region, name):
+            gradual[name] = minutes
         else:
             instant.append(name)
     if at_once:
@@ -244,6 +243,12 @@ def strategy(place: Place, at_once: bool) -> tuple[str, int]:
         "which releases are deployed",
         "error",
     )
+
+
+def lasts(region: str, name: str) -> int:
+    """How many minutes a strategy takes, with its bake."""
+    found = aws.call(region, "appconfig", "get-deployment-strategy", DeploymentStrategyId=name)
+    return int(found["DeploymentDurationInMinutes"] + found.get("FinalBakeTimeInMinutes", 0))
 
 
 def check_time(minutes: int, changed: Sequence[Document]) -> None:
