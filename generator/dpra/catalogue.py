@@ -4,7 +4,7 @@ All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here;
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field, fields, replace
 from functools import cache, cached_property
 from typing import Any, TypeVar
@@ -387,15 +387,29 @@ def tools() -> tuple[Tool, ...]:
 Words = Mapping[str, Mapping[str, Any]]
 
 
-@cache
-def words() -> dict[str, dict[str, dict[str, Any]]]:
-    """The lists of words that a spec may use, for each pipeline type there is.
+def words() -> Mapping[str, Words]:
+    """The lists of words that a spec may use, for each pipeline type there is; a spec needs those of its own only.
 
     With each action stands what it takes, with each profile the stages that it leaves out."""
-    return {pipeline: _words(load(pipeline)) for pipeline in types()}
+    return _Types()
 
 
-def _words(made: Catalogue) -> dict[str, dict[str, Any]]:
+class _Types(Mapping[str, Words]):
+    def __getitem__(self, pipeline: str) -> Words:
+        if pipeline not in types():
+            raise KeyError(pipeline)
+        return _words(pipeline)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(types())
+
+    def __len__(self) -> int:
+        return len(types())
+
+
+@cache
+def _words(pipeline: str) -> Words:
+    made = load(pipeline)
     done = {step for job in made.jobs.values() for step in job.steps}
     takes: dict[str, tuple[str, ...]] = {}
     for action in made.actions:  # an action of several stages takes what it takes in any of them

@@ -23,6 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SPEC = (ROOT / "tests/specs/minimal.yml").read_text("utf-8")
+CONFIGURATION = (ROOT / "tests/specs/configuration.yml").read_text("utf-8")
 PIPELINE = ".github/workflows/pipeline.yml"
 # What `dpra generate` takes from others, as it takes it; the floor that its own code stands on.
 FLOOR = """
@@ -54,6 +55,11 @@ def git(folder: Path) -> None:
 def spec_alone(folder: Path) -> None:
     git(folder)
     (folder / "dpra.yml").write_text(SPEC, "utf-8")
+
+
+def spec_of_configuration(folder: Path) -> None:
+    git(folder)
+    (folder / "dpra.yml").write_text(CONFIGURATION, "utf-8")
 
 
 def first(folder: Path) -> None:
@@ -91,6 +97,7 @@ def contenders(scratch: Path) -> list[Contender]:
             first,
             PIPELINE,
         ),
+        Contender("dpra generate, dynamic configuration", dpra, spec_of_configuration, PIPELINE, stages),
         Contender("dpra generate, all current", dpra, generated, PIPELINE, tuple(jobs)),
         Contender(
             "projen",
@@ -265,6 +272,29 @@ def regions_of_prod(count: int) -> float:
     return (time.perf_counter() - start) / 20
 
 
+FLAGS = """
+import gc, importlib, sys, time
+gc.disable()  # as the check's tool does
+sys.path.insert(0, sys.argv[1])
+build, parsers = (importlib.import_module(f"configuration_{name}") for name in ("build", "parsers"))
+environments, lines = ("beta", "gamma", "prod", "eu", "us"), []
+for number in range(int(sys.argv[2])):
+    limit = "{type: number, maximum: 100}"
+    lines.append(f"flag-{number}:\\n  owner: '@acme/team'\\n  attributes: {{limit: {limit}}}\\n  values:\\n")
+    lines += [f"    {name}: {{enabled: true, limit: {number % 100}}}\\n" for name in environments]
+files, start = {"flags.yml": "".join(lines).encode()}, time.perf_counter()
+built = build.build(files, build.Settings(environments, template=""), parsers.events)
+assert not built.problems and len(built.documents()) == 6
+print(time.perf_counter() - start)
+"""
+
+
+def flags_in_five_environments(count: int) -> float:
+    """Seconds in which so many flags are read, checked and compiled."""
+    words = [sys.executable, "-c", FLAGS, str(ROOT / ".github/actions/_lib"), str(count)]
+    return float(subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout)
+
+
 def report(
     found: dict[str, list[tuple[float, float]]],
     parts: dict[str, float],
@@ -336,12 +366,14 @@ def report(
 def aims(found: dict[str, list[tuple[float, float]]], grown: dict[str, Any]) -> list[tuple[str, float, float]]:
     """What is aimed at, what was measured, and how much it may be."""
     median = {name: statistics.median(s for s, _ in runs) for name, runs in found.items()}
-    ours = median["dpra generate, nothing there yet"]
+    ours, configuration = median["dpra generate, nothing there yet"], median["dpra generate, dynamic configuration"]
     sizes, times, *_ = grown["specs in one process"]
     return [
         ("`dpra generate`, of projen's time", ours / median["projen"], 0.45),
         ("`dpra generate`, of cdk-pipelines-github's time", ours / median["cdk-pipelines-github"], 0.07),
         ("1,000 specs in one process, in seconds", dict(zip(sizes, times, strict=True))[1000], 8),
+        ("dynamic configuration, of an application's time", configuration / ours, 1.05),
+        ("5,000 flags in five environments, in seconds", grown["flags in five environments"][1][-1], 3),
     ]
 
 
@@ -372,9 +404,12 @@ def main() -> None:
         print(json.dumps({"runs": found, "phases": parts, "gate": load}))
         return
     print("growth", file=sys.stderr)
-    sizes = {"specs in one process": [10, 100, 1000], "regions of prod": [1, 5, 10, 15, 20]}
-    of = {"specs in one process": specs_in_one_process, "regions of prod": regions_of_prod}
-    grown = {name: (sizes[name], *growth(of[name], sizes[name])) for name in sizes}
+    of: dict[str, tuple[Callable[[int], float], list[int]]] = {
+        "specs in one process": (specs_in_one_process, [10, 100, 1000]),
+        "regions of prod": (regions_of_prod, [1, 5, 10, 15, 20]),
+        "flags in five environments": (flags_in_five_environments, [1000, 2000, 3000, 4000, 5000]),
+    }
+    grown = {name: (sizes, *growth(seconds, sizes)) for name, (seconds, sizes) in of.items()}
     if options.json:
         print(json.dumps({"runs": found, "phases": parts, "growth": grown, "gate": load}))
         return
