@@ -22,6 +22,7 @@ TYPES = {  # every pipeline type, by a spec or more of it
     "flags": SKETCHES / "flags.yml",
     "fleet": SKETCHES / "fleet.yml",
     **{name: ROOT / f"tests/specs/{name}.yml" for name in ("minimal", "full", "waves", "small", "outlets", "ecs")},
+    **{path.stem: path for path in sorted((ROOT / "tests/specs").glob("configuration*.yml"))},
 }
 NEW = ("flags", "fleet")
 # Words of the application type's own: stages, jobs, and keys of its spec.
