@@ -468,12 +468,12 @@ def test_the_recipe_for_a_language_touches_a_setup_file_and_a_row(dpra, needs, c
 
 def test_the_recipe_for_a_step_of_the_prod_job_touches_one_file(dpra, checkout, new_repository, tmp_path) -> None:
     [step] = recipe("Add a step", "yaml")
-    job = checkout / "templates/application/jobs/prod.yml"
+    job = checkout / "templates/jobs/prod.yml"
     text = job.read_text()
     behind = '    #% include "steps/keep-evidence.yml"\n'
     assert text.count(behind) == 1
     job.write_text(text.replace(behind, step + behind))
-    assert changed(checkout) == [" M templates/application/jobs/prod.yml"]
+    assert changed(checkout) == [" M templates/jobs/prod.yml"]
     path = {"PYTHONPATH": str(checkout / "generator")}
     root = Path(shutil.copytree(new_repository, tmp_path / "shop"))
     assert dpra("generate", cwd=root, **path).returncode == 0

@@ -7,7 +7,6 @@ import botocore.session
 import pytest
 from dpra import catalogue
 from dpra.spec import models, reader
-from dpra.spec.reader import taken
 
 GOOD = (Path(__file__).parent / "specs" / "minimal.yml").read_text()
 
@@ -222,7 +221,10 @@ def test_a_spec_that_links_to_itself_is_refused(tmp_path: Path) -> None:
 def test_the_schema_and_the_reader_know_the_same_keys() -> None:
     from dpra.spec.schema import schema
 
-    made = schema(catalogue.words()["application"])
-    json.dumps(made)
-    assert set(taken(models.Spec, catalogue.words()["application"]["keys"])) == set(made["properties"])
-    assert made["required"] == ["name", "repository", "regions", "environments"]
+    for words in catalogue.words().values():
+        made = schema(words)
+        json.dumps(made)
+        assert set(reader.taken(models.Spec, words["keys"])) == set(made["properties"])
+        assert made["required"] == ["name", "repository", "regions", "environments"]
+    taken = {name for words in catalogue.words().values() for name in words["keys"]}
+    assert taken <= set(models.by_type())

@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LIB = Path(__file__).parents[2] / ".github" / "actions" / "_lib"
@@ -171,12 +171,10 @@ def test_the_limits_of_appconfig_are_counted() -> None:
 
 
 def test_flags_lie_in_a_folder_of_files_too_and_a_flag_in_one_of_them_only() -> None:
-    settings = build.Settings(("beta", "prod"), flags="flags", template="")
-    found = built(settings, flags__one_yml=GOOD, flags__two_yml=GOOD.replace("a:", "b:", 1))
+    said = build.Settings(("beta", "prod"), flags="flags", template="")
+    found = built(said, flags__one_yml=GOOD, flags__two_yml=GOOD.replace("a:", "b:", 1))
     assert (told(found.problems), list(found.flags)) == ([], ["a", "b"])
-    assert told(built(settings, flags__one_yml=GOOD, flags__two_yml=GOOD).problems) == [
-        "duplicate-key flags/two.yml:1:1"
-    ]
+    assert told(built(said, flags__one_yml=GOOD, flags__two_yml=GOOD).problems) == ["duplicate-key flags/two.yml:1:1"]
 
 
 # ---- Rules of variants: https://docs.aws.amazon.com/appconfig/…-multi-variant-feature-flags-rules-operators.html
@@ -326,10 +324,10 @@ TEMPLATE = """Resources:
 def test_the_profiles_of_the_template_and_of_the_documents_are_the_same(
     kind: str, name: str, places: list[str]
 ) -> None:
-    settings = build.Settings(("beta", "prod"), template="template.yml")
+    said = build.Settings(("beta", "prod"), template="template.yml")
     files = {"flags_yml": GOOD, "configuration__limits__default_json": "{}"}
-    assert told(built(settings, **files, template_yml=TEMPLATE % (kind, name)).problems) == places
-    assert told(built(settings, **files).problems) == ["profile-not-in-template template.yml:1:1"]
+    assert told(built(said, **files, template_yml=TEMPLATE % (kind, name)).problems) == places
+    assert told(built(said, **files).problems) == ["profile-not-in-template template.yml:1:1"]
 
 
 def test_an_override_is_merged_mapping_by_mapping_and_replaces_all_else() -> None:
@@ -350,6 +348,17 @@ def test_a_schema_is_met_by_the_effective_document_not_by_its_parts() -> None:
 
 
 # ---- Random definitions
+
+
+class Written(yaml.SafeDumper):
+    """YAML without anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def written(flags: dict[str, Any]) -> str:
+    return yaml.dump(flags, Dumper=Written, allow_unicode=True, sort_keys=False)
 
 
 KEYS = st.sampled_from(["a", "b", "new-checkout", "limit", "Z", "enabled", "owner", "n", "s"])
@@ -395,20 +404,73 @@ FLAGS = st.fixed_dictionaries(
 def test_random_definitions_have_problems_with_places_or_become_documents_that_appconfig_takes(
     flags: dict[str, Any],
 ) -> None:
-    text = yaml.safe_dump(flags, allow_unicode=True, sort_keys=False)
+    text = written(flags)
     found = built(flags_yml=text)
     lines = text.split("\n")
     for one in found.problems:
         assert 1 <= one.line <= len(lines)
         assert 1 <= one.column <= len(lines[one.line - 1]) + 1
-    if found.problems or not found.flags:
-        return
+    if not found.problems:
+        taken(found)
+
+
+# Of each type: constraints, and values that meet them.
+SOUND = [
+    ({"type": "number", "minimum": -3, "maximum": 200}, st.one_of(st.integers(-3, 200), st.floats(-3, 200))),
+    ({"type": "string", "enum": ["x", "y", "é"]}, st.sampled_from(["x", "y", "é"])),
+    ({"type": "string", "pattern": "^[0-9]+$", "description": "A number as text"}, st.integers(0, 10**30).map(str)),
+    ({"type": "string"}, st.text(st.characters(exclude_categories=["C"]), max_size=1024)),
+    ({"type": "boolean"}, st.booleans()),
+    ({"type": "array", "elements": {"type": "string", "enum": ["x"]}}, st.lists(st.just("x"), max_size=3)),
+    ({"type": "array", "elements": {"type": "number", "minimum": 0}}, st.lists(st.integers(0, 9), max_size=3)),
+    ({"type": "array"}, st.one_of(st.lists(st.integers(), max_size=3), st.lists(st.sampled_from("xy"), max_size=3))),
+]
+OTHERS = [rule for rule in DOCUMENTED if not rule.startswith("(split")]
+
+
+@st.composite
+def sound(draw: Any) -> dict[str, Any]:
+    """A flag in which nothing is wrong."""
+    chosen = draw(st.dictionaries(st.sampled_from(["n", "s", "limit", "a-B_9"]), st.sampled_from(SOUND), max_size=4))
+    required = draw(st.booleans())
+
+    def given_(every: bool) -> dict[str, Any]:
+        return {name: draw(values) for name, (_, values) in chosen.items() if every or draw(st.booleans())}
+
+    def value() -> dict[str, Any]:
+        names = draw(st.lists(st.sampled_from(["v", "w", "Beta Testers"]), max_size=3, unique=True))
+        variants = [
+            {"name": name, "rule": draw(st.sampled_from(OTHERS)), "enabled": draw(st.booleans()), **given_(False)}
+            for name in names
+        ]
+        return {"enabled": draw(st.booleans()), **given_(required), **({"variants": variants} if names else {})}
+
+    flag: dict[str, Any] = {"values": {name: value() for name in SETTINGS.environments}}
+    if chosen:
+        flag["attributes"] = {name: {**said, "required": required} for name, (said, _) in chosen.items()}
+    if draw(st.booleans()):
+        flag |= {"until": draw(st.dates()), "description": draw(st.sampled_from(["what", "é", "a\nb"])), "name": "N"}
+    return flag
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(["a", "new-checkout", "b_2"]), sound(), min_size=1))
+def test_sound_definitions_have_no_problem_and_become_documents_that_appconfig_takes(flags: dict[str, Any]) -> None:
+    found = built(flags_yml=written(flags))
+    assert found.problems == []
+    assert set(found.flags) == set(flags)
+    taken(found)
+
+
+def taken(found: Any) -> None:
+    """AppConfig takes the documents: by its published schema, and by the constraints that it checks besides."""
     for environment in SETTINGS.environments:
         document = json.loads(build.encoded(definitions.document(found.flags, environment)))
         jsonschema.Draft7Validator(appconfig.SCHEMA).validate(document)
-        for key, value in document["values"].items():  # what AppConfig holds besides its schema: the constraints
+        for key, value in document["values"].items():
             attributes = document["flags"][key].get("attributes", {})
             for given_ in [one.get("attributeValues", {}) for one in value.get("_variants", [])] or [value]:
+                assert set(given_) - {"enabled"} <= set(attributes)
                 for name, attribute in attributes.items():
                     meets(given_.get(name), attribute["constraints"])
 

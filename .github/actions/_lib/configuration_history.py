@@ -18,7 +18,17 @@ KEY = re.compile(
     rb"""^[-+](?:([a-z][a-zA-Z\d_-]{0,63})|"([a-z][a-zA-Z\d_-]{0,63})"|'([a-z][a-zA-Z\d_-]{0,63})')\s*:(?:\s|$)"""
 )
 WORD = re.compile(rb"(?<![A-Za-z0-9_])[A-Za-z_][A-Za-z0-9_-]*")
-LOG = ("log", "--first-parent", "-m", "--patch", "--unified=0", "--no-color", "--no-ext-diff", "--no-textconv")
+LOG = (
+    "log",
+    "--first-parent",
+    "-m",
+    "--patch",
+    "--unified=0",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-show-signature",
+)
 LARGEST = 2**22  # bytes of a file in which flags are looked for; code that people write is smaller
 
 
@@ -74,7 +84,7 @@ def references(
         matched = [name for name in looked if pattern.fullmatch(name)]
         if not matched:
             says = f"the pattern {glob!r} of references matches no file"
-            problems.append(Problem("no-references", f"{prefix}dpra.yml", 1, 1, says))
+            problems.append(Problem("no-references", "dpra.yml", 1, 1, says))
         for name in matched if names else ():
             if name not in left_out:
                 left_out.add(name)  # once, whatever patterns match it

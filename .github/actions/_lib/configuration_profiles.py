@@ -49,7 +49,7 @@ def profiles(
         part, suffix = (stem, f".{ending.lower()}") if stem else (file, "")
         if path == inside or inside.rpartition("/")[2].startswith((".", "README")):
             continue
-        told = ""
+        told, rule = "", "profile-files"
         if not file:
             told = f"a profile is a folder: {folder}/<profile>/default.json"
         elif "/" in file:
@@ -57,13 +57,13 @@ def profiles(
         elif not NAME.fullmatch(name) or name == FLAGS:
             told = f"a profile's name has letters, digits and _.-, at most 128, and is not '{FLAGS}'"
         elif part not in (parts := ("default", "schema", *environments)):
+            rule = "unknown-environment"
             told = f"'{part}' is neither default, schema nor an environment{meant(part, parts)}"
         elif part == "schema" and suffix not in STRUCTURED:
             told = "a schema is JSON or YAML"
         elif name in found and part in found[name].files:
             told = f"{found[name].files[part]} says the same: keep one of them"
         if told:
-            rule = "unknown-environment" if told.startswith("'") else "profile-files"
             problems.append(Problem(rule, path, 1, 1, told))
             continue
         profile = found.setdefault(name, Profile(name, f"{folder}/{name}"))

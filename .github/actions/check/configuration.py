@@ -39,7 +39,7 @@ def quality(built: build.Built, root: Path) -> list[Problem]:
     return found
 
 
-def compiled(built: build.Built, root: Path) -> list[Problem]:
+def compiled(built: build.Built, root: Path, files: dict[str, bytes]) -> list[Problem]:
     """Write the documents. What the change does to them goes into the summary."""
     documents = built.documents()
     folder = Path(os.environ["BUILT"]) / "configuration"
@@ -50,10 +50,11 @@ def compiled(built: build.Built, root: Path) -> list[Problem]:
         path.write_bytes(content)
     title = "What this change does, by environment"
     try:
-        before = build.build(build.at_commit(root, "HEAD^1", built.settings), built.settings, events).documents()
+        old = build.at_commit(root, "HEAD^1", built.settings)
     except LookupError:
         text = f"### {title}\n\nThe commit before is not here (fetch-depth: 2), so nothing is compared.\n"
     else:
+        before = documents if old == files else build.build(old, built.settings, events).documents()
         found = report.differences(before, documents, built.settings.regions)
         text = report.markdown(title, report.difference_tables(found))
         kept = Path(os.environ["EVIDENCE"]) / "configuration-difference.json"
@@ -74,7 +75,7 @@ def main() -> None:
     built = build.build(files, settings, events)
     problems = list(built.problems)
     if action == build.BUILD:
-        problems += compiled(built, root)
+        problems += compiled(built, root, files)
     elif action == build.TESTS:
         for profile in built.profiles.values():
             operational.violations(profile, validate, problems)

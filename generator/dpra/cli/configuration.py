@@ -26,6 +26,7 @@ def configuration() -> None:
     dpra configuration diff                                      what this branch would change, for whom
     dpra configuration report                                    the flags there are, the oldest first
     dpra configuration off new-checkout --environment ENV
+    dpra configuration import --flags ENV=flags.json             flags.yml from what AppConfig has
     """
 
 
@@ -42,7 +43,7 @@ class _Pack:
         resources.lib("runner")  # then the pack's modules find each other, by their own names
         self.build, self.flags, self.history, self.nodes, self.parsers, self.profiles, self.report = (
             importlib.import_module(f"configuration_{name}")
-            for name in ("build", "flags", "history", "nodes", "parsers", "profiles", "report")
+            for name in "build flags history nodes parsers profiles report".split()
         )
         self.settings = self.build.settings(json.dumps(dict(self.plan.configuration)))
 
@@ -92,8 +93,8 @@ def check(root: Path, code: Path | None, form: str) -> None:
         click.echo(json.dumps(told, indent=1))
     else:
         for one in found:
-            text = one.text if one.text.isprintable() else ascii(one.text)
-            click.echo(f"{one.file}:{one.line}:{one.column}: {text} ({one.rule}, {build.RULES[one.rule].severity})")
+            line = f"{one.file}:{one.line}:{one.column}: {one.text} ({one.rule}, {build.RULES[one.rule].severity})"
+            click.echo(line if line.isprintable() else ascii(line)[1:-1])
         if globs and seen is None:
             click.echo("Which flags there were is not known: there is no git history, or a part of it only.", err=True)
         click.echo(f"{len(built.flags)} flags, {len(built.profiles)} profiles: {len(found)} problems.")
@@ -203,3 +204,42 @@ def off(root: Path, flag: str, environment: str, dry_run: bool) -> None:
     if not dry_run:
         tree.put(root, {file: mark + text.encode()})
         click.echo(f"{file} written: {flag} is off in {environment} from the next release on")
+
+
+@configuration.command("import")
+@click.option("--flags", "said", multiple=True, required=True, metavar="ENVIRONMENT=FILE", help="A document of flags.")
+@click.option("--dry-run", is_flag=True, help="Show the file; write nothing.")
+@click.option("--force", is_flag=True, help="Replace a file that is there; the difference is shown.")
+@click.pass_obj
+def import_(root: Path, said: tuple[str, ...], dry_run: bool, force: bool) -> None:
+    """Writes the flags' file from documents of AppConfig, as its console or the AWS CLI gives them.
+
+    \b
+    dpra configuration import --flags beta=beta.json --flags prod=prod.json --dry-run
+    """
+    from dpra import tree
+    from dpra.adopt import flags
+
+    pack = _Pack(root)
+    path, documents = pack.settings.flags, dict[str, bytes]()
+    for one in said:
+        environment, _, name = one.partition("=")
+        if environment not in pack.settings.environments:
+            there = ", ".join(pack.settings.environments)
+            common.fail(f"--flags {one}: there is no environment '{environment}'; there are {there}", 2)
+        try:
+            documents[environment] = Path(name).read_bytes()
+        except OSError as error:
+            common.fail(f"--flags {one}: {error.strerror}", common.WRONG_INPUT)
+    if (root / path).is_dir():
+        common.fail(f"{path} is a folder: name a file as configuration.flags in dpra.yml first", common.WRONG_INPUT)
+    text, notes = flags.from_documents(documents)
+    before = tree.read(root, path)
+    if before is not None and not (force or dry_run):
+        common.fail(f"{path}: exists. See the change: --dry-run; replace it: --force", common.DOES_NOT_HOLD)
+    common.show_diff(tree.Change(path, "stale", before or b"", text.encode()))
+    for note in notes:
+        click.echo(f"Note: {note}", err=True)
+    if not dry_run:
+        tree.put(root, {path: text.encode()})
+        click.echo(f"{path} written. Next: dpra configuration check")

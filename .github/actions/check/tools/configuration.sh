@@ -7,7 +7,7 @@
 # default for unit-tests: configuration
 # default for code-quality: configuration
 # version: 6.0.3
-# version-command: python3 -I -c "import yaml, jsonschema; print(yaml.__version__ if yaml.CSafeLoader else '')"
+# version-command: python3 -I -c "import jsonschema, referencing, yaml; print(yaml.__version__ if yaml.CSafeLoader else '')"
 # ok-exit-codes: 0
 # pip: pyyaml==6.0.3 jsonschema==4.26.0
 #
