@@ -227,4 +227,5 @@ DOCUMENT = re.findall(r"^```yaml\n(.*?)^```$", Path("docs/deploy.md").read_text(
 
 @pytest.mark.parametrize("number", range(len(DOCUMENT)))
 def test_a_snippet_of_the_document_is_a_part_of_a_spec(number: int) -> None:
-    made(WATCHED + DOCUMENT[number])
+    own = DOCUMENT[number]
+    made(WATCHED + (CONFIGURATION if "with: appconfig" in own else "") + own)
