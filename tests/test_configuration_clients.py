@@ -1,7 +1,7 @@
 """Real clients of AppConfig read what was deployed: boto3's appconfigdata, and AWS Powertools for Python.
 
-What `dpra new` brings is compiled and deployed by the pack, as its actions do it, to the rehearsal's accounts. OpenFeature
-has no provider for AppConfig on PyPI or npm; it reads another provider's flags in test_flag_providers.py.
+What `dpra new` brings is compiled and deployed by the pack, as its actions do it, to the rehearsal's accounts.
+OpenFeature has no provider for AppConfig on PyPI or npm; it reads another provider's flags in test_flag_providers.py.
 """
 
 import json

@@ -19,12 +19,16 @@ from openfeature.client import OpenFeatureClient
 from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
+from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "tests/examples/flagd"
 PAGE = (ROOT / "docs/other-flag-providers.md").read_text("utf-8")
 ACCOUNTS = {"beta": "1" * 12, "gamma": "2" * 12, "prod": "3" * 12}
 STAFF, SOMEBODY = EvaluationContext("a", {"group": "staff"}), EvaluationContext("b", {"group": "customers"})
+
+ABOUT = {"DPRA_COMPONENT": "switches", "DPRA_ENVIRONMENT": "prod", "DPRA_ACCOUNT": ACCOUNTS["prod"]}
+ABOUT |= dict.fromkeys(("DPRA_REGION", "AWS_REGION", "AWS_DEFAULT_REGION"), "eu-west-1")
 
 Evaluate = Callable[[str], OpenFeatureClient]
 
@@ -82,17 +86,21 @@ def test_the_example_passes_the_linters_of_a_repository(repository: Path, dpra: 
 # ---- Rules
 
 
+def compiled(folder: Path, values: dict[str, Any]) -> None:
+    """Put flags of production into a package's folder."""
+    profile = {"name": "flags", "type": "AWS.AppConfig.FeatureFlags", "content-type": "application/json"}
+    place = folder / "configuration/prod"
+    place.mkdir(parents=True, exist_ok=True)
+    (place.parent / "index.json").write_text(json.dumps({"schema": 1, "profiles": [{**profile, "file": "flags.json"}]}))
+    (place / "flags.json").write_text(json.dumps({"version": "1", "flags": {}, "values": values}))
+
+
 def converted(folder: Path, rules: dict[str, str]) -> subprocess.CompletedProcess[str]:
     """flagd's document of a flag for each rule, which turns it on."""
     off = {"name": "default", "enabled": False}
-    values = {name: {"_variants": [{"name": "on", "enabled": True, "rule": rule}, off]} for name, rule in rules.items()}
-    profile = {"name": "flags", "type": "AWS.AppConfig.FeatureFlags", "content-type": "application/json"}
-    place = folder / "configuration/prod"
-    place.mkdir(parents=True)
-    (place.parent / "index.json").write_text(json.dumps({"schema": 1, "profiles": [{**profile, "file": "flags.json"}]}))
-    (place / "flags.json").write_text(json.dumps({"version": "1", "flags": {}, "values": values}))
-    about = {"COMPONENT": "switches", "ENVIRONMENT": "prod", "ACCOUNT": ACCOUNTS["prod"], "REGION": "eu-west-1"}
-    env = {**os.environ, **{f"DPRA_{key}": value for key, value in about.items()}, "PYTHONPATH": f"{EXAMPLE}/provider"}
+    on = {"name": "on", "enabled": True}
+    compiled(folder, {name: {"_variants": [{**on, "rule": rule}, off]} for name, rule in rules.items()})
+    env = {**os.environ, **ABOUT, "PYTHONPATH": f"{EXAMPLE}/provider"}
     words = [sys.executable, "-B", "-c", "import flagd; print(flagd.document())"]
     return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
@@ -144,6 +152,43 @@ def test_what_flagd_cannot_say_is_refused(tmp_path: Path, rule: str, says: str) 
     assert says in done.stderr
 
 
+# ---- The commands
+
+
+def test_the_commands_show_change_and_tell_as_the_contract_says(tmp_path: Path, moto: dict[str, str]) -> None:
+    """The real AWS CLI against moto."""
+    from dpra.rehearsal import mends
+
+    mends.forget()
+    said = YAML(typ="safe").load(EXAMPLE / "dpra.yml")["deploy"]["script"]
+    package = Path(shutil.copytree(EXAMPLE, tmp_path / "package", ignore=shutil.ignore_patterns("__pycache__")))
+    outputs = tmp_path / "outputs.json"
+
+    def run(name: str, digest: str = "", folder: Path = package) -> str:
+        env = {**os.environ, **moto, **ABOUT, "DPRA_DIGEST": digest, "DPRA_COMMIT": "c", "DPRA_OUTPUTS": str(outputs)}
+        env["PATH"] = f"{env['PATH']}:{os.environ['PATH']}"
+        words = ["bash", "-euo", "pipefail", "-c", said[name]]
+        done = subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    compiled(package, {"checkout": {"enabled": False, "limit": 10}})
+    shown = run("preview")
+    assert '+    "checkout": {' in shown
+    assert '+    "checkout.limit": {' in shown
+    assert run("running", folder=tmp_path) == ""  # the preview changed nothing
+    for _ in range(2):
+        run("command", "one")
+        assert run("running", folder=tmp_path) == "one"
+    assert "checkout" in json.loads(json.loads(outputs.read_text())["Flags"])["flags"]
+    assert run("preview") == "no changes"
+    compiled(package, {"checkout": {"enabled": True, "limit": 10}})
+    changed = [line for line in run("preview").splitlines() if line.startswith(("+ ", "- "))]
+    assert [line.split() for line in changed] == [["-", '"default":', "false"], ["+", '"default":', "true"]]
+    run("command", "two")
+    assert run("running", folder=tmp_path) == "two"
+
+
 # ---- The pipeline
 
 
@@ -153,7 +198,7 @@ def delivered(environment: str) -> tuple[str, dict[str, str]]:
 
     account = ACCOUNTS[environment]
     key = s3_backends[account]["aws"].buckets[f"switches-flags-{account}-eu-west-1"].keys["flags.json"]
-    return key.value.decode(), dict(key.metadata)
+    return key.value.decode(), {name.lower().removeprefix("x-amz-meta-"): said for name, said in key.metadata.items()}
 
 
 def planned(root: Path) -> Plan:
@@ -171,8 +216,8 @@ def test_a_release_comes_to_flagd_and_goes_back_when_a_test_fails_in_production(
     from dpra.rehearsal import faults
     from dpra.rehearsal.world import Run, committed, opened, play
 
-    plan, said = planned(repository), []
-    with opened(repository, plan, (), True, said.append) as here:
+    plan = planned(repository)
+    with opened(repository, plan, (), True, print) as here:
         here.commits = {"old": here.commits["this"], "new": committed(here, "new")}
         first = play(here, Run(1, "old"))
         assert first.ok, (first.stopped_at, first.annotations)
@@ -199,6 +244,5 @@ def test_a_release_comes_to_flagd_and_goes_back_when_a_test_fails_in_production(
             text, about = delivered(environment)
             assert about["commit"] == here.commits["new"]
             assert evaluate(text).get_boolean_value("rehearsed-new", False, SOMEBODY) is True
-        assert delivered("prod") == (before["prod"][0], {"digest": digest, "commit": here.commits["old"]})
-    log = "\n".join(said)
-    assert '+    "rehearsed-new": {' in log  # the preview
+        text, about = delivered("prod")
+        assert (text, about["digest"], about["commit"]) == (before["prod"][0], digest, here.commits["old"])
