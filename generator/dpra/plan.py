@@ -16,9 +16,10 @@ from dpra.dataclasses import dataclass
 from dpra.deployers import Deployer
 from dpra.graph import Environment, Job, Record, Role, Store, Workflow
 from dpra.spec import models
-from dpra.spec.models import Action, Spec, Step, Waiver, Windows, name_of
+from dpra.spec.models import Action, Gate, Spec, Step, Waiver, Windows, name_of
 
 UNSAID = Action()  # what the spec says about an action that it does not name
+HOUR = 60  # minutes
 WAITS = 60  # minutes of a bake for which a runner waits, at most, where GitHub has no wait timers
 
 
@@ -186,6 +187,12 @@ class Plan:
         """When held releases are resumed, as a cron expression; empty where none waits for a window or for its bake."""
         return "7 * * * *" if self.long_bakes else resume_schedule(self.spec.windows)
 
+    def lease(self, where: Environment) -> int:
+        """Minutes by which the lease of the release lock is longer than that of a release that neither bakes nor takes
+        its time: a bake, and a deployment that may take longer than an hour."""
+        limits = [job.limit for job in self.jobs.values() if job.at is where and job.kind == "deploy"]
+        return where.bake + max([limit - HOUR for limit in limits if limit > HOUR], default=0)
+
     # ---- How it is deployed
 
     @property
@@ -336,6 +343,27 @@ class Plan:
         """The component's own steps around an action: where its code may run, if that is anywhere."""
         said: tuple[Step, ...] = getattr(self.action(action), where)
         return () if job.trusted and self.opens(action) else said
+
+    def gates(self, action: str, environment: str) -> tuple[Gate, ...]:
+        """The flags without whose state an action does not go on in an environment, {region} left as it is."""
+
+        def filled(text: str) -> str:
+            return self.filled(text, environment)
+
+        return tuple(
+            replace(gate, of=filled(gate.of), profile=filled(gate.profile), environment=filled(gate.environment))
+            for gate in self.action(action).gates
+        )
+
+    def gates_in(self, job: Job, action: str) -> tuple[Gate, ...]:
+        """The same for a job: where the action begins. What goes on with it, such as a bake, waits for no flag."""
+        first = next(one.id for one in self.catalogue.jobs_of(job.stage) if action in one.steps)
+        return self.gates(action, job.stage) if job.template == first else ()
+
+    def gated(self, role: Role) -> bool:
+        """Whether such a flag is read with a role."""
+        jobs = [job for workflow in self.workflows.values() for job in workflow.jobs.values() if job.role == role]
+        return any(self.gates_in(job, step) for job in jobs for step in job.steps)
 
     @property
     def lint(self) -> str:

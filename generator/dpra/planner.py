@@ -98,6 +98,8 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
             reason = f"the default command for {plan.spec.language} ({plan.package_manager})"
         else:
             reason = f"and nothing else: for more say `actions.{step}.command`"
+    if flags := [f"{one.flag} of {one.of} is {one.is_} in {one.environment}" for one in plan.gates(step, action.stage)]:
+        reason += f"; only while {' and '.join(flags)}"
     if plan.action(step).advisory:
         return made("advisory", f"only warns: {plan.action(step).reason}", job, step, tool)
     return made("blocks", reason, job, step, tool)

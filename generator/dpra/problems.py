@@ -155,6 +155,9 @@ def _exceptions(plan: Plan) -> Iterator[tuple[str, str]]:
         left_out = [one.left_out for one in plan.catalogue.named.get(name, ())]
         if all(left_out):
             yield f"actions.{name}", left_out[0]
+        elif action.gates and not plan.runs(name):
+            why = next(one.reason for one in plan.actions if one.action == name)
+            yield f"actions.{name}.gates", f"{name} is left out, {why}"
         for where in plan.environments.values() if action.role not in ("", READ) else ():
             if any(name in job.steps and job.role in where.roles for job in plan.catalogue.jobs.values()):
                 yield from _policy(f"actions.{name}.role", plan, plan.filled(action.role, where.id), where.account)

@@ -157,7 +157,7 @@ class _Place:
     pipeline: str
     language: str
     tool: str
-    own: tuple[tuple[str, str], ...]  # where the component has steps of its own, as (DPRA action, before or after)
+    own: tuple[tuple[str, str], ...]  # what the component has around a step, as (DPRA action, before, gates or after)
     skipped: tuple[str, ...]  # DPRA actions whose steps are left out
     jobs: tuple[str, ...]  # of the workflow
     duties: tuple[str, ...]  # of the environment's roles
@@ -201,21 +201,19 @@ class _Loader(jinja2.BaseLoader):
         return "\n".join(indent + line if line else line for line in self._text(source).splitlines())
 
     def _own_steps(self, step: re.Match[str]) -> str:
-        """The step, and around it those of the component's own."""
+        """The step, and around it those of the component's own and the gates."""
         if step["action"] in self.place.skipped:
             return ""
 
         def own(where: str) -> str:
             if (step["action"], where) not in self.place.own:
                 return ""
-            loop = (
-                f'#% for step in plan.own_steps(job, "{step["action"]}", "{where}")',
-                '#% include "steps/own.yml"',
-                "#% endfor",
-            )
+            gates = f'#% for gate in plan.gates_in(job, "{step["action"]}")', '#% include "steps/flag.yml"'
+            steps = f'#% for step in plan.own_steps(job, "{step["action"]}", "{where}")', '#% include "steps/own.yml"'
+            loop = (*(gates if where == "gates" else steps), "#% endfor")
             return "".join(f"{step['indent']}{line}\n" for line in loop)
 
-        return f"{own('before')}{step[0]}{own('after')}"
+        return f"{own('before')}{own('gates')}{step[0]}{own('after')}"
 
 
 _INCLUDE = re.compile(r'^(?P<indent> *)#% include "(?P<name>[^"]+)"(?: by (?P<by>[\w.]+))?$', re.MULTILINE)
@@ -310,9 +308,8 @@ _FINALIZE = {".md": _markdown, ".json": _json}
 def _render(plan: Plan, template: Template, used: set[str]) -> str:
     """The text that a template makes; what it uses of the pack is added to `used`."""
     of_workflow, of_environment = template.workflow, template.environment
-    own = [
-        (name, where) for name, of in plan.spec.actions.items() for where in ("before", "after") if getattr(of, where)
-    ]
+    around = ("before", "gates", "after")
+    own = [(name, where) for name, of in plan.spec.actions.items() for where in around if getattr(of, where)]
     place = _Place(
         pipeline=plan.spec.pipeline,
         language=plan.spec.language,

@@ -20,8 +20,8 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = "await-tests bake build canary changes check corepack database-deploy deploy generated-files issue notify "
-    named += "package performance-history release report resume store test uv"
+    named = "await-tests bake build canary changes check corepack database-deploy deploy flag generated-files issue "
+    named += "notify package performance-history release report resume store test uv"
     assert " ".join(ACTIONS) == named
 
 

@@ -170,6 +170,18 @@ def test_a_pattern_of_references_that_matches_nothing_is_told(job: Any) -> None:
     assert places(check(job, "code-quality", references=["source/**"])) == ["no-references dpra.yml:1:1"]
 
 
+def test_the_code_of_another_repository_that_a_step_has_checked_out_counts(job: Any) -> None:
+    job.write("flags.yml", GOOD.replace("new-checkout", "old-checkout"))
+    commit(job)
+    job.write("flags.yml", GOOD)
+    job.write(".references/shop/src/app.py", "import flags\n\nNEW = flags.get('old-checkout')\n")
+    job.write(".references/shop/docs/app.md", "old-checkout\n")
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Theirs"]):
+        job.git("-C", ".references/shop", *words)
+    ran = check(job, "code-quality", references=[".references/shop/src/**"])
+    assert places(ran) == ["removed-flag .references/shop/src/app.py:3:18"]
+
+
 def test_a_waiver_lets_a_finding_pass_by_its_rule(job: Any) -> None:
     job.write("flags.yml", GOOD.replace("2099", "2020"))
     commit(job)

@@ -307,6 +307,57 @@ def test_an_alarm_during_the_deployment_fails_it_and_the_reason_is_told(switches
     assert (bench.running, len(switches.states)) == (one, 3)  # it is there already
 
 
+def monitors(switches: Switches) -> list[str]:
+    said = switches.client("appconfig").get_environment(**switches.place.ids)["Monitors"]
+    return [one["AlarmArn"].rpartition(":")[2] for one in said]
+
+
+@pytest.mark.parametrize("state", ["ALARM", "INSUFFICIENT_DATA"])
+def test_what_goes_back_or_off_or_mends_is_not_taken_back_by_an_alarm_that_rings(
+    switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    """AppConfig's monitors would: an emergency is when alarms ring."""
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
+    bench.deploy(one)
+    bench.deploy(two, TWO)
+    switches.alarm(state)
+    assert switches.off(two, "checkout", TWO)
+    assert (switches.deployed(), monitors(switches)) == ({"checkout": {"enabled": False}}, ["errors"])
+    assert f"errors is {state}: its monitor would take this back, and is off until it is deployed" in bench.says(capsys)
+
+    switches.hours_pass(80)  # no revert any more
+    bench.back(one)
+    assert (bench.running, monitors(switches)) == (one, ["errors"])
+    three = switches.release(THREE, flags(other=True))
+    with failed("is ROLLED_BACK"):
+        bench.deploy(three, THREE)
+    bench.deploy(three, THREE, override="this is the fix")
+    assert (bench.running, monitors(switches)) == (three, ["errors"])
+    four = switches.release(ONE, flags(other=False))
+    bench.deploy(four, at_once=True)  # where no customer is: else no fix would ever get there
+    assert bench.running == four
+    assert not [key for key in switches.place.tags if key.startswith("dpra:monitor")]
+
+
+def test_a_monitor_that_a_lost_runner_left_off_is_put_on_again(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import monitors as module
+
+    one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, True), (TWO, False)))
+    bench.deploy(one)
+    switches.alarm("ALARM")
+    with monkeypatch.context() as lost:
+        lost.setattr(module, "put_on", lambda place: None)
+        switches.off(one, "checkout")
+    assert monitors(switches) == []
+    bench.tool.settled(bench.target)
+    assert monitors(switches) == ["errors"]
+    switches.alarm("OK")
+    bench.deploy(two, TWO)
+    assert (bench.running, monitors(switches)) == (two, ["errors"])
+
+
 def test_a_release_that_cannot_be_waited_for_is_refused_before(switches: Switches, bench: Bench) -> None:
     slow = TEMPLATE.replace("DeploymentDurationInMinutes: 20", "DeploymentDurationInMinutes: 200")
     bench.deploy(switches.release(ONE, flags(checkout=False), template=slow), at_once=True)
@@ -573,8 +624,8 @@ def test_the_roles_may_do_what_they_do_and_nothing_to_another_component(
     from dpra.rehearsal.oidc import Issuer
     from dpra.spec import reader
 
-    text = (Path(__file__).parents[1] / "specs/minimal.yml").read_text().replace("222222222222", ACCOUNT)
-    plan = problems.planned(reader.read(f"{text}deploy: {{with: appconfig}}\n".encode(), catalogue.words()))
+    text = (Path(__file__).parents[1] / "specs/configuration.yml").read_text().replace("222222222222", ACCOUNT)
+    plan = problems.planned(reader.read(text.replace("switches", "shop").encode(), catalogue.words()))
     for name, content in render.infrastructure(plan).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)

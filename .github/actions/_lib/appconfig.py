@@ -5,6 +5,7 @@ The tags of the environment are dpra's memory of the region:
     dpra:released           digest and commit of the release that is deployed there; gone while one is being deployed
     dpra:version:<profile>  number and label of the version that dpra deployed last
     dpra:off:<flag>         run and time (UTC) of the emergency that switched the flag off
+    dpra:monitor:<number>   a monitor that is off while something is deployed; see monitors.py
 """
 
 import hashlib
@@ -22,7 +23,7 @@ import runner
 from deployers import cloudformation
 from deployment import Target, polls
 
-RELEASED, VERSION, OFF = "dpra:released", "dpra:version:", "dpra:off:"
+RELEASED, VERSION, OFF, MONITOR = "dpra:released", "dpra:version:", "dpra:off:", "dpra:monitor:"
 MARK, EMERGENCY = "dpra:", "dpra:off "  # begin the description of dpra's own deployments
 FLAGS = "AWS.AppConfig.FeatureFlags"
 UNDER_WAY = ("DEPLOYING", "BAKING", "VALIDATING", "ROLLING_BACK")
@@ -196,6 +197,14 @@ def look(target: Target) -> Place | None:
         tags=aws.call(region, "appconfig", "list-tags-for-resource", ResourceArn=arn).get("Tags", {}),
         deployments=sorted(deployments, key=lambda one: -int(one["DeploymentNumber"])),
     )
+
+
+def tag(place: Place, tags: Mapping[str, str]) -> None:
+    aws.call(place.region, "appconfig", "tag-resource", ResourceArn=place.arn, Tags=dict(tags))
+
+
+def untag(place: Place, keys: Sequence[str]) -> None:
+    aws.call(place.region, "appconfig", "untag-resource", ResourceArn=place.arn, TagKeys=[*keys])
 
 
 def described(place: Place, number: int) -> dict[str, Any]:

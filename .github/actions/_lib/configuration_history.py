@@ -56,10 +56,13 @@ def _name(match: re.Match[bytes]) -> str:
 
 
 def listed(root: Path) -> list[str]:
-    """The paths of the files in a checkout, or in a folder: what git tracks and what it does not ignore."""
+    """The paths of the files in a checkout, or in a folder: what git tracks and what it does not ignore. What lies in
+    a checkout of another repository within it, too."""
     names = git(root, "ls-files", "-z", "--cached", "--others", "--exclude-per-directory=.gitignore")
     if names:
-        return sorted({os.fsdecode(name) for name in names.split(b"\0") if name})
+        own = {os.fsdecode(name) for name in names.split(b"\0") if name}
+        others = {name for name in own if name.endswith("/")}  # git says no more of them than that they are there
+        return sorted({*(own - others), *(f"{other}{name}" for other in others for name in listed(root / other))})
     return sorted(path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
 
 

@@ -115,8 +115,9 @@ def diff(root: Path, ref: str | None, form: str) -> None:
     dpra configuration diff --from v1.4.0 --format json
     """
     pack = _Pack(root)
+    before = ref or _left(root, pack.plan.spec.trunk)
     try:
-        files = pack.build.at_commit(root, ref or _left(root, pack.plan.spec.trunk), pack.settings)
+        files = pack.build.at_commit(root, before, pack.settings) if before else {}
     except LookupError as error:
         common.fail(str(error), common.WRONG_INPUT)
     new = pack.here()
@@ -133,13 +134,14 @@ def diff(root: Path, ref: str | None, form: str) -> None:
 
 
 def _left(root: Path, trunk: str) -> str:
-    """The commit at which this branch left the trunk; on the trunk, the one that is checked out."""
+    """The commit at which this branch left the trunk; on the trunk, the one that is checked out; empty: none."""
     for name in (f"origin/{trunk}", trunk):
         words = ["git", "merge-base", "HEAD", name]
         ran = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False)
         if ran.returncode == 0:
             return ran.stdout.strip()
-    return "HEAD"
+    words = ["git", "rev-parse", "--quiet", "--verify", "HEAD"]
+    return "HEAD" if subprocess.run(words, cwd=root, capture_output=True, check=False).returncode == 0 else ""
 
 
 @configuration.command()

@@ -8,7 +8,7 @@ from dpra import bootstrap
 from dpra.graph import Environment
 from dpra.plan import Plan
 
-from . import deployers
+from . import deployers, flags
 from .result import Deployment, RehearsalError
 
 
@@ -24,6 +24,7 @@ def prepare(root: Path, plan: Plan) -> None:
             )  # an account has one of an address
             providers.add(stack.account)
         create(root, Path(stack.path), stack.account, stack.region, stack.name, given)
+    flags.deliver(plan)
 
 
 def create(root: Path, path: Path, account: str, region: str, stack: str, parameters: dict[str, str]) -> None:
@@ -85,6 +86,7 @@ def forget_releases(plan: Plan, where: Environment) -> None:
     from moto.cloudformation.models import cloudformation_backends
     from moto.s3.models import s3_backends
 
+    deployers.call("forget", plan, None, where)
     for region in where.regions:
         backend = cloudformation_backends[where.account][region]
         for stack in released(where, region):

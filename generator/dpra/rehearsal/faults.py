@@ -14,6 +14,7 @@ from dpra.dataclasses import dataclass
 from dpra.graph import Job
 from dpra.plan import Plan
 
+from . import flags
 from .oidc import Refused
 from .result import RehearsalError
 
@@ -33,6 +34,7 @@ KINDS = {
     "slow": "AWS takes so many minutes for a change: prod.2/us-east-1=90, rollback/us-east-1=90",
     "crash": "the runner dies in mid-deployment: prod.2/us-west-2",
     "lose": "the whole run dies there, and no job of it runs any more: prod.2/us-west-2",
+    "closed": "the flags that a job's gates read have the other state: gamma, prod.2/us-east-1",
     "tamper": "somebody changes a stored release: artifact (the build's), or prod/us-east-1 (the approved copy)",
     "freeze": "no window is open today",
     "unapproved": "nobody approved it: the branch of what is approved does not contain the commit",
@@ -104,7 +106,10 @@ def parse(kind: str, said: str, plan: Plan, workflow: str, loaded: Mapping[str, 
         if not minutes.isdecimal():
             raise FaultError(f"--slow {said}: is no PLACE=MINUTES")
         return replace(_place(kind, where, jobs, loaded), said=said, minutes=int(minutes))
-    return _place(kind, said, jobs, loaded)
+    place = _place(kind, said, jobs, loaded)
+    if kind == "closed" and not any(plan.gates_in(jobs[place.job], step) for step in jobs[place.job].steps):
+        raise FaultError(f"--closed {said}: no gate by a flag stands in {place.job}")
+    return place
 
 
 def _place(kind: str, said: str, jobs: Mapping[str, Job], loaded: Mapping[str, Any], bakes: bool = False) -> Fault:
@@ -205,6 +210,8 @@ class Pending:
                 return not fault.step and self.changes(operation)
             case "tamper":
                 return service == "s3"
+            case "closed":
+                return operation == "StartConfigurationSession"
             case "alarm" if fault.moment == "bake":
                 return operation == "DescribeAlarms"
             case "alarm" if fault.moment == "deploy":
@@ -236,6 +243,8 @@ def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, 
         raise Refused("InternalFailure", "the rehearsal lets it fail", 500)
     elif fault.kind == "alarm":
         ring(fault, account, region)
+    elif fault.kind == "closed":
+        flags.close(plan, fault.job, account, region)
     elif fault.said == "artifact" and plan.store:
         flip(plan, plan.store.account, plan.store.bucket, digest)
     else:

@@ -10,7 +10,7 @@ from dpra import __version__
 from dpra.catalogue import PIPELINE
 from dpra.plan import Plan
 
-from . import faults, workflow
+from . import faults, flags, workflow
 from .accounts import deployments
 from .result import Deployment, Played, Result
 from .world import Run, World, committed, opened, play
@@ -158,6 +158,8 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
         ]
     if yours := dict.fromkeys(one for job in jobs if job.role for one in job.role.policies):
         found.append(f"policies of yours that tests have ({', '.join(yours)}): not known here, so they allow nothing")
+    if read := dict.fromkeys(f"{gate.flag} of {gate.of}" for job in jobs for _, gate in flags.read(here.plan, job)):
+        found.append(f"flags that are gates ({', '.join(read)}): nobody delivers them here; each has its state")
     if any(job.kind == "approve" for job in jobs) and (branch := here.plan.approval_branch):
         found.append(f"the approval: the branch {branch} is protected and contains {trunk}; not with --unapproved")
     for job in selected:

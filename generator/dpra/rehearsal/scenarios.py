@@ -27,8 +27,9 @@ from .result import Played, RehearsalError, Result
 from .run import before_production, result, waves
 from .world import Run, World, committed, forked, hours_pass, minutes_pass, opened, play
 
+ALARMS = {"alarm-ends": "OK", "alarm-fires": "ALARM", "alarm-rings": "RANG"}
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "tamper", "freeze", "unapproved")
+OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "closed", "tamper", "freeze", "unapproved")
 
 
 @dataclass(frozen=True)
@@ -295,10 +296,10 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         hours_pass(here)
     elif "minutes-pass" in one:
         minutes_pass(here, int(one["minutes-pass"]))
-    elif said := one.get("alarm-ends", one.get("alarm-rings")):
-        region, _, name = said.partition(":")
+    elif verb := next((verb for verb in ALARMS if verb in one), ""):
+        region, _, name = one[verb].partition(":")
         account = here.plan.production.account if here.plan.production else ""
-        faults.ring(Fault("alarm", "", name=name, state="OK" if "alarm-ends" in one else "RANG"), account, region)
+        faults.ring(Fault("alarm", "", name=name, state=ALARMS[verb]), account, region)
     elif "at-once" in one:
         yield from at_once(here, [pipeline(here, {"run": word}, kept) for word in one["at-once"]])
     elif said := one.get("console"):

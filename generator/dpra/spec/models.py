@@ -123,6 +123,7 @@ ENV_NAME = Text(
     r"(?!(?:GITHUB|RUNNER|INPUT|DPRA|ACTIONS)_|CI$|PATH$|BASH_ENV$|LD_)[A-Z_][A-Z0-9_]*",
 )
 EXPRESSION = Text("text; GitHub evaluates ${{ }} in it", r"[\s\S]*", longest=4_000, expression=True)
+FLAG = Text("a flag's key: letters, digits and _-, a lower-case letter first", r"[a-z][A-Za-z0-9_-]*", 64)
 GLOB = Text(
     "a path with * and **, without . and .. as a part",
     r"(?![/! ])(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9_.*/ @=,-]*[A-Za-z0-9_.*/@=,-]",
@@ -268,6 +269,27 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gate:
+    """A state that a flag of AWS AppConfig must have in an environment, account and region before an action goes on."""
+
+    flag: str = key(FLAG, "The flag.", example="new-checkout")
+    of: str = key(
+        FILLED,
+        "Who delivers it: the component of type dynamic-configuration, by the name of its application in AppConfig.",
+        example="switches",
+    )
+    is_: str = key(
+        Choice(("on", "off")),
+        "The state, as a caller without context gets it: of a flag with variants, that of the variant without a rule.",
+        example="off",
+    )
+    profile: str = key(FILLED, "The configuration profile that holds it.", default="flags")
+    environment: str = key(
+        FILLED, "The environment in AppConfig. Left out: called as ours is.", default="{environment}"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Action:
     """How one DPRA action is done. `dpra plan` shows which there are, and what they do unless told otherwise."""
 
@@ -343,6 +365,12 @@ class Action:
         default=dict,
     )
     working_directory: str = key(PATH, "Where the command runs. Left out: the component's.", default="")
+    gates: tuple[Gate, ...] = key(
+        ListOf(Model(Gate)),
+        "Flags without whose state it does not go on; docs/release-by-flag.md.",
+        default=(),
+        example="[{flag: new-checkout, of: switches, is: off}]",
+    )
     before: tuple[Step, ...] = key(ListOf(Model(Step)), "Steps of your own right before it.", default=())
     after: tuple[Step, ...] = key(ListOf(Model(Step)), "Steps of your own right after it.", default=())
 

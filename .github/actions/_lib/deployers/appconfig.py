@@ -18,13 +18,15 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import appconfig
 import aws
 import deployment
+import monitors
 import runner
-from appconfig import EMERGENCY, MARK, OFF, RELEASED, VERSION, Document, Place
+from appconfig import EMERGENCY, MARK, MONITOR, OFF, RELEASED, VERSION, Document, Place, tag, untag
 from deployers import cloudformation
 from deployment import Change, Done, Target
 
@@ -47,6 +49,7 @@ def deploy(target: Target, change: Change) -> Done:
     own = appconfig.documents(change.release, target.environment)
     place = appconfig.look(target)
     if place:
+        monitors.put_on(place)
         refuse_others(place, change)
     offs = place.offs if place else {}
     wanted = [appconfig.switched_off(one, offs) for one in own]
@@ -90,6 +93,7 @@ def settled(target: Target) -> None:
     place = appconfig.look(target)
     if not place:
         return
+    monitors.put_on(place)
     for one in place.under_way:
         number = int(one["DeploymentNumber"])
         about = appconfig.described(place, number)
@@ -123,6 +127,7 @@ def switch_off(target: Target, change: Change, flag: str) -> bool:
         raise runner.Failed(f"'{flag}' is no flag: a letter, then letters, digits, _ and -, at most 64", "error")
     own = appconfig.documents(change.release, target.environment)
     place = known(target)
+    monitors.put_on(place)
     if flag not in place.offs:
         tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']} {deployment.timestamp()}"})
     holding = [one for one in own if flag in one.flags]
@@ -159,9 +164,11 @@ def switch(place: Place, document: Document, flag: str) -> None:
     off = appconfig.switched_off(document, {*place.offs, flag})
     number = place.deployed(off.profile)
     if not place.has(off):
+        show(place, [off])
         number = store_version(place, off)
         how = strategy(place, at_once=True)[0]
-        start(place, off, number, how, f"{EMERGENCY}{flag} run {os.environ['GITHUB_RUN_ID']}", place.latest)
+        with monitors.aside(place):
+            start(place, off, number, how, f"{EMERGENCY}{flag} run {os.environ['GITHUB_RUN_ID']}", place.latest)
     tag(place, {f"{VERSION}{off.profile}": f"{number} {off.label}"})
 
 
@@ -263,7 +270,7 @@ def known(target: Target) -> Place:
 def remade(target: Target, before: Place | None) -> Place:
     """What the stack has after its change; what CloudFormation took of dpra's tags is there again."""
     place = known(target)
-    kept = (VERSION, OFF) if before and before.arn == place.arn else (OFF,)
+    kept = (VERSION, OFF, MONITOR) if before and before.arn == place.arn else (OFF,)
     tags = before.tags if before else {}
     if lost := {key: said for key, said in tags.items() if key.startswith(kept) and key not in place.tags}:
         tag(place, lost)
@@ -285,7 +292,8 @@ def bring(place: Place, wanted: Sequence[Document], change: Change, mark: str) -
         check_time(minutes, changed)
         versions = [store_version(place, one) for one in changed]  # all are valid before the first goes out
         for one, number in zip(changed, versions, strict=True):
-            last = start(place, one, number, how, mark, last or place.latest)
+            with monitors.aside(place) if change.at_once or change.override else nullcontext():
+                last = start(place, one, number, how, mark, last or place.latest)
             tag(place, {f"{VERSION}{one.profile}": f"{number} {one.label}"})
     standing = {f"{VERSION}{one.profile}": f"{place.deployed(one.profile)} {one.label}" for one in wanted}
     tags = {f"{VERSION}{one.profile}" for one in changed}
@@ -314,7 +322,8 @@ def put_back(place: Place, wanted: Sequence[Document], mark: str) -> None:
             continue
         try:
             number = store_version(place, one)
-            latest = start(place, one, number, strategy(place, at_once=True)[0], mark, latest)
+            with monitors.aside(place):
+                latest = start(place, one, number, strategy(place, at_once=True)[0], mark, latest)
         except aws.Refused as refused:
             if refused.code != "BadRequestException":
                 raise
@@ -400,14 +409,6 @@ def start(place: Place, document: Document, number: str, how: str, mark: str, la
 def raise_overtaken(refused: aws.Refused, what: str) -> None:
     if refused.code == "ConflictException":
         raise OvertakenError(f"{what}: nothing of it is overrun. Wait for its end and run again ({refused})", "error")
-
-
-def tag(place: Place, tags: Mapping[str, str]) -> None:
-    aws.call(place.region, "appconfig", "tag-resource", ResourceArn=place.arn, Tags=dict(tags))
-
-
-def untag(place: Place, keys: Sequence[str]) -> None:
-    aws.call(place.region, "appconfig", "untag-resource", ResourceArn=place.arn, TagKeys=[*keys])
 
 
 # ---- Words

@@ -5,6 +5,7 @@ import importlib.util
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from dpra.graph import Environment
 from dpra.plan import Plan
 
 from ..result import Deployment
@@ -15,6 +16,10 @@ class Tool(Protocol):
 
     def running(self, plan: Plan) -> Sequence[Deployment]:
         """What runs where in the accounts of a rehearsal."""
+        ...
+
+    def forget(self, plan: Plan, where: Environment) -> None:
+        """Make it as if nothing had ever been deployed to an environment."""
         ...
 
     def console(self, plan: Plan, region: str, state: str) -> None:

@@ -55,6 +55,18 @@ def _versions(application: Any, environment: Any, tags: Mapping[str, str]) -> bo
     return OURS in tags
 
 
+def forget(plan: Plan, where: Environment) -> None:
+    """As if nothing had ever been deployed to an environment: what has no versions can be deleted."""
+    from ..mends.appconfig import STORES
+
+    for region in where.regions:
+        for application in STORES[where.account][region].applications.values():
+            for profile in application.profiles.values():
+                profile.versions.clear()
+            for environment in application.environments.values():
+                environment.deployments.clear()
+
+
 def console(plan: Plan, region: str, state: str) -> None:
     """Somebody turns a flag on in production's AppConfig, past the pipeline.
 

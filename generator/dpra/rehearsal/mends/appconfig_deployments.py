@@ -289,7 +289,13 @@ def stop_deployment(store: Store, asked: Asked) -> Said:
 
 
 def console_deploys(
-    account: str, region: str, environment_name: str, profile: str, change: dict[str, Any], complete: bool
+    account: str,
+    region: str,
+    environment_name: str,
+    profile: str,
+    change: dict[str, Any],
+    complete: bool,
+    application_name: str = "",
 ) -> int:
     """Somebody changes a profile's document and deploys it, past the pipeline: the deployment's number.
 
@@ -297,6 +303,7 @@ def console_deploys(
         environment_name: of AppConfig's environment; `profile` is the profile's name.
         change: is merged into the JSON that the environment delivers, or into the newest version if it delivers none.
         complete: the deployment is complete already; otherwise it goes on for an hour of the rehearsal's clock.
+        application_name: of AppConfig's application; empty for the first that has both.
     Raises:
         KeyError: there is no such environment or profile.
         Problem: AppConfig refuses it."""
@@ -305,7 +312,8 @@ def console_deploys(
         for application in store.applications.values():
             environments = {one.said["Name"]: one for one in application.environments.values()}
             profiles = {one.said["Name"]: one for one in application.profiles.values()}
-            if environment_name in environments and profile in profiles:
+            named_so = application_name in ("", application.said["Name"])
+            if named_so and environment_name in environments and profile in profiles:
                 break
         else:
             raise KeyError(f"{environment_name} with {profile} is not in AppConfig of {account} in {region}")

@@ -57,6 +57,9 @@ def asked(region: str, account: str, environ: Mapping[str, Any]) -> Iterator[tup
         target = target_of(store, kind, said)
         tags = {f"aws:ResourceTag/{key}": value for key, value in store.tags.get(target, {}).items()}
         yield f"appconfig:{name}", target, {**context, **tags}
+    for monitor in said.get("Monitors") or ():
+        if role := monitor.get("AlarmRoleArn"):
+            yield "iam:PassRole", role, {"iam:PassedToService": "appconfig.amazonaws.com"}
 
 
 def target_of(store: Store, kind: str, said: Asked) -> str:

@@ -1,0 +1,57 @@
+"""Monitors of an AppConfig environment: alarms by which AppConfig takes a deployment back, whatever its strategy.
+
+Where something goes back, goes off or mends, those are left aside whose alarm is not OK: AppConfig would take that
+back, too, also when an alarm has no data
+(https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-creating-environment.html).
+Meanwhile tags of the environment remember them, so that whoever comes after a lost runner puts them on again:
+
+    dpra:monitor:<number>  the ARNs of a monitor's alarm and of its role
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import alarms
+import aws
+import runner
+from appconfig import MONITOR, Place, tag, untag
+
+QUIET = ("OK", "missing")  # states of an alarm in which its monitor takes nothing back
+
+
+@contextmanager
+def aside(place: Place) -> Iterator[None]:
+    """While this lasts the environment has no monitor whose alarm is not OK at its beginning."""
+    there = aws.call(place.region, "appconfig", "get-environment", **place.ids).get("Monitors", [])
+    names = {one["AlarmArn"]: one["AlarmArn"].partition(":alarm:")[2] for one in there}
+    states = alarms.states(place.region, list(names.values())) if names else {}
+    loud = [one for one in there if states[names[one["AlarmArn"]]] not in QUIET]
+    if not loud:
+        yield
+        return
+    told = ", ".join(f"{names[one['AlarmArn']]} is {states[names[one['AlarmArn']]]}" for one in loud)
+    runner.warning(f"{place.region}: {told}: its monitor would take this back, and is off until it is deployed")
+    said = [f"{one['AlarmArn']} {one.get('AlarmRoleArn', '')}".strip() for one in loud]
+    tag(place, {f"{MONITOR}{number}": text for number, text in enumerate(said)})
+    change(place, [one for one in there if one not in loud])
+    try:
+        yield
+    finally:
+        put_on(place)
+
+
+def put_on(place: Place) -> None:
+    """Every monitor that tags remember is on again; there may be none."""
+    tags = aws.call(place.region, "appconfig", "list-tags-for-resource", ResourceArn=place.arn).get("Tags", {})
+    kept = {key: said.split(" ") for key, said in tags.items() if key.startswith(MONITOR)}
+    if not kept:
+        return
+    there = aws.call(place.region, "appconfig", "get-environment", **place.ids).get("Monitors", [])
+    known = {one["AlarmArn"] for one in there}
+    lost = [dict(zip(("AlarmArn", "AlarmRoleArn"), arns, strict=False)) for arns in kept.values()]
+    change(place, [*there, *(one for one in lost if one["AlarmArn"] not in known)])
+    untag(place, list(kept))
+
+
+def change(place: Place, wanted: list[dict[str, str]]) -> None:
+    aws.call(place.region, "appconfig", "update-environment", **place.ids, Monitors=wanted)
