@@ -151,7 +151,7 @@ def show_result(result: "Result") -> None:
         )
     if not result.deployments:
         deployed = any(job.kind == "deploy" and job.result == "success" for job in result.jobs)
-        console.print("What runs where only your own commands know." if deployed else "Nothing was deployed.")
+        console.print("Deployed; what runs where is not read here." if deployed else "Nothing was deployed.")
     for line in result.simulated:
         console.print(Text(f"simulated: {line}", style="dim"), soft_wrap=True)
     for line in result.notes:
