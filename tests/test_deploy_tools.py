@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from dpra import catalogue, deployers, problems, render
 from dpra.plan import Plan
+from dpra.rehearsal import scenarios
 from dpra.spec import models, reader
 from ruamel.yaml import YAML
 
@@ -136,6 +137,23 @@ def test_the_plan_says_what_the_tool_does(tool: str) -> None:
         assert actions["beta", "database-deploy"].status == "left-out"
 
 
+def test_the_plan_says_what_a_tool_cannot_do_of_what_the_type_does() -> None:
+    for tool, says in (("appconfig", ""), ("script", "; not with script: drift, switch-off")):
+        plan = made(text("appconfig").replace(TOOLS["appconfig"], TOOLS[tool]).replace(GOOD, WATCHED))
+        reasons = {(one.stage, one.action): one.reason for one in plan.actions}
+        assert reasons["prod", "progressive-deployment"].endswith(f"stops the pipeline here{says}")
+        jobs = {job for workflow in plan.workflows.values() for job in workflow.jobs}
+        assert jobs >= {"drift", "switch-off"} if not says else jobs.isdisjoint({"drift", "switch-off"})
+
+
+def test_no_scenario_is_played_where_nobody_can_tell_what_runs_where() -> None:
+    for tool in TOOLS:
+        plan = made(text(tool))
+        rows = scenarios.table(plan.spec.pipeline)
+        unknown = [row for row in rows if f"what {tool} deployed" in scenarios.lacks(row, plan)]
+        assert unknown == ([] if tool in STACKS else list(rows))
+
+
 DATABASE = "database: {with: liquibase, reversible: true, url: jdbc:mysql://db.example/shop, user: delivery}"
 
 
@@ -209,4 +227,5 @@ DOCUMENT = re.findall(r"^```yaml\n(.*?)^```$", Path("docs/deploy.md").read_text(
 
 @pytest.mark.parametrize("number", range(len(DOCUMENT)))
 def test_a_snippet_of_the_document_is_a_part_of_a_spec(number: int) -> None:
-    made(WATCHED + DOCUMENT[number])
+    own = DOCUMENT[number]
+    made(WATCHED + (CONFIGURATION if "with: appconfig" in own else "") + own)

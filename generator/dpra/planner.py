@@ -74,6 +74,8 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
             "blocks", f"done by {action.by}: {action.because}" if action.because else f"done by {action.by}", job, step
         )
     tool, reason = _tool(plan, action), "DPRA's gate: a failure stops the pipeline here"
+    if action.tool == "<tool>" and (lacking := _cannot(plan, action.stage)):
+        reason += f"; not with {tool}: {', '.join(lacking)}"
     if action.optional and action.id not in plan.spec.actions:
         return made("left-out", "on demand: name it in `actions`")
     if step in plan.tools:
@@ -124,6 +126,14 @@ def _tool(plan: Plan, action: catalogue.Action) -> str:
     for word, value in words.items():
         tool = tool.replace(word, value)
     return tool
+
+
+def _cannot(plan: Plan, stage: str) -> list[str]:
+    """What the type has jobs or a workflow for in a stage, and the deploy tool cannot do."""
+    can, jobs = plan.deployer.can if plan.deployer else (), {job.id: job for job in plan.catalogue.jobs_of(stage)}
+    asked = {job.when for job in jobs.values()}
+    asked |= {one.when for one in plan.catalogue.workflows.values() if jobs.keys() & {*one.jobs}}
+    return sorted(asked & {*catalogue.CAN} - {*can})
 
 
 def _idle(action: catalogue.Action) -> str:

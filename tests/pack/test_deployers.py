@@ -596,6 +596,17 @@ def test_a_script_that_fails_is_told_and_a_failing_preview_stops_it(bench: Bench
         bench.deploy(bench.release(TWO, OWN | {"deploy": "#!/bin/sh\nexit 3\n"}))
 
 
+def test_a_script_is_in_the_targets_region_whichever_the_jobs_is(
+    bench: Bench, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "us-east-1")  # of the record, as in the job that rolls back
+    said = """printf %s "$(python3 -c 'import boto3; print(boto3.client("sts").meta.region_name)') $AWS_REGION" """
+    bench.use("script", **SCRIPT | {"command": f'{said} > "$PLACE"', "running": said})
+    bench.deploy(bench.release(ONE, OWN))
+    assert (place.read_text(), bench.running) == ("eu-west-1 eu-west-1",) * 2
+
+
 def test_a_script_acts_with_the_execution_role(bench: Bench, cloud: Any, place: Path) -> None:
     cloud("iam").create_role(RoleName="execution", AssumeRolePolicyDocument="{}")
     bench.given(execution_role=f"arn:aws:iam::{ACCOUNT}:role/execution")

@@ -204,9 +204,76 @@ def test_a_request_without_credentials_is_refused(cloud):
     assert "MissingAuthenticationToken" in answer
 
 
-def test_assuming_a_role_by_another_way_is_refused(client):
+def test_who_is_no_role_of_the_pipeline_takes_none(client):
     with pytest.raises(Exception, match="AccessDenied"):
         client("sts").assume_role(RoleArn=ROLE, RoleSessionName="chained")
+
+
+# A role of the pipeline takes another one, as a script's execution role is taken.
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+
+
+MAY = {"Effect": "Allow", "Action": "sts:AssumeRole", "Resource": "arn:aws:iam::111111111111:role/taken"}
+CALLER = "arn:aws:iam::111111111111:role/caller"
+TRUSTS = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": CALLER}}
+
+
+@pytest.fixture
+def taking(cloud, client):
+    """A client of STS for a role that may do what is said, beside one that trusts whom it says."""
+
+    def taking(may, trust):
+        iam, clean = client("iam"), {"Version": "2012-10-17"}
+        iam.create_role(RoleName="caller", AssumeRolePolicyDocument="{}")
+        iam.put_role_policy(RoleName="caller", PolicyName="may", PolicyDocument=json.dumps(clean | {"Statement": may}))
+        iam.create_role(RoleName="taken", AssumeRolePolicyDocument=json.dumps(clean | {"Statement": trust}))
+        reads = {"Effect": "Allow", "Action": "cloudformation:DescribeStacks", "Resource": "*"}
+        iam.put_role_policy(RoleName="taken", PolicyName="may", PolicyDocument=json.dumps(clean | {"Statement": reads}))
+        before = {*cloud.keys}
+        sts = client("sts")
+        [key] = {*cloud.keys} - before
+        cloud.roles[key], cloud.callers[key] = CALLER, {"job": "beta"}
+        return sts
+
+    return taking
+
+
+def test_a_role_takes_another_one_that_trusts_it_and_has_its_rights_only(cloud, taking):
+    import boto3
+
+    sts = taking([MAY], [TRUSTS])
+    given = sts.assume_role(RoleArn=MAY["Resource"], RoleSessionName="dpra-7", DurationSeconds=3600)
+    assert given["AssumedRoleUser"]["Arn"] == "arn:aws:sts::111111111111:assumed-role/taken/dpra-7"
+    key = given["Credentials"]["AccessKeyId"]
+    assert (cloud.roles[key], cloud.callers[key]) == (MAY["Resource"], {"job": "beta"})
+    session = boto3.Session(key, given["Credentials"]["SecretAccessKey"], given["Credentials"]["SessionToken"])
+    about = {"region_name": "eu-west-1", "endpoint_url": cloud.url}
+    assert session.client("cloudformation", **about).describe_stacks()["Stacks"]
+    with pytest.raises(Exception, match="AccessDenied"):
+        session.client("sqs", **about).list_queues()
+    for seconds, says in ((3601, "exceeds"), (899, "900")):
+        with pytest.raises(Exception, match=says):
+            sts.assume_role(RoleArn=MAY["Resource"], RoleSessionName="dpra-7", DurationSeconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("may", "trust"),
+    [
+        ([MAY | {"Resource": CALLER}], [TRUSTS]),
+        ([MAY | {"Effect": "Deny"}], [TRUSTS]),
+        ([MAY], []),
+        ([MAY], [TRUSTS | {"Principal": {"AWS": CALLER + "-other"}}]),
+        ([MAY], [TRUSTS | {"Principal": {"Service": "cloudformation.amazonaws.com"}}]),
+        ([MAY], [TRUSTS | {"Action": "sts:TagSession"}]),
+        ([MAY], [TRUSTS, TRUSTS | {"Effect": "Deny"}]),
+        ([MAY], [TRUSTS | {"Condition": {"StringEquals": {"sts:ExternalId": "x"}}}]),  # no condition is known here
+    ],
+)
+def test_a_role_that_may_not_or_is_not_trusted_takes_none(cloud, taking, may, trust):
+    sts = taking(may, trust)
+    with pytest.raises(Exception, match="AccessDenied"):
+        sts.assume_role(RoleArn=MAY["Resource"], RoleSessionName="dpra-7")
+    assert cloud.refusals
 
 
 @pytest.mark.parametrize("service", ["s3", "lambda", "cloudformation", "dynamodb"])

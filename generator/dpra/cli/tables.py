@@ -150,7 +150,8 @@ def show_result(result: "Result") -> None:
             Text(f"{d.environment} {d.account} {d.region}: stack {d.stack} {d.status}, release {d.digest[:12]}")
         )
     if not result.deployments:
-        console.print("Nothing was deployed.")
+        deployed = any(job.kind == "deploy" and job.result == "success" for job in result.jobs)
+        console.print("Deployed; what runs where is not read here." if deployed else "Nothing was deployed.")
     for line in result.simulated:
         console.print(Text(f"simulated: {line}", style="dim"), soft_wrap=True)
     for line in result.notes:

@@ -22,7 +22,7 @@ from xml.sax.saxutils import escape
 from dpra.names import partition
 from dpra.spec.models import PARTITIONS
 
-from . import functions, permissions
+from . import functions, permissions, sts
 from .faults import Pending
 from .github import GitHub
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
@@ -37,7 +37,6 @@ HTTP_PATH = re.compile(r"/_dpra/http/(api|url)/([0-9]+)/([a-z0-9-]+)/([^/]+)(/.*
 INVOKE_PATH = re.compile(r"/2015-03-31/functions/([^/]+)/invocations")
 CREDENTIAL = re.compile(r"Credential=([^/,\s]+)/[0-9]+/([^/]+)/([^/]+)/aws4_request")
 ROLE = re.compile(r"arn:([a-z-]+):iam::([0-9]{12}):role/.+")
-SHORTEST = 900  # seconds that credentials live
 SESSION_NAME = re.compile(r"[\w+=,.@-]{2,64}")
 
 Answer = tuple[int, Mapping[str, str], bytes]
@@ -148,6 +147,8 @@ class Cloud:
             account = self.account(access_key, region, environ, query)
             if form.get("Action") != "GetCallerIdentity":  # who one is, is asked at once
                 self.expire(access_key)
+            if service == "sts" and form.get("Action") == "AssumeRole":
+                return self.assume_role(access_key, form)
             if service == "sts" and form.get("Action") != "GetCallerIdentity":
                 raise Refused("AccessDenied", f"{form.get('Action')} is not granted to any role of this rehearsal")
             job = self.callers.get(access_key, {})
@@ -272,7 +273,7 @@ class Cloud:
         role_arn = form.get("RoleArn", "")
         try:
             claims = self.admit(role_arn, form.get("WebIdentityToken", ""), form.get("RoleSessionName", ""))
-            duration = lifetime(role_arn, form.get("DurationSeconds") or "3600")
+            duration = sts.lifetime(role_arn, form.get("DurationSeconds") or "3600")
         except Refused as refused:
             self.refusals.append(f"{role_arn}: {refused}")
             message = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
@@ -282,20 +283,26 @@ class Cloud:
         session = self.give(role_arn, form["RoleSessionName"], duration)
         self.roles[session.access_key_id] = role_arn
         self.callers[session.access_key_id] = self.issuer.holders.get(claims["jti"], {})
-        fields = {
+        about = {
             "SubjectFromWebIdentityToken": claims["sub"],
             "Audience": claims["aud"],
             "Provider": f"arn:{session.partition}:iam::{session.account_id}:oidc-provider/{PROVIDER}",
-            "AssumedRoleUser": {"Arn": session.arn, "AssumedRoleId": session.user_id},
-            "Credentials": {
-                "AccessKeyId": session.access_key_id,
-                "SecretAccessKey": session.secret_access_key,
-                "SessionToken": session.session_token,
-                "Expiration": f"{session.expiration:%Y-%m-%dT%H:%M:%SZ}",
-            },
         }
-        name = "AssumeRoleWithWebIdentity"
-        return 200, {"Content-Type": "text/xml"}, xml({f"{name}Response": {f"{name}Result": fields}})
+        return xml_answer("AssumeRoleWithWebIdentity", {**about, **sts.given(session)})
+
+    def assume_role(self, access_key: str, form: Mapping[str, str]) -> Answer:
+        """A role that a role of the pipeline takes: its own policies and the trust policy must both let it."""
+        role_arn = form.get("RoleArn", "")
+        self.allow(access_key, "sts:AssumeRole", role_arn)
+        if reason := sts.refusal(role_arn, self.roles.get(access_key, "")):
+            self.refusals.append(f"{role_arn}: {reason}")
+            raise Refused("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {role_arn}")
+        duration = sts.lifetime(role_arn, form.get("DurationSeconds") or "3600", sts.CHAINED)
+        with self.lock:
+            session = self.give(role_arn, form.get("RoleSessionName", ""), duration)
+        self.roles[session.access_key_id] = role_arn
+        self.callers[session.access_key_id] = self.callers.get(access_key, {})
+        return xml_answer("AssumeRole", sts.given(session))
 
     def admit(self, role_arn: str, token: str, session_name: str) -> dict[str, Any]:
         """The claims of a token that may assume this role; otherwise it is refused."""
@@ -394,20 +401,6 @@ class Cloud:
         return functions.invoke(function, event, environment)  # outside the lock: it may call AWS itself
 
 
-def lifetime(role_arn: str, asked: str) -> int:
-    """How many seconds credentials live that are asked for so long; refused where the role does not allow it."""
-    from moto.iam.models import iam_backends
-
-    _, within, _, _, account, _ = role_arn.split(":", 5)
-    most = int(iam_backends[account][within].get_role_by_arn(role_arn).max_session_duration or 3600)
-    if not asked.isdecimal() or int(asked) < SHORTEST:
-        raise Refused("ValidationError", f"DurationSeconds is {asked}: must be {SHORTEST} or more", 400)
-    if int(asked) > most:
-        reason = "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
-        raise Refused("ValidationError", reason, 400)
-    return int(asked)
-
-
 def read_body(environ: dict[str, Any]) -> bytes:
     body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     environ["wsgi.input"] = BytesIO(body)  # moto reads it again
@@ -424,6 +417,11 @@ def read_form(environ: dict[str, Any]) -> dict[str, str]:
 
 def json_answer(document: Any, status: int = 200) -> Answer:
     return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
+
+
+def xml_answer(name: str, result: Mapping[str, Any]) -> Answer:
+    """What an operation of a query-protocol service gives."""
+    return 200, {"Content-Type": "text/xml"}, xml({f"{name}Response": {f"{name}Result": result}})
 
 
 def error_answer(service: str, content_type: str, refused: Refused) -> Answer:

@@ -95,6 +95,8 @@ def prove(
 def lacks(row: Mapping[str, Any], plan: Plan) -> str:
     """What a scenario needs and this repository has not, in words; empty where it can be played."""
     needs, count = row.get("needs", {}), len(waves(plan))
+    if plan.deployer and not deployers.readable(plan):
+        return f"needs to know what runs where, and no rehearsal knows what {plan.deployer.name} deployed"
     for name, value in needs.items():
         if name == "waves" and count < value:
             return f"needs {NUMBERS[value]} waves"

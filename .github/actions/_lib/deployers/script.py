@@ -65,6 +65,7 @@ def about(target: Target) -> dict[str, str]:
         "DPRA_ACCOUNT": target.account,
         "DPRA_REGION": target.region,
         "AWS_REGION": target.region,
+        "AWS_DEFAULT_REGION": target.region,  # boto3 reads it alone, and the job's own may be another region
     }
 
 

@@ -27,6 +27,11 @@ class Tool(Protocol):
         ...
 
 
+def readable(plan: Plan) -> bool:
+    """Whether a rehearsal can tell what runs where: from stacks, or as the deploy tool knows."""
+    return plan.deployer is None or plan.deployer.deploys == "stacks" or call("running", plan, None) is not None
+
+
 def call(name: str, plan: Plan, otherwise: Any, *more: Any) -> Any:
     """What the function of the plan's deploy tool says; `otherwise` where it has none of this name."""
     place = f"{__name__}.{plan.deployer.name if plan.deployer else ''}"
