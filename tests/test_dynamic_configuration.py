@@ -134,10 +134,10 @@ def test_what_is_wrong_stops_the_build_with_its_place_all_in_one_run(dpra: Any, 
 def test_every_promise_is_kept_and_the_page_shows_it(
     dpra: Any, tmp_path: Path, page_text: Callable[[Path], str]
 ) -> None:
-    """They are played once, in two waves and three regions; each says what runs in every environment and region."""
+    """They are played once, in two waves of a region; each says what runs in every environment and region."""
     assert len(ROWS) >= 12
-    words = ("new", "--no-input", "-o", tmp_path, "name=switches", "pipeline=dynamic-configuration", "waves=2")
-    assert dpra(*words, cwd=tmp_path).returncode == 0
+    said = ("name=switches", "pipeline=dynamic-configuration", "waves=2", f"regions={','.join(REGIONS)}")
+    assert dpra("new", "--no-input", "-o", tmp_path, *said, cwd=tmp_path).returncode == 0
     out, page = tmp_path / "scenarios.json", tmp_path / "scenarios.html"
     words = ("rehearse", "--offline", "--scenario", "all", "--json", out, "--page", page)
     done = dpra(*words, cwd=tmp_path / "switches")
@@ -153,7 +153,7 @@ def test_every_promise_is_kept_and_the_page_shows_it(
     assert "rolled back" in text
 
 
-REGIONS = ("eu-west-1", "us-east-1", "us-west-2")
+REGIONS = ("eu-west-1", "us-east-1")
 
 
 def test_each_promise_has_one_scenario_of_its_own() -> None:
