@@ -91,7 +91,7 @@ class Switches:
         return json.loads(answer["Configuration"].read())
 
     def console(self, change: dict[str, Any], profile: str = "flags", complete: bool = True) -> int:
-        from dpra.rehearsal.mends.appconfig_deployments import console_deploys
+        from dpra.rehearsal.mends.appconfig.deployments import console_deploys
 
         return int(console_deploys(ACCOUNT, REGION, "gamma", profile, change, complete))
 

@@ -173,10 +173,10 @@ def test_a_document_without_the_flags_state_fails(
     job: Any, gate: Any, delivers: Any, monkeypatch: pytest.MonkeyPatch, kept: bytes, state: str
 ) -> None:
     """Such as what somebody else's profile delivers, or nothing at all."""
-    from dpra.rehearsal.mends import appconfig_data
+    from dpra.rehearsal.mends.appconfig import data
 
     delivers(checkout={"enabled": False})
-    monkeypatch.setattr(appconfig_data, "retrieved", lambda content: ("application/json", kept))
+    monkeypatch.setattr(data, "retrieved", lambda content: ("application/json", kept))
     done = gate(**{"is": state})
     assert (done.code, done.record["result"]) == (1, "error")
 
@@ -196,11 +196,11 @@ def test_a_document_without_the_flags_state_fails(
 def test_amazon_ion_that_is_not_understood_fails(
     gate: Any, delivers: Any, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
-    from dpra.rehearsal.mends import appconfig_data
-    from dpra.rehearsal.mends.appconfig_flags import ION
+    from dpra.rehearsal.mends.appconfig import data
+    from dpra.rehearsal.mends.appconfig.flags import ION
 
     delivers(checkout={"enabled": False})
-    monkeypatch.setattr(appconfig_data, "retrieved", lambda content: (ION, kept.encode()))
+    monkeypatch.setattr(data, "retrieved", lambda content: (ION, kept.encode()))
     done = gate()
     assert (done.code, done.record["result"]) == (1, "error"), done.out
 
@@ -220,11 +220,11 @@ AWS_SAMPLE = """
 
 
 def test_amazon_ion_as_aws_documents_it_is_read(gate: Any, delivers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dpra.rehearsal.mends import appconfig_data
-    from dpra.rehearsal.mends.appconfig_flags import ION
+    from dpra.rehearsal.mends.appconfig import data
+    from dpra.rehearsal.mends.appconfig.flags import ION
 
     delivers(checkout={"enabled": False})
-    monkeypatch.setattr(appconfig_data, "retrieved", lambda content: (ION, AWS_SAMPLE.encode()))
+    monkeypatch.setattr(data, "retrieved", lambda content: (ION, AWS_SAMPLE.encode()))
     assert gate(flag="tiered_release").code == 0
     assert gate(flag="background_worker", **{"is": "on"}).code == 0
     assert gate(flag="background_worker").record["result"] == "fail"

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from dpra.rehearsal.faults import Fault, Pending
-from dpra.rehearsal.mends.appconfig_api import OPERATIONS, Problem, beyond, models
-from dpra.rehearsal.mends.appconfig_deployments import console_deploys
+from dpra.rehearsal.mends.appconfig.api import OPERATIONS, Problem, beyond, models
+from dpra.rehearsal.mends.appconfig.deployments import console_deploys
 
 ALARM = "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:errors"
 FLAGS = {

@@ -86,10 +86,11 @@ class Cloud:
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
         self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}{GITHUB_PATH}"
-        from .mends import appconfig_api, resource_types
+        from .mends import resource_types
+        from .mends.appconfig.api import FRONT
 
         resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
-        appconfig_api.FRONT["cloud"] = self
+        FRONT["cloud"] = self
 
     def __enter__(self) -> "Cloud":
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
@@ -213,13 +214,13 @@ class Cloud:
 
     def forward(self, environ: dict[str, Any], account: str, region: str) -> Answer:
         """moto's answer; AppConfig's own, of which moto has a part only."""
-        from .mends import appconfig
+        from .mends.appconfig import store
 
         started: list[Any] = []
         with self.lock:
             try:
                 if "dpra.body" in environ:
-                    return appconfig.answer(account, region, environ)
+                    return store.answer(account, region, environ)
                 parts = self.moto(environ, lambda *args: started.extend(args))
                 body = b"".join(parts)
             except Exception as error:

@@ -233,10 +233,11 @@ class Pending:
 
 def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, digest: str) -> None:
     """Do to moto what the fault says."""
-    from .mends import appconfig_deployments, change_sets
+    from .mends import change_sets
+    from .mends.appconfig import deployments
 
     # CloudFormation and AppConfig take it, and fail later.
-    later = {"ExecuteChangeSet": change_sets.DOOMED, "StartDeployment": appconfig_deployments.DOOMED}
+    later = {"ExecuteChangeSet": change_sets.DOOMED, "StartDeployment": deployments.DOOMED}
     if fault.kind == "fail" and operation in later:
         later[operation].add((account, region))
     elif fault.kind == "fail":

@@ -35,8 +35,8 @@ def deliver(plan: Plan) -> None:
 
 def make(account: str, region: str, application: str, environment: str, profile: str, flags: dict[str, bool]) -> None:
     """Make an application of AppConfig with these flags, deployed."""
-    from .mends import appconfig
-    from .mends.appconfig_deployments import console_deploys
+    from .mends.appconfig import store as appconfig
+    from .mends.appconfig.deployments import console_deploys
 
     store = appconfig.STORES[account][region]
 
@@ -58,7 +58,7 @@ def make(account: str, region: str, application: str, environment: str, profile:
 
 def close(plan: Plan, name: str, account: str, region: str) -> None:
     """Somebody gives the flags that a job's gates read the other state."""
-    from .mends.appconfig_deployments import console_deploys
+    from .mends.appconfig.deployments import console_deploys
 
     job = next(one for workflow in plan.workflows.values() for one in workflow.jobs.values() if one.id == name)
     for gate in [gate for where, gate in read(plan, job) if where == region]:

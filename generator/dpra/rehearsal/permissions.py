@@ -54,9 +54,9 @@ def asked(
 ) -> Iterator[tuple[str, str, Context]]:
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
     if service == "appconfig":
-        from .mends import appconfig_rights
+        from .mends.appconfig import rights
 
-        yield from appconfig_rights.asked(region, account, environ)
+        yield from rights.asked(region, account, environ)
         return
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
     action = ACTIONS.get(action, action)
@@ -75,9 +75,9 @@ def operation(service: str, environ: Mapping[str, Any], form: Mapping[str, str])
         return form["Action"]
     path = environ["PATH_INFO"]
     if service == "appconfig":
-        from .mends import appconfig_api
+        from .mends.appconfig import api
 
-        found = appconfig_api.route(environ)
+        found = api.route(environ)
         return str(found[1].name) if found else "Unknown"
     if service == "s3":
         method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)

@@ -17,7 +17,7 @@ def running(plan: Plan) -> list[Deployment]:
 
 
 def _running(where: Environment) -> Iterator[Deployment]:
-    from ..mends.appconfig import STORES
+    from ..mends.appconfig.store import STORES
 
     for region in where.regions:
         store = STORES[where.account][region]
@@ -44,7 +44,7 @@ def _running(where: Environment) -> Iterator[Deployment]:
 
 def _versions(application: Any, environment: Any, tags: Mapping[str, str]) -> bool:
     """Whether each profile is deployed in the version that the tags name."""
-    from ..mends.appconfig_deployments import delivered
+    from ..mends.appconfig.deployments import delivered
 
     names = {profile.said["Name"]: own for own, profile in application.profiles.items()}
     for key, said in tags.items():
@@ -57,7 +57,7 @@ def _versions(application: Any, environment: Any, tags: Mapping[str, str]) -> bo
 
 def forget(plan: Plan, where: Environment) -> None:
     """As if nothing had ever been deployed to an environment: what has no versions can be deleted."""
-    from ..mends.appconfig import STORES
+    from ..mends.appconfig.store import STORES
 
     for region in where.regions:
         for application in STORES[where.account][region].applications.values():
@@ -73,7 +73,7 @@ def console(plan: Plan, region: str, state: str) -> None:
     Args:
         state: how far that has come: deploying or deployed.
     """
-    from ..mends.appconfig_deployments import console_deploys
+    from ..mends.appconfig.deployments import console_deploys
 
     where = plan.production
     if where:

@@ -7,7 +7,6 @@ from moto.core.model_instances import reset_model_data
 
 from . import (
     alarms,
-    appconfig_data,  # noqa: F401 - and what it stands on: their operations are served
     canaries,
     change_sets,
     keys,

@@ -16,7 +16,7 @@ from moto.core.responses import ActionResult, EmptyResult
 from moto.iam.models import iam_backends
 from moto.utilities.utils import get_partition
 
-from . import appconfig_types
+from .appconfig import resources as appconfig
 from .resources import wanted
 from .serverless import expanded, is_serverless
 
@@ -226,7 +226,7 @@ def fill(stack: Any, template: str, parameters: dict[str, str], tags: dict[str, 
 def finish(stack: Any, status: str) -> None:
     stack.status = status
     if status != "ROLLBACK_COMPLETE":  # which leaves no resources
-        appconfig_types.tag(stack)
+        appconfig.tag(stack)
     stack._add_stack_event(status)
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from moto.core.common_models import CloudFormationModel
 
-from .appconfig import STORES, Store
-from .appconfig_api import OPERATIONS, Asked, Problem, Said, check, models
-from .appconfig_deployments import RUNNING
-from .resource_types import Resource
+from ..resource_types import Resource
+from .api import OPERATIONS, Asked, Problem, Said, check, models
+from .deployments import RUNNING
+from .store import STORES, Store
 
 READERS: dict[str, Callable[[Any], Any]] = {
     "blob": lambda said: str(said).encode(),

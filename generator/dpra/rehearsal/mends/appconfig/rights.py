@@ -5,9 +5,9 @@ Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .appconfig import STORES, Store
-from .appconfig_api import Asked, Problem, read
-from .appconfig_data import place
+from .api import Asked, Problem, read
+from .data import place
+from .store import STORES, Store
 
 APPLICATION, PROFILE, ENVIRONMENT = ("application",), ("application", "profile"), ("application", "environment")
 # The resources of each operation, each of which must be allowed; of any other operation here, all resources.

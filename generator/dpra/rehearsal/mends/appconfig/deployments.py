@@ -14,7 +14,8 @@ from moto.cloudwatch.models import cloudwatch_backends
 
 from dpra.dataclasses import dataclass
 
-from .appconfig import (
+from .api import FRONT, Asked, Problem, Said, at, now, pass_until, serves
+from .store import (
     STORES,
     Environment,
     Store,
@@ -25,8 +26,7 @@ from .appconfig import (
     shown,
     told,
 )
-from .appconfig_api import FRONT, Asked, Problem, Said, at, now, pass_until, serves
-from .appconfig_validators import validate, version_of
+from .validators import validate, version_of
 
 RUNNING = ("DEPLOYING", "BAKING", "ROLLING_BACK")
 REVERTABLE = 72 * 3600  # seconds after a deployment is complete

@@ -10,9 +10,9 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from dpra.dataclasses import dataclass
 from dpra.names import arn
 
-from . import appconfig_api
-from .appconfig_api import Asked, Problem, Said, serves
-from .appconfig_flags import FLAGS, stamped
+from . import api
+from .api import Asked, Problem, Said, serves
+from .flags import FLAGS, stamped
 
 Key = TypeVar("Key")
 Thing = TypeVar("Thing")
@@ -66,7 +66,7 @@ class Profile:
 class Environment:
     said: Said
     state: str = "READY_FOR_DEPLOYMENT"
-    deployments: dict[int, Any] = field(default_factory=dict)  # appconfig_deployments.Deployment
+    deployments: dict[int, Any] = field(default_factory=dict)  # deployments.Deployment
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Store(BaseBackend):
         self.applications: dict[str, Application] = {}
         self.strategies: dict[str, Said] = {name: dict(said) for name, said in PREDEFINED.items()}
         self.tags: dict[str, dict[str, str]] = {}  # by ARN
-        self.sessions: dict[str, Any] = {}  # token -> appconfig_data.Session
+        self.sessions: dict[str, Any] = {}  # token -> data.Session
 
     def arn(self, *path: str) -> str:
         return arn(self.region_name, "appconfig", self.account_id, "/".join(path))
@@ -118,9 +118,9 @@ class Store(BaseBackend):
 STORES = BackendDict(Store, "appconfig")
 
 
-def answer(account: str, region: str, environ: Mapping[str, Any]) -> appconfig_api.Answer:
+def answer(account: str, region: str, environ: Mapping[str, Any]) -> api.Answer:
     """What an account's AppConfig, or its data plane, answers to a request with `dpra.body`."""
-    return appconfig_api.answer(STORES[account][region], environ)
+    return api.answer(STORES[account][region], environ)
 
 
 def named(found: Mapping[Key, Thing], name: Key, kind: str) -> Thing:

@@ -7,10 +7,10 @@ from typing import Any
 
 from dpra.dataclasses import dataclass
 
-from .appconfig import Store, named
-from .appconfig_api import Asked, Problem, Said, now, serves
-from .appconfig_deployments import delivered, running, settle
-from .appconfig_flags import FLAGS, retrieved
+from .api import Asked, Problem, Said, now, serves
+from .deployments import delivered, running, settle
+from .flags import FLAGS, retrieved
+from .store import Store, named
 
 VALID = 24 * 3600  # seconds that a token lives
 POLL = 60  # seconds between polls, where the client asks for none

@@ -8,9 +8,9 @@ from typing import Any
 
 from moto.awslambda.models import lambda_backends
 
-from .appconfig import Profile, Store, Version, named
-from .appconfig_api import FRONT, Asked, Problem, serves
-from .appconfig_flags import FLAGS, checked, refused
+from .api import FRONT, Asked, Problem, serves
+from .flags import FLAGS, checked, refused
+from .store import Profile, Store, Version, named
 
 PRINCIPAL = "appconfig.amazonaws.com"
 
