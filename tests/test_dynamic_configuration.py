@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from dpra.rehearsal import scenarios
+from ruamel.yaml import YAML
 
 ROWS = scenarios.table("dynamic-configuration")
 # DPRA.md's list of the type: docs/dynamic-configuration-pipeline/index.md of AWS's repository.
@@ -162,3 +163,16 @@ def test_each_promise_has_one_scenario_of_its_own() -> None:
     for row in ROWS:
         assert row["ends"].keys() >= {"beta", "gamma"}
         assert {place.partition(".")[0] for place in row["ends"]} >= {"prod"}
+
+
+def test_a_run_that_deploys_for_hours_is_not_taken_for_dead(switches: Path) -> None:
+    """AppConfig may take 290 minutes: no job is cut off meanwhile, and the lease of the release lock lasts."""
+    jobs = YAML(typ="safe", pure=True).load(switches / ".github/workflows/pipeline.yml")["jobs"]
+    assert (jobs["prod-1"]["timeout-minutes"], jobs["rollback"]["timeout-minutes"]) == (300, 300)
+    leases = {
+        name: step["with"]["bake-minutes"]
+        for name, job in jobs.items()
+        for step in job["steps"]
+        if "bake-minutes" in step.get("with", {})
+    }
+    assert leases == dict.fromkeys(("prod-approve", "prod-1", "finish", "rollback"), 15 + 300 - 60)
