@@ -647,7 +647,7 @@ def test_a_profile_that_was_away_comes_again(switches: Switches, bench: Bench, m
     bench.deploy(switches.release(TWO, flags(checkout=False), template=without), TWO)
     assert not [key for key in switches.place.tags if "limits" in key]
     with monkeypatch.context() as patch:
-        patch.setattr("deployers.appconfig.bring", stop)
+        patch.setattr("deployers.appconfig.bring", lambda *_: stop())
         with failed("the record cannot be written"):
             bench.deploy(three, THREE)
     assert bench.tool.drift(bench.target) == []

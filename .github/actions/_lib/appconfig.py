@@ -197,7 +197,8 @@ def look(target: Target) -> Place | None:
         application=application,
         environment=environment,
         arn=arn,
-        profiles={one["Name"]: one["Id"] for one in listed},
+        # One that a release took out of the stack stays in the application: AppConfig deletes none that has versions.
+        profiles={one["Name"]: one["Id"] for one in listed if one["Id"] in made.get("ConfigurationProfile", [])},
         strategies=made.get("DeploymentStrategy", []),
         tags=aws.call(region, "appconfig", "list-tags-for-resource", ResourceArn=arn).get("Tags", {}),
         deployments=sorted(deployments, key=lambda one: -int(one["DeploymentNumber"])),
