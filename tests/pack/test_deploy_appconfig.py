@@ -734,6 +734,19 @@ def test_an_emergency_by_the_action_waits_for_no_lock_and_leaves_the_record_alon
     assert by_action("switch-off", flag="checkout").errors == ["title=emergency-off::the input 'reason' is required"]
 
 
+def test_an_emergency_during_the_first_release_takes_it_back_by_its_own_documents(
+    switches: Switches, bench: Bench, by_action: Any
+) -> None:
+    one = switches.release(ONE, flags(checkout=True))
+    by_action.keep(one, ONE)
+    bench.deploy(one)
+    now = {"digest": one, "commit": ONE, "state": "deploying", "wave": 1}
+    recorded(**{REGION: {"good": None, "now": now}})
+    ran = by_action("switch-off", flag="checkout", reason="it sells twice")
+    assert (ran.code, ran.record["findings"]) == (0, {"off": 1, "failed": 0})
+    assert switches.deployed() == {"checkout": {"enabled": False}}
+
+
 def test_an_emergency_deploys_nothing_that_was_not_signed(switches: Switches, bench: Bench, by_action: Any) -> None:
     one = switches.release(ONE, flags(checkout=True))
     by_action.keep(one, ONE)
