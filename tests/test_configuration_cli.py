@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from dpra.cli import common
-from dpra.cli.configuration import settings
 
 SPECS = Path(__file__).parent / "specs"
 FLAGS = """# What is switched here.
@@ -162,7 +161,7 @@ def test_a_flag_or_an_environment_that_is_not_there_is_told(
 
 def test_the_settings_of_the_check_are_those_of_the_spec(switches: Path) -> None:
     plan, _ = common.plan(switches)
-    assert settings(plan) == {
+    assert json.loads(json.dumps(dict(plan.configuration))) == {
         "flags": "flags.yml",
         "operational": "configuration",
         "environments": ["beta", "gamma", "prod"],
@@ -170,3 +169,11 @@ def test_the_settings_of_the_check_are_those_of_the_spec(switches: Path) -> None
         "references": [],
         "template": "infrastructure/template.yml",
     }
+
+
+def test_a_link_among_the_files_is_told(dpra: Any, switches: Path) -> None:
+    (switches / "configuration/limits").mkdir(parents=True, exist_ok=True)
+    (switches / "configuration/limits/prod.txt").symlink_to("/nowhere")
+    done = dpra("configuration", "check", cwd=switches)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "configuration/limits/prod.txt is a link" in done.stderr

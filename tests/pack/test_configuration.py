@@ -275,10 +275,54 @@ def test_five_thousand_flags_in_five_environments_take_three_seconds_and_300_mib
 
 
 @pytest.mark.parametrize(
-    "content", ["a: [1\n", "\x01", "a: &x 1\nb: *x\n", "a: !!python/none x\n", "--- {}\n--- {}\n", "", "- a\n"]
+    "content",
+    [
+        *("a: [1\n", "\x01", "a: &x 1\nb: *x\n", "a: !!python/none x\n", "--- {}\n--- {}\n", "", "- a\n"),
+        "a: {attributes: {s: {type: string, pattern: 'a{99999999999}'}}}\n",
+        f"a: {{attributes: {{s: {{type: string, pattern: '{'(' * 500}{')' * 500}'}}}}}}\n",
+        """a: {values: {beta: {variants: [{rule: '(matches in::$a pattern::"a{99999999999}")'}]}}}\n""",
+    ],
 )
 def test_what_is_no_file_of_flags_is_told_and_never_a_traceback(job: Any, content: str) -> None:
     job.write("flags.yml", content)
     ran = check(job, "build-code")
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     assert "Traceback" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("schema", "document"),
+    [('{"$ref": "#"}', "1"), ('{"$schema": 5}', "1"), ('{"multipleOf": 0.1}', f"0x{'f' * 300}")],
+)
+def test_a_schema_that_cannot_be_applied_is_told_and_never_a_traceback(job: Any, schema: str, document: str) -> None:
+    job.write("configuration/limits/default.yml", f"{document}\n")
+    job.write("configuration/limits/schema.json", schema)
+    ran = check(job, "unit-tests")
+    assert (ran.code, places(ran)) == (1, ["bad-schema configuration/limits/schema.json:1:1"]), ran.out
+    assert "Traceback" not in ran.out
+
+
+@pytest.mark.parametrize("name", ["configuration/limits/prod.yml", "configuration/more", "flags.yml"])
+@pytest.mark.parametrize("to", ["/nowhere/prod.yml", "/etc/hostname", "default.yml"])
+def test_a_link_is_told_and_never_left_out(job: Any, name: str, to: str) -> None:
+    """Left out, production would get the default without a word."""
+    job.write("configuration/limits/default.yml", "rate: 10\n")
+    (job.workspace / name).symlink_to(to)
+    ran = check(job, "build-code")
+    assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
+    assert f"{name} is a link" in ran.out
+
+
+def test_a_pattern_that_takes_for_ever_is_told(tmp_path: Path) -> None:
+    """And not ended by the job's limit, without a word and without evidence."""
+    attribute = "attributes: {s: {type: string, pattern: '(a+)+b'}}"
+    (tmp_path / "flags.yml").write_text(f"a: {{{attribute}, values: {{beta: {{enabled: true, s: {'a' * 99}}}}}}}\n")
+    script = Path(__file__).parents[2] / ".github/actions/check/configuration.py"
+    environment = {name: str(tmp_path) for name in ("TARGET", "BUILT", "EVIDENCE")} | {"ACTION": "code-quality"}
+    environment |= {"SUMMARY": str(tmp_path / "summary.md"), "SETTINGS": '{"environments": ["beta"], "template": ""}'}
+    code = f"import sys; sys.argv[1:] = ['{tmp_path / 'list'}']\n"
+    code += f"text = open('{script}').read().replace('SECONDS = 120', 'SECONDS = 1')\n"
+    code += f"exec(compile(text, '{script}', 'exec'), {{'__file__': '{script}', '__name__': '__main__'}})"
+    ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    assert "a pattern in it may take for ever" in ran.stderr

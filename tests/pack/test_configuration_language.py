@@ -164,6 +164,11 @@ def test_the_limits_of_appconfig_are_counted() -> None:
     )
     fewer = variants.rpartition(", {")[0]
     assert told(built(flags_yml=prod(f"{{enabled: true, n: 2, variants: [{fewer}]}}")).problems) == []
+    named = built(**{f"configuration__{'p' * 116}__default_json": "{}"})
+    assert [one.rule for one in named.problems][:1] == ["profile-files"]
+    assert built(**{f"configuration__{'p' * 115}__default_json": "{}"}).problems == []
+    many = {f"configuration__p{number}__default_json": "{}" for number in range(36)}
+    assert [one.rule for one in built(**many).problems] == ["limit"]
     large = built(configuration__big__default_json=json.dumps("x" * 2_100_000))
     assert [one.rule for one in build.sizes(large, large.documents())] == ["document-quota"] * 2
     larger = built(configuration__big__default_json=json.dumps("x" * 4_100_000))

@@ -507,6 +507,155 @@ def test_a_flag_that_is_not_there_yet_stays_off_when_it_comes(switches: Switches
     assert switches.deployed()["checkout"] == {"enabled": False}
 
 
+def in_the_middle(monkeypatch: pytest.MonkeyPatch, of: int, happens: Callable[[], Any]) -> None:
+    """Let something happen while the deployment of that number is waited for."""
+    import appconfig
+
+    ended = appconfig.ended
+
+    def waited(place: Any, number: int) -> Any:
+        if number == of:
+            monkeypatch.setattr(appconfig, "ended", ended)
+            happens()
+        return ended(place, number)
+
+    monkeypatch.setattr(appconfig, "ended", waited)
+
+
+@pytest.mark.parametrize("of", [3, 4], ids=["while-it-goes-out", "while-the-next-profile-goes-out"])
+def test_a_flag_that_a_release_is_bringing_goes_off_with_that_release(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch, of: int
+) -> None:
+    """The release that is known to be good does not have it."""
+    one = switches.release(ONE, flags(search=True))
+    two = switches.release(TWO, flags(search=True, checkout=True), limit=6)
+    bench.deploy(one)
+    went: list[bool] = []
+    in_the_middle(monkeypatch, of, lambda: went.append(switches.off(one, "checkout")))
+    with failed("is ROLLED_BACK"):
+        bench.deploy(two, TWO)
+    assert went == [True]
+    assert switches.deployed() == {"search": {"enabled": True, "limit": 10}}
+    bench.back(one)
+    assert (bench.running, switches.deployed("limits")) == (one, {"most": 5})
+
+
+def test_a_release_does_not_end_over_an_emergency_that_it_did_not_see(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It came between the last look and the first deployment: there was nothing to take back yet."""
+    from deployers import appconfig as tool
+
+    one, two = switches.release(ONE, flags(search=True)), switches.release(TWO, flags(search=True, checkout=True))
+    bench.deploy(one)
+    bring = tool.bring
+
+    def later(*words: Any) -> Any:
+        assert not switches.off(one, "checkout")
+        return bring(*words)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "bring", later)
+        with failed("meanwhile an emergency switched checkout off, which this release turns on"):
+            bench.deploy(two, TWO)
+    assert bench.running == ""
+    bench.deploy(two, TWO)
+    assert (bench.running, switches.deployed()["checkout"]) == (two, {"enabled": False})
+
+
+def test_a_rollback_ends_though_an_emergency_comes_meanwhile(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = switches.release(ONE, flags(search=True, checkout=False))
+    two = switches.release(TWO, flags(search=True, checkout=True), limit=6)
+    bench.deploy(one)
+    bench.deploy(two, TWO)
+    switches.hours_pass(73)
+    in_the_middle(monkeypatch, 5, lambda: switches.off(one, "search"))
+    bench.back(one)
+    off = {"search": {"enabled": False}, "checkout": {"enabled": False}}
+    assert (bench.running, switches.deployed(), switches.deployed("limits")) == (one, off, {"most": 5})
+
+
+def test_an_emergency_whose_runner_dies_is_no_drift(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deployers import appconfig as tool
+
+    one = switches.release(ONE, flags(checkout=True))
+    bench.deploy(one)
+    tag = tool.tag
+
+    def dies(place: Any, tags: Any) -> None:
+        if [key for key in tags if key.startswith("dpra:version:")]:
+            raise KeyboardInterrupt
+        tag(place, tags)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tool, "tag", dies)
+        with pytest.raises(KeyboardInterrupt):
+            switches.off(one, "checkout")
+    assert switches.deployed() == {"checkout": {"enabled": False}}
+    assert bench.tool.drift(bench.target) == []
+    bench.deploy(switches.release(TWO, flags(checkout=True, more=True)), TWO)
+    assert switches.deployed()["checkout"] == {"enabled": False}
+
+
+def test_an_emergency_goes_on_though_the_environment_takes_no_tag_more(
+    switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = switches.release(ONE, flags(checkout=True))
+    bench.deploy(one)
+    there = len(switches.place.tags)
+    more = {f"own-{number}": "" for number in range(50 - there)}
+    switches.client("appconfig").tag_resource(ResourceArn=switches.place.arn, Tags=more)
+    with failed("checkout is off, but .* the next release turns it on again"):
+        switches.off(one, "checkout")
+    assert switches.deployed() == {"checkout": {"enabled": False}}
+
+
+def test_a_monitor_with_long_names_is_remembered(
+    switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tag has 256 characters, the ARNs of an alarm and a role may have more."""
+    import monitors as module
+
+    name = "errors-" + "x" * 200
+    role = f"arn:aws:iam::{ACCOUNT}:role/dpra/shop/gamma/monitor-{'y' * 40}"
+    template = TEMPLATE.replace("AlarmName: errors", f"AlarmName: {name}").replace(
+        "{AlarmArn: !GetAtt Alarm.Arn}", f"{{AlarmArn: !GetAtt Alarm.Arn, AlarmRoleArn: '{role}'}}"
+    )
+    one = switches.release(ONE, flags(checkout=True), template=template)
+    bench.deploy(one)
+    there = switches.client("appconfig").get_environment(**switches.place.ids)["Monitors"]
+    switches.client("cloudwatch").set_alarm_state(AlarmName=name, StateValue="ALARM", StateReason="a test")
+    with monkeypatch.context() as lost:
+        lost.setattr(module, "put_on", lambda place, tags: None)
+        assert switches.off(one, "checkout")
+    assert monitors(switches) == []
+    bench.tool.settled(bench.target)
+    assert switches.client("appconfig").get_environment(**switches.place.ids)["Monitors"] == there
+    assert not [key for key in switches.place.tags if key.startswith("dpra:monitor")]
+
+
+def test_a_profile_that_was_away_comes_again(switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of the one before is no drift of the new one, even where its first release fails midway."""
+    one, three = switches.release(ONE, flags(checkout=True)), switches.release(THREE, flags(checkout=True), limit=6)
+    bench.deploy(one)
+    without = TEMPLATE.replace(TEMPLATE[TEMPLATE.index("  Limits:") : TEMPLATE.index("  Gradual:")], "")
+    monkeypatch.setattr(f"{__name__}.PROFILES", PROFILES[:1])
+    bench.deploy(switches.release(TWO, flags(checkout=False), template=without), TWO)
+    assert not [key for key in switches.place.tags if "limits" in key]
+    with monkeypatch.context() as patch:
+        patch.setattr("deployers.appconfig.bring", lambda *_: stop())
+        with failed("the record cannot be written"):
+            bench.deploy(three, THREE)
+    assert bench.tool.drift(bench.target) == []
+    bench.deploy(three, THREE)
+    own = switches.place.profiles["limits"]  # the one before, which AppConfig does not delete, has the same name
+    assert (bench.running, switches.deployed(own)) == (three, {"most": 6})
+
+
 # ---- By the release action
 
 
@@ -584,6 +733,19 @@ def test_an_emergency_by_the_action_waits_for_no_lock_and_leaves_the_record_alon
     ran = by_action("switch-off", flag="chekout", reason="misspelt")
     assert ran.errors == ["title=emergency-off::no region has a flag chekout: is that its name?"]
     assert by_action("switch-off", flag="checkout").errors == ["title=emergency-off::the input 'reason' is required"]
+
+
+def test_an_emergency_during_the_first_release_takes_it_back_by_its_own_documents(
+    switches: Switches, bench: Bench, by_action: Any
+) -> None:
+    one = switches.release(ONE, flags(checkout=True))
+    by_action.keep(one, ONE)
+    bench.deploy(one)
+    now = {"digest": one, "commit": ONE, "state": "deploying", "wave": 1}
+    recorded(**{REGION: {"good": None, "now": now}})
+    ran = by_action("switch-off", flag="checkout", reason="it sells twice")
+    assert (ran.code, ran.record["findings"]) == (0, {"off": 1, "failed": 0})
+    assert switches.deployed() == {"checkout": {"enabled": False}}
 
 
 def test_an_emergency_deploys_nothing_that_was_not_signed(switches: Switches, bench: Bench, by_action: Any) -> None:

@@ -5,7 +5,7 @@ The tags of the environment are dpra's memory of the region:
     dpra:released           digest and commit of the release that is deployed there; gone while one is being deployed
     dpra:version:<profile>  number and label of the version that dpra deployed last
     dpra:off:<flag>         run and time (UTC) of the emergency that switched the flag off
-    dpra:monitor:<number>   a monitor that is off while something is deployed; see monitors.py
+    dpra:monitor:<number>:…  a monitor that is off while something is deployed; see monitors.py
 """
 
 import hashlib
@@ -134,6 +134,11 @@ class Place:
         """Flag -> run and time, of those that an emergency switched off."""
         return {key.removeprefix(OFF): said for key, said in self.tags.items() if key.startswith(OFF)}
 
+    def of(self, deployment: Deployment) -> str:
+        """The name of the deployment's profile; empty where that is gone."""
+        own = deployment.get("ConfigurationProfileId")
+        return next((name for name, one in self.profiles.items() if one == own), "")
+
     def completed(self, profile: str) -> list[Deployment]:
         """The profile's deployments that stand; the first one is what is deployed."""
         own = self.profiles.get(profile)
@@ -192,7 +197,8 @@ def look(target: Target) -> Place | None:
         application=application,
         environment=environment,
         arn=arn,
-        profiles={one["Name"]: one["Id"] for one in listed},
+        # One that a release took out of the stack stays in the application: AppConfig deletes none that has versions.
+        profiles={one["Name"]: one["Id"] for one in listed if one["Id"] in made.get("ConfigurationProfile", [])},
         strategies=made.get("DeploymentStrategy", []),
         tags=aws.call(region, "appconfig", "list-tags-for-resource", ResourceArn=arn).get("Tags", {}),
         deployments=sorted(deployments, key=lambda one: -int(one["DeploymentNumber"])),
@@ -271,6 +277,17 @@ def stored(place: Place, profile: str, number: str) -> bytes:
         return path.read_bytes()
 
 
+def has_flag(place: Place, deployment: Deployment, flag: str) -> bool:
+    """Whether what a deployment brings has the flag."""
+    content = (
+        stored(place, profile, str(deployment["ConfigurationVersion"])) if (profile := place.of(deployment)) else b""
+    )
+    try:
+        return flag in json.loads(content)["values"]
+    except (ValueError, LookupError, TypeError):
+        return False  # it is no document of flags
+
+
 # ---- Differences
 
 
@@ -311,12 +328,12 @@ def drift(place: Place) -> list[Row]:
     found: list[Row] = []
     for profile in place.profiles:
         ours, there = place.remembered(profile), place.deployed(profile)
-        if ours == there:
-            continue
-        if there and RELEASED not in place.tags:
+        if ours == there or not any(place.of(one) == profile for one in place.deployments):
+            continue  # a profile that was made anew has the name of one that is remembered
+        if there:
             about = described(place, place.completed(profile)[0]["DeploymentNumber"])
-            if str(about.get("Description", "")).startswith(MARK):
-                continue
+            if str(about.get("Description", "")).startswith(EMERGENCY if RELEASED in place.tags else MARK):
+                continue  # its runner was lost before it could remember it
         rows = differences(profile, stored(place, profile, ours), stored(place, profile, there))
         found += rows or [(profile, "version", ours or "-", there or "-")]
     return found

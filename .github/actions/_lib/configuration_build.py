@@ -18,8 +18,9 @@ from configuration_nodes import Events, Node, Problem, meant, read
 
 BUILD, TESTS, QUALITY = "build-code", "unit-tests", "code-quality"
 # https://docs.aws.amazon.com/general/latest/gr/appconfig.html: 2,048 kB of the hosted store and of a deployment, which
-# AWS raises to 4,000 on request; 100 profiles of an application.
-LARGEST, LARGEST_EVER, PROFILES = 2_048 * 1024, 4_000 * 1024, 100
+# AWS raises to 4,000 on request.
+LARGEST, LARGEST_EVER = 2_048 * 1024, 4_000 * 1024
+PROFILES = 35  # each is remembered by a tag of the environment, which has 50; flags that are off and monitors, too
 FORMATS = {True: ("txt", "text/plain"), False: ("json", "application/json")}  # of a profile: whether it is text
 
 
@@ -175,7 +176,9 @@ def build(files: Mapping[str, bytes], settings: Settings, events: Events) -> Bui
         says = f"there is neither {settings.flags} nor a profile in {settings.operational}/"
         problems.append(Problem("no-configuration", settings.flags, 1, 1, says))
     if len(profiles) + bool(flags) > PROFILES:
-        says = f"{len(profiles) + bool(flags)} profiles; AppConfig takes {PROFILES} of an application"
+        says = (
+            f"{len(profiles) + bool(flags)} profiles; dpra remembers {PROFILES} at most in the tags of an environment"
+        )
         problems.append(Problem("limit", next(iter(next(iter(profiles.values())).files.values())), 1, 1, says))
     built = Built(settings, problems, flags, profiles, tuple(sorted(files)))
     if settings.template and (flags or profiles):
@@ -234,16 +237,20 @@ def ordered(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def in_folder(root: Path, settings: Settings) -> dict[str, bytes]:
-    """What lies in a folder; a link that leads out of it is not followed."""
+    """What lies in a folder.
+
+    Raises:
+        LookupError: there is a link. A commit has its address only, and one that leads nowhere would change a value.
+    """
     found: dict[str, bytes] = {}
     inside = os.path.realpath(root)
     for name in (settings.flags, settings.operational, settings.template):
         start = root / name
-        names = [start] if name and start.is_file() else sorted(start.rglob("*")) if name and start.is_dir() else []
-        for path in names:
+        for path in [start, *sorted(start.rglob("*"))] if name else []:
             relative = path.relative_to(root).as_posix()
-            real = os.path.realpath(path)
-            if path.is_file() and real.startswith(f"{inside}{os.sep}") and wanted([relative], settings):
+            if os.path.realpath(path) != f"{inside}{os.sep}{relative}":
+                raise LookupError(f"{relative} is a link, or lies behind one: put the file itself there")
+            if path.is_file() and wanted([relative], settings):
                 found[relative] = path.read_bytes()
     return found
 

@@ -233,7 +233,7 @@ class _Reader:
         text = self.text(node, path)
         try:
             return re.compile(text) if node.kind == "str" else None
-        except re.error as error:
+        except rules.UNPARSED as error:
             self.problem("bad-constraint", node, path, f"does not parse as a pattern: {error}")
             return None
 

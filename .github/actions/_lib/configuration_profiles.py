@@ -11,7 +11,8 @@ from typing import Any
 
 from configuration_nodes import Events, Node, Problem, at, meant, plain, read
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # AppConfig: 1 to 128 characters; a folder and a file here
+# AppConfig takes 128 characters, and as many of a tag's key, which dpra:version:<profile> is; a folder and a file here.
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,114}")
 STRUCTURED = (".json", ".yml", ".yaml")
 FLAGS = "flags"  # the profile of the flags
 TYPES = {True: "AWS.AppConfig.FeatureFlags", False: "AWS.Freeform"}  # of a profile: whether it is that of the flags
@@ -55,7 +56,7 @@ def profiles(
         elif "/" in file:
             told = "a profile has no folders in it"
         elif not NAME.fullmatch(name) or name == FLAGS:
-            told = f"a profile's name has letters, digits and _.-, at most 128, and is not '{FLAGS}'"
+            told = f"a profile's name has letters, digits and _.-, at most 115, and is not '{FLAGS}'"
         elif part not in (parts := ("default", "schema", *environments)):
             rule = "unknown-environment"
             told = f"'{part}' is neither default, schema nor an environment{meant(part, parts)}"

@@ -8,6 +8,7 @@ import re
 from functools import cache
 from typing import Any, NamedTuple
 
+UNPARSED = (re.error, OverflowError, RecursionError)  # of a pattern
 LONGEST = 16_384  # characters; the type reference of AWS.AppConfig.FeatureFlags
 
 
@@ -180,7 +181,7 @@ def _fits(operator: str, given: list[tuple[str, Any, int]], at: int) -> None:
         if (operator, name) == ("matches", "pattern"):
             try:
                 re.compile(value.text[1:-1].replace("\\\\", "\\"))
-            except re.error as error:
+            except UNPARSED as error:
                 raise Wrong(place, f"the pattern does not parse: {error}") from None
     for name in NAMED[operator]:
         if not name.endswith("?") and name not in said:

@@ -5,7 +5,7 @@ back, too, also when an alarm has no data
 (https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-creating-environment.html).
 Meanwhile tags of the environment remember them, so that whoever comes after a lost runner puts them on again:
 
-    dpra:monitor:<number>  the ARNs of a monitor's alarm and of its role
+    dpra:monitor:<number>:<from>  the ARNs of a monitor's alarm and of its role, from that character on: a tag has 256
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,6 +16,7 @@ import aws
 import runner
 from appconfig import MONITOR, Place, tag, untag
 
+LONGEST = 256  # characters of a tag's value
 QUIET = ("OK", "missing")  # states of an alarm in which its monitor takes nothing back
 
 
@@ -32,7 +33,11 @@ def aside(place: Place) -> Iterator[None]:
     told = ", ".join(f"{names[one['AlarmArn']]} is {states[names[one['AlarmArn']]]}" for one in loud)
     runner.warning(f"{place.region}: {told}: its monitor would take this back, and is off until it is deployed")
     said = [f"{one['AlarmArn']} {one.get('AlarmRoleArn', '')}".strip() for one in loud]
-    tags = {f"{MONITOR}{number}": text for number, text in enumerate(said)}
+    tags = {
+        f"{MONITOR}{number}:{start:04}": text[start : start + LONGEST]
+        for number, text in enumerate(said)
+        for start in range(0, len(text), LONGEST)
+    }
     tag(place, tags)
     change(place, [one for one in there if one not in loud])
     try:
@@ -43,14 +48,17 @@ def aside(place: Place) -> Iterator[None]:
 
 def put_on(place: Place, tags: Mapping[str, str]) -> None:
     """Every monitor that tags remember is on again; there may be none."""
-    kept = {key: said.split(" ") for key, said in tags.items() if key.startswith(MONITOR)}
+    kept: dict[str, str] = {}
+    for key in (keys := sorted(key for key in tags if key.startswith(MONITOR))):
+        number = key.removeprefix(MONITOR).partition(":")[0]
+        kept[number] = kept.get(number, "") + tags[key]
     if not kept:
         return
     there = aws.call(place.region, "appconfig", "get-environment", **place.ids).get("Monitors", [])
     known = {one["AlarmArn"] for one in there}
-    lost = [dict(zip(("AlarmArn", "AlarmRoleArn"), arns, strict=False)) for arns in kept.values()]
+    lost = [dict(zip(("AlarmArn", "AlarmRoleArn"), arns.split(" "), strict=False)) for arns in kept.values()]
     change(place, [*there, *(one for one in lost if one["AlarmArn"] not in known)])
-    untag(place, list(kept))
+    untag(place, keys)
 
 
 def change(place: Place, wanted: list[dict[str, str]]) -> None:

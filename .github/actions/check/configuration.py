@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,8 @@ import configuration_profiles as operational
 import configuration_report as report
 from configuration_nodes import Problem
 from configuration_parsers import events, validate
+
+SECONDS = 120  # for all of it; 5,000 flags take three
 
 
 def quality(built: build.Built, root: Path) -> list[Problem]:
@@ -63,6 +66,10 @@ def compiled(built: build.Built, root: Path, files: dict[str, bytes]) -> list[Pr
     return build.sizes(built, documents)
 
 
+def too_long(*_: object) -> None:
+    sys.exit(f"This takes more than {SECONDS} seconds: a pattern in it may take for ever, such as (a+)+b")
+
+
 def main() -> None:
     gc.disable()  # a short run makes no cycles that are worth a search: half of its time
     root, action = Path(os.environ["TARGET"]), os.environ["ACTION"]
@@ -70,7 +77,12 @@ def main() -> None:
         settings = build.settings(os.environ["SETTINGS"])
     except (ValueError, TypeError) as error:
         sys.exit(f"The input 'settings': {error}")
-    files = build.in_folder(root, settings)
+    signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(SECONDS)
+    try:
+        files = build.in_folder(root, settings)
+    except LookupError as error:
+        sys.exit(str(error))
     Path(sys.argv[1]).write_bytes(b"".join(os.fsencode(name) + b"\0" for name in files or [settings.flags]))
     built = build.build(files, settings, events)
     problems = list(built.problems)

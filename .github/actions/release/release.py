@@ -236,7 +236,7 @@ NOT_THERE = "not in what runs there; it stays off when a release brings it"
 def off(tool: deployment.WithFlags, kept: record.Record, region: str, flag: str) -> str:
     """Switch the flag off in what runs in one region; what became of it."""
     entry = kept["regions"].get(region) or {"good": None, "now": None}
-    deployed = entry["now"] if entry["now"] and entry["now"]["state"] == "deployed" else entry["good"]
+    deployed = entry["now"] if entry["now"] and entry["now"]["state"] == "deployed" else entry["good"] or entry["now"]
     if not deployed:
         return "no release runs there"
     try:

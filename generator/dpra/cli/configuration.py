@@ -51,7 +51,10 @@ class _Pack:
         return self.build.build(files, self.settings, self.parsers.events)
 
     def here(self) -> Any:
-        return self.built(self.build.in_folder(self.root, self.settings))
+        try:
+            return self.built(self.build.in_folder(self.root, self.settings))
+        except LookupError as error:
+            common.fail(str(error), common.WRONG_INPUT)
 
 
 def _today() -> datetime.date:

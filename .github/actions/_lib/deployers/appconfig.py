@@ -18,7 +18,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import appconfig
@@ -26,7 +26,7 @@ import aws
 import deployment
 import monitors
 import runner
-from appconfig import EMERGENCY, MARK, MONITOR, OFF, RELEASED, VERSION, Document, Place, tag, untag
+from appconfig import EMERGENCY, FLAGS, MARK, MONITOR, OFF, RELEASED, VERSION, Document, Place, tag, untag
 from deployers import cloudformation
 from deployment import Change, Done, Target
 
@@ -34,7 +34,7 @@ AT_ONCE = "AppConfig.AllAtOnce"  # AWS's own strategy: at once, and ten minutes 
 LONGEST = 290  # minutes that a job can wait
 MOST_ROWS = 500  # of a difference that are shown
 STOPPABLE = ("DEPLOYING", "BAKING", "VALIDATING")
-TRIES = 5  # of an emergency, between which others deploy
+TRIES = 5  # of an emergency, between which others deploy; of a rollback, between which there are emergencies
 FLAG = re.compile(r"[a-z][a-zA-Z0-9_-]{0,63}", re.ASCII)
 
 
@@ -45,7 +45,23 @@ class OvertakenError(runner.Failed):
 def deploy(target: Target, change: Change) -> Done:
     """Make the stack what the template says, and its configuration what the release says.
 
-    Configuration goes out after the stack, and goes back before it."""
+    Configuration goes out after the stack, and goes back before it. What an emergency takes back of a rollback goes
+    back again."""
+    for left in reversed(range(TRIES if change.back else 1)):
+        before = appconfig.look(target)
+        try:
+            return make(target, change)
+        except runner.Failed as problem:
+            if not left:
+                raise
+            settled(target)
+            if not emergency_since(target, before):
+                raise
+            runner.warning(f"{problem}. There was an emergency: the rollback goes on", title=target.component)
+    raise AssertionError("the last try returns or raises")
+
+
+def make(target: Target, change: Change) -> Done:
     own = appconfig.documents(change.release, target.environment)
     place = appconfig.look(target)
     if place:
@@ -78,11 +94,16 @@ def deploy(target: Target, change: Change) -> Done:
         about = appconfig.described(place, place.latest)
         raise OvertakenError(f"meanwhile there was another deployment, nothing is overrun: {appconfig.told(about)}")
     offs = place.offs  # perhaps there is an emergency meanwhile
-    last = bring(place, [appconfig.switched_off(one, offs) for one in own], change, mark)
+    wanted = [appconfig.switched_off(one, offs) for one in own]
+    last = bring(place, wanted, change, mark)
+    if late := still_on(wanted, known(target).offs):
+        raise OvertakenError(f"meanwhile an emergency switched {', '.join(late)} off, which this release turns on")
     tag(place, {RELEASED: f"{change.digest} {change.commit}"})
-    if ended := [] if change.back else sorted(offs.keys() - still_on(own, offs)):
+    if ended := [] if change.back else sorted(offs.keys() - {*still_on(own, offs)}):
         untag(place, [f"{OFF}{flag}" for flag in ended])
         runner.say(f"off by the release itself from now on: {', '.join(ended)}")
+    if gone := [key for key in place.tags if key.startswith(VERSION) and key[len(VERSION) :] not in place.profiles]:
+        untag(place, gone)
     where = f"{place.arn}/deployment/{last}" if last else planned.change_set
     return Done(where, started, cloudformation.outputs(stack) | outputs(place))
 
@@ -128,9 +149,12 @@ def switch_off(target: Target, change: Change, flag: str) -> bool:
     own = appconfig.documents(change.release, target.environment)
     place = known(target)
     monitors.put_on(place, place.tags)
-    if flag not in place.offs:
-        tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']} {deployment.timestamp()}"})
-    holding = [one for one in own if flag in one.flags]
+    forgotten = flag not in place.offs and not remember(place, flag)
+    bringing = any(appconfig.has_flag(place, one, flag) for one in place.under_way)
+    holding = [one for one in own if flag in one.flags or (one.kind == FLAGS and stands(place, one.profile, flag))]
+    if bringing and not holding:  # by its first release of flags
+        with suppress(OvertakenError):
+            make_way(place)
     for document in holding:
         for left in reversed(range(TRIES)):
             try:
@@ -140,11 +164,39 @@ def switch_off(target: Target, change: Change, flag: str) -> bool:
                 if not left:
                     raise
                 place = known(target)
-    return bool(holding)
+    if forgotten:
+        raise runner.Failed(
+            f"{flag} is off, but the environment takes no tag more that remembers it, so the next release turns it on "
+            "again: say in its definition that it is off, before that"
+        )
+    return bool(holding) or bringing
 
 
-def switch(place: Place, document: Document, flag: str) -> None:
-    """Deploy the document with everything off that is to be off, unless it is deployed."""
+def remember(place: Place, flag: str) -> bool:
+    """Whether a tag says that the flag is to be off; AppConfig takes 50."""
+    try:
+        tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']} {deployment.timestamp()}"})
+    except aws.Refused as refused:
+        if refused.code != "BadRequestException":
+            raise
+        runner.warning(f"{flag} cannot be remembered: {refused}")
+        return False
+    return True
+
+
+def stands(place: Place, profile: str, flag: str) -> bool:
+    """Whether what is deployed, or being deployed, in this profile has the flag, whatever release brought it."""
+    there = [*place.completed(profile)[:1], *(one for one in place.under_way if place.of(one) == profile)]
+    return any(appconfig.has_flag(place, one, flag) for one in there)
+
+
+def make_way(place: Place) -> None:
+    """Have what is being deployed end: a release of dpra is taken back.
+
+    Raises:
+        OvertakenError: there was something; it has ended.
+        runner.Failed: it is not dpra's.
+    """
     for one in place.under_way:
         about = appconfig.described(place, one["DeploymentNumber"])
         said = about.get("Description", "")
@@ -161,6 +213,11 @@ def switch(place: Place, document: Document, flag: str) -> None:
             )
     if place.under_way:
         raise OvertakenError("a deployment was in progress: look again")
+
+
+def switch(place: Place, document: Document, flag: str) -> None:
+    """Deploy the document with everything off that is to be off, unless it is deployed."""
+    make_way(place)
     off = appconfig.switched_off(document, {*place.offs, flag})
     number = place.deployed(off.profile)
     if not place.has(off):
@@ -424,11 +481,20 @@ def is_release(description: str) -> bool:
     return description.startswith(MARK) and not description.startswith(EMERGENCY)
 
 
-def still_on(documents: Sequence[Document], offs: Mapping[str, str]) -> set[str]:
+def emergency_since(target: Target, before: Place | None) -> bool:
+    """Whether a flag was switched off since that look."""
+    now = appconfig.look(target)
+    if not now or not before or now.arn != before.arn:
+        return False
+    new = [one["DeploymentNumber"] for one in now.deployments if one["DeploymentNumber"] > before.latest]
+    said = (str(appconfig.described(now, number).get("Description", "")) for number in new)
+    return bool(now.offs.keys() - before.offs) or any(one.startswith(EMERGENCY) for one in said)
+
+
+def still_on(documents: Sequence[Document], offs: Mapping[str, str]) -> list[str]:
     """The flags that are to be off, and that the documents turn on for somebody."""
-    return {
-        flag for one in documents for flag, value in one.flags.items() if flag in offs and not appconfig.is_off(value)
-    }
+    flags = {flag: value for one in documents for flag, value in one.flags.items() if flag in offs}
+    return [flag for flag, value in flags.items() if not appconfig.is_off(value)]
 
 
 def outputs(place: Place) -> dict[str, str]:
