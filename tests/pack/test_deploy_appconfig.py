@@ -158,7 +158,7 @@ def test_there_and_back(switches: Switches, bench: Bench, capsys: pytest.Capture
     assert (bench.running, done.change) == (one, f"{place.arn}/deployment/2")
     assert switches.states == [(1, "flags", "COMPLETE"), (2, "limits", "COMPLETE")]
     assert (switches.deployed(), switches.deployed("limits")) == ({"checkout": {"enabled": False}}, {"most": 5})
-    assert place.tags["dpra:released"] == f"{one} {ONE}"
+    assert place.tags["dpra:released"] == f"{one}/{ONE}"
     said = bench.says(capsys)
     assert said.index("Add Flags AWS::AppConfig") < said.index("values.checkout.enabled - false")
     assert said.index("values.checkout.enabled") < said.index("flags: DEPLOYING") < said.index("flags: BAKING")

@@ -157,9 +157,9 @@ def test_the_aws_cli_makes_versions_deploys_them_and_gets_what_is_delivered(aws,
     latest = aws("appconfigdata", "get-latest-configuration", "--configuration-token", token, "got.json")
     assert (latest["VersionLabel"], (tmp_path / "got.json").read_text()) == ("first", '{"most": 3}')
     name = f"arn:aws:appconfig:eu-west-1:111111111111:application/{application}/environment/{environment[1]}"
-    aws("appconfig", "tag-resource", "--resource-arn", name, "--tags", "dpra:released=a b,more=1")
+    aws("appconfig", "tag-resource", "--resource-arn", name, "--tags", "dpra:released=a/b,more=1")
     aws("appconfig", "untag-resource", "--resource-arn", name, "--tag-keys", "more")
-    assert aws("appconfig", "list-tags-for-resource", "--resource-arn", name) == {"Tags": {"dpra:released": "a b"}}
+    assert aws("appconfig", "list-tags-for-resource", "--resource-arn", name) == {"Tags": {"dpra:released": "a/b"}}
 
 
 def test_a_deployment_is_complete_at_the_third_look_and_its_log_says_all_steps(shop, cloud):

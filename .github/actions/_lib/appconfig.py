@@ -1,6 +1,6 @@
 """AWS AppConfig as a component's stack has it in a region: profiles, versions, deployments, and what tags say of them.
 
-The tags of the environment are dpra's memory of the region:
+The tags of the environment are dpra's memory of the region; AppConfig takes [a-zA-Z+-=._:/] in them, no blanks:
 
     dpra:released           digest and commit of the release that is deployed there; gone while one is being deployed
     dpra:version:<profile>  number and label of the version that dpra deployed last
@@ -132,7 +132,7 @@ class Place:
     @property
     def offs(self) -> dict[str, str]:
         """Flag -> run and time, of those that an emergency switched off."""
-        return {key.removeprefix(OFF): said for key, said in self.tags.items() if key.startswith(OFF)}
+        return {key.removeprefix(OFF): said.replace("/", " ") for key, said in self.tags.items() if key.startswith(OFF)}
 
     def of(self, deployment: Deployment) -> str:
         """The name of the deployment's profile; empty where that is gone."""
@@ -152,7 +152,7 @@ class Place:
 
     def remembered(self, profile: str) -> str:
         """The number of the version that dpra deployed last."""
-        return self.tags.get(f"{VERSION}{profile}", "").partition(" ")[0]
+        return self.tags.get(f"{VERSION}{profile}", "").partition("/")[0]
 
     def has(self, document: Document) -> bool:
         """Whether the document is what is deployed."""

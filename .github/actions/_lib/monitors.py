@@ -5,9 +5,11 @@ back, too, also when an alarm has no data
 (https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-creating-environment.html).
 Meanwhile tags of the environment remember them, so that whoever comes after a lost runner puts them on again:
 
-    dpra:monitor:<number>:<from>  the ARNs of a monitor's alarm and of its role, from that character on: a tag has 256
+    dpra:monitor:<number>:<from>  a monitor, from that character of its text on: a tag has 256
 """
 
+import base64
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -32,7 +34,7 @@ def aside(place: Place) -> Iterator[None]:
         return
     told = ", ".join(f"{names[one['AlarmArn']]} is {states[names[one['AlarmArn']]]}" for one in loud)
     runner.warning(f"{place.region}: {told}: its monitor would take this back, and is off until it is deployed")
-    said = [f"{one['AlarmArn']} {one.get('AlarmRoleArn', '')}".strip() for one in loud]
+    said = [base64.urlsafe_b64encode(json.dumps(one).encode()).decode() for one in loud]  # of letters that a tag takes
     tags = {
         f"{MONITOR}{number}:{start:04}": text[start : start + LONGEST]
         for number, text in enumerate(said)
@@ -56,7 +58,7 @@ def put_on(place: Place, tags: Mapping[str, str]) -> None:
         return
     there = aws.call(place.region, "appconfig", "get-environment", **place.ids).get("Monitors", [])
     known = {one["AlarmArn"] for one in there}
-    lost = [dict(zip(("AlarmArn", "AlarmRoleArn"), arns.split(" "), strict=False)) for arns in kept.values()]
+    lost: list[dict[str, str]] = [json.loads(base64.urlsafe_b64decode(text)) for text in kept.values()]
     change(place, [*there, *(one for one in lost if one["AlarmArn"] not in known)])
     untag(place, keys)
 

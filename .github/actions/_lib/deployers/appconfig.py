@@ -98,7 +98,7 @@ def make(target: Target, change: Change) -> Done:
     last = bring(place, wanted, change, mark)
     if late := still_on(wanted, known(target).offs):
         raise OvertakenError(f"meanwhile an emergency switched {', '.join(late)} off, which this release turns on")
-    tag(place, {RELEASED: f"{change.digest} {change.commit}"})
+    tag(place, {RELEASED: f"{change.digest}/{change.commit}"})
     if ended := [] if change.back else sorted(offs.keys() - {*still_on(own, offs)}):
         untag(place, [f"{OFF}{flag}" for flag in ended])
         runner.say(f"off by the release itself from now on: {', '.join(ended)}")
@@ -131,7 +131,7 @@ def running(target: Target) -> str:
     if not place or place.under_way:
         return ""
     same = all(place.deployed(profile) == place.remembered(profile) for profile in place.profiles)
-    return place.tags.get(RELEASED, "").partition(" ")[0] if same else ""
+    return place.tags.get(RELEASED, "").partition("/")[0] if same else ""
 
 
 def drift(target: Target) -> list[appconfig.Row]:
@@ -175,7 +175,7 @@ def switch_off(target: Target, change: Change, flag: str) -> bool:
 def remember(place: Place, flag: str) -> bool:
     """Whether a tag says that the flag is to be off; AppConfig takes 50."""
     try:
-        tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']} {deployment.timestamp()}"})
+        tag(place, {f"{OFF}{flag}": f"{os.environ['GITHUB_RUN_ID']}/{deployment.timestamp()}"})
     except aws.Refused as refused:
         if refused.code != "BadRequestException":
             raise
@@ -226,7 +226,7 @@ def switch(place: Place, document: Document, flag: str) -> None:
         how = strategy(place, at_once=True)[0]
         with monitors.aside(place):
             start(place, off, number, how, f"{EMERGENCY}{flag} run {os.environ['GITHUB_RUN_ID']}", place.latest)
-    tag(place, {f"{VERSION}{off.profile}": f"{number} {off.label}"})
+    tag(place, {f"{VERSION}{off.profile}": f"{number}/{off.label}"})
 
 
 # ---- Before anything is changed
@@ -356,8 +356,8 @@ def bring(place: Place, wanted: Sequence[Document], change: Change, mark: str) -
         for one, number in zip(changed, versions, strict=True):
             with monitors.aside(place) if change.at_once or change.override else nullcontext():
                 last = start(place, one, number, how, mark, last or place.latest)
-            tag(place, {f"{VERSION}{one.profile}": f"{number} {one.label}"})
-    standing = {f"{VERSION}{one.profile}": f"{place.deployed(one.profile)} {one.label}" for one in wanted}
+            tag(place, {f"{VERSION}{one.profile}": f"{number}/{one.label}"})
+    standing = {f"{VERSION}{one.profile}": f"{place.deployed(one.profile)}/{one.label}" for one in wanted}
     tags = {f"{VERSION}{one.profile}" for one in changed}
     if missing := {key: said for key, said in standing.items() if key not in tags and place.tags.get(key) != said}:
         tag(place, missing)
@@ -380,7 +380,7 @@ def put_back(place: Place, wanted: Sequence[Document], mark: str) -> None:
             continue
         standing = place.completed(one.profile)
         if len(standing) > 1 and standing[1].get("VersionLabel") == one.label and revert(place, standing[0]):
-            tag(place, {f"{VERSION}{one.profile}": f"{standing[1]['ConfigurationVersion']} {one.label}"})
+            tag(place, {f"{VERSION}{one.profile}": f"{standing[1]['ConfigurationVersion']}/{one.label}"})
             continue
         try:
             number = store_version(place, one)
@@ -391,7 +391,7 @@ def put_back(place: Place, wanted: Sequence[Document], mark: str) -> None:
                 raise
             runner.say(f"{one.profile} goes back after the stack: {refused}")
             continue
-        tag(place, {f"{VERSION}{one.profile}": f"{number} {one.label}"})
+        tag(place, {f"{VERSION}{one.profile}": f"{number}/{one.label}"})
 
 
 def revert(place: Place, standing: appconfig.Deployment) -> bool:

@@ -26,7 +26,7 @@ def _running(where: Environment) -> Iterator[Deployment]:
                 tags = store.tags.get(store.arn("application", application.said["Id"], "environment", own), {})
                 if OURS not in tags and not environment.deployments:
                     continue
-                digest, _, commit = tags.get(OURS, "").partition(" ")
+                digest, _, commit = tags.get(OURS, "").partition("/")
                 same = _versions(application, environment, tags)
                 last = max(environment.deployments, default=0)
                 state = [environment.deployments[last].state] if last else ["COMPLETE"]
@@ -50,7 +50,7 @@ def _versions(application: Any, environment: Any, tags: Mapping[str, str]) -> bo
     for key, said in tags.items():
         if key.startswith(VERSION):
             found = delivered(environment, names.get(key.removeprefix(VERSION), ""))
-            if found is None or str(found.said["ConfigurationVersion"]) != said.partition(" ")[0]:
+            if found is None or str(found.said["ConfigurationVersion"]) != said.partition("/")[0]:
                 return False
     return OURS in tags
 

@@ -1,5 +1,6 @@
 """AWS AppConfig: applications, environments, profiles, hosted versions, strategies and tags of an account."""
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import field
@@ -19,6 +20,7 @@ Thing = TypeVar("Thing")
 PAGE = 50
 LARGEST = 2 * 1024  # KB of a hosted version, by default
 HOSTED = "hosted"
+TAGGED = re.compile(r"[a-zA-Z+-=._:/]*")  # as the text of TagResource says
 
 # Source: list-deployment-strategies in the AWS CLI's examples, and
 # https://docs.aws.amazon.com/appconfig/latest/userguide/appconfig-creating-deployment-strategy-predefined.html
@@ -105,6 +107,8 @@ class Store(BaseBackend):
             Problem: a tag of AWS's own, or more than 50."""
         if reserved := [key for key in tags if key.lower().startswith("aws:")]:
             raise Problem("BadRequestException", f"aws: prefixed tag key names are not allowed: {', '.join(reserved)}")
+        if strange := [text for pair in tags.items() for text in pair if not TAGGED.fullmatch(text)]:
+            raise Problem("BadRequestException", f"the valid character set is {TAGGED.pattern}, not {strange[0]!r}")
         if len(together := {**self.tags.get(name, {}), **tags}) > PAGE:
             raise Problem("BadRequestException", f"{name} would have {len(together)} tags: at most 50")
         self.tags[name] = together
