@@ -162,12 +162,13 @@ def deploys(tool: str, words: Words) -> st.SearchStrategy:
     return st.tuples(said, values(own[tool], words)).map(lambda both: {**both[0], tool: both[1]})
 
 
+TESTS = ("integration-tests", "acceptance-tests", "synthetic-tests")
 ALARMS = ["shop-errors", "it's ${{ github.token }} `touch canary` $(touch canary)"]
 
 
 def fitting(spec: dict) -> dict:
-    """The spec with one account each, alarms where some are looked at, an image where ECS deploys, and nothing of what
-    its profile leaves out."""
+    """The spec with one account each, alarms where some are looked at, an image where ECS deploys, commands where no
+    language brings them, and nothing of what its profile leaves out."""
     pipeline, of = spec["pipeline"], {}
     words = catalogue.words()[pipeline]
     tool = spec.get("deploy", {}).get("with", next(iter(words["deployers"])))
@@ -181,6 +182,9 @@ def fitting(spec: dict) -> dict:
         asked = name in ("gamma", "prod") and (deployers.every()[tool].deploys != "stacks" or "alarms" in one)
         kept = {key: value for key, value in one.items() if key != "alarms"}
         of[name] = {**kept, "account": f"{number}{one['account'][1:]}", **({"alarms": ALARMS} if asked else {})}
+    if spec.get("language", next(iter(words["languages"]))) == "none":
+        said = spec.get("actions", {})
+        spec["actions"] = {**said, **{name: {"command": "./test", **said.get(name, {})} for name in TESTS}}
     return {**spec, "environments": of, **({"language": "container"} if tool == "ecs" else {})}
 
 
