@@ -1,15 +1,18 @@
 """The dynamic configuration pipeline: where its files may lie, and how releases of a rehearsal differ."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dpra.plan import Plan
 
 
 def problems(plan: Plan) -> dict[str, str]:
-    """What is wrong with `configuration`: the same place for flags and for operational configuration."""
+    """What is wrong with `configuration`: flags and operational configuration in one place, or in one another."""
     said = plan.spec.configuration
-    if said.flags.rstrip("/") == said.operational.rstrip("/"):
+    flags, operational = PurePosixPath(said.flags), PurePosixPath(said.operational)
+    if flags == operational or flags in operational.parents:
         return {"configuration.operational": "flags lie there; operational configuration has a folder of its own"}
+    if operational in flags.parents:
+        return {"configuration.flags": "operational configuration lies there: each of its folders is a profile"}
     return {}
 
 
