@@ -306,9 +306,9 @@ class Plan:
         """Flags and operational configuration: where they lie, and which environments have them in which regions."""
         said = self.spec.configuration
         regions = {where.id: where.regions for where in self.environments.values() if where.deploying}
-        places: dict[str, Any] = {"references": said.references}
-        for name in ("flags", "operational"):  # as git calls them: without ./ and a slash at the end
-            places[name] = PurePosixPath(getattr(said, name)).as_posix()
+        # As git calls them: without ./ and a slash at the end.
+        flags, operational = (PurePosixPath(path).as_posix() for path in (said.flags, said.operational))
+        places = {"flags": flags, "operational": operational, "references": said.references}
         return {**places, "environments": [*regions], "regions": regions, "template": self.template}
 
     def waivers(self, check: str) -> tuple[Waiver, ...]:
