@@ -318,6 +318,7 @@ def test_the_commands_of_dynamic_configuration_work_in_their_order(tmp_path) -> 
     done = run(script, tmp_path, **who)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "The pipeline succeeded" in done.stdout
+    assert "simulated: AppConfig's environments, strategies, deployments" in done.stdout + done.stderr
     shown = done.stdout.partition("The pipeline succeeded")[2]
     assert "prod (eu-west-1): turns on" in shown
     assert "beta (eu-west-1): nothing changes" in shown
