@@ -1,6 +1,7 @@
 """dpra configuration: what a developer sees of flags and operational configuration, before the build does."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def git(folder: Path, *words: str) -> None:
 @pytest.fixture
 def switches(tmp_path: Path) -> Path:
     """A repository with flags, in its first commit."""
-    (tmp_path / "dpra.yml").write_text((SPECS / "minimal.yml").read_text("utf-8"))
+    (tmp_path / "dpra.yml").write_text((SPECS / "configuration.yml").read_text("utf-8"))
     (tmp_path / "flags.yml").write_text(FLAGS)
     (tmp_path / "infrastructure").mkdir()
     (tmp_path / "infrastructure/template.yml").write_text(TEMPLATE)
@@ -177,3 +178,48 @@ def test_a_link_among_the_files_is_told(dpra: Any, switches: Path) -> None:
     done = dpra("configuration", "check", cwd=switches)
     assert (done.returncode, done.stdout) == (2, "")
     assert "configuration/limits/prod.txt is a link" in done.stderr
+
+
+def test_a_component_of_another_type_has_no_configuration(dpra: Any, switches: Path) -> None:
+    (switches / "dpra.yml").write_text((SPECS / "minimal.yml").read_text("utf-8"))
+    for words in (["check"], ["diff"], ["report"], ["off", "new-checkout", "--environment", "prod"]):
+        done = dpra("configuration", *words, cwd=switches)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "shop is of type application, which has no configuration" in done.stderr
+
+
+def test_before_the_first_commit_all_of_it_is_new_and_the_difference_says_so(dpra: Any, switches: Path) -> None:
+    git(switches, "update-ref", "-d", "HEAD")
+    done = dpra("configuration", "diff", cwd=switches)
+    assert done.returncode == 0
+    assert "beta (eu-west-1): turns on" in done.stdout
+    assert "there is no commit yet with which it could be compared" in done.stderr
+
+
+def test_a_path_is_the_same_however_it_is_written(dpra: Any, switches: Path) -> None:
+    spec = switches / "dpra.yml"
+    spec.write_text(spec.read_text() + "configuration: {flags: ./flags.yml, operational: configuration/}\n")
+    assert dpra("configuration", "check", cwd=switches).stdout == "2 flags, 0 profiles: 0 problems.\n"
+    assert dpra("configuration", "diff", cwd=switches).stdout.count("nothing changes") == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("language: container", "language: a release of configuration has no container image"),
+        ("configuration: {flags: ./configuration}", "configuration.operational: flags lie there"),
+        ("configuration: {flags: .}", "configuration.operational: flags lie there"),
+        ("configuration: {flags: all, operational: all/else/}", "configuration.operational: flags lie there"),
+        ("configuration: {operational: .}", "configuration.flags: operational configuration lies there"),
+        ("configuration: {flags: configuration/flags}", "configuration.flags: operational configuration lies there"),
+        ("  unit-tests: {coverage: 80}", "actions.unit-tests.coverage: goes together with a command"),
+        ("  build-code: {working-directory: a}", "actions.build-code.working-directory: goes together with a command"),
+        ("  package-and-store-artifacts: {env: {A: b}}", "actions.package-and-store-artifacts.env: goes together"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(dpra: Any, switches: Path, said: str, problem: str) -> None:
+    spec = switches / "dpra.yml"
+    spec.write_text(spec.read_text() + said + "\n")
+    done = dpra("configuration", "check", cwd=switches)
+    assert done.returncode == 2
+    assert re.match(rf"dpra\.yml:15:\d+: {problem}", done.stderr), done.stderr

@@ -1,6 +1,7 @@
 """dpra configuration import: what AppConfig has becomes the file whose documents say the same."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,16 @@ def test_what_differs_between_environments_is_told() -> None:
 def test_a_document_of_something_else_is_refused(content: bytes) -> None:
     with pytest.raises(flags.FlagsError, match="the document of beta has no `flags`"):
         flags.from_documents({"beta": content})
+
+
+def test_the_command_of_the_page_works_in_a_new_repository(dpra: Any, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/from-the-console.md").read_text("utf-8")
+    [command] = re.findall(r"^ *dpra (configuration import .*)$", page, re.MULTILINE)
+    made = dpra("new", "--no-input", "name=switches", "pipeline=dynamic-configuration", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    root = tmp_path / "switches"
+    for number, name in enumerate(("beta", "gamma", "prod")):
+        (root / f"{name}.json").write_text(json.dumps(document(number, name != "prod")))
+    done = dpra(*command.split(), cwd=root)
+    assert done.returncode == 0, done.stderr
+    assert dpra("configuration", "check", cwd=root).returncode == 0

@@ -313,12 +313,16 @@ def test_the_commands_of_the_tutorial_work_in_their_order(tmp_path) -> None:
 @pytest.mark.slow
 def test_the_commands_of_dynamic_configuration_work_in_their_order(tmp_path) -> None:
     text = (ROOT / "docs/dynamic-configuration.md").read_text("utf-8")
-    done = run("\n".join(line for block in blocks(text, "sh") for line in block.splitlines()), tmp_path)
+    script = "\n".join(line for block in blocks(text, "sh") for line in block.splitlines())
+    who = {f"GIT_{role}_{what}": "a@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    done = run(script, tmp_path, **who)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert "The pipeline succeeded" in done.stdout
-    assert "prod (eu-west-1): turns on" in done.stdout
-    told = done.stdout + done.stderr
-    assert "flags.yml:11:" in told
+    assert "simulated: AppConfig's environments, strategies, deployments" in done.stdout + done.stderr
+    shown = done.stdout.partition("The pipeline succeeded")[2]
+    assert "prod (eu-west-1): turns on" in shown
+    assert "beta (eu-west-1): nothing changes" in shown
+    assert "flags.yml:9:34: new-checkout.values.beta.limit: 1000 is above the maximum 100" in shown
     assert "stopped\n" in done.stdout
 
 

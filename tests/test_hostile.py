@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dpra import catalogue, deployers, problems, render
@@ -65,7 +66,7 @@ def test_hostile_text_reaches_a_command_and_a_file_name_as_it_is(dpra, new_repos
 
 # ---- Random specs: any value of each kind, as the models name them
 
-WORDS = catalogue.words()["application"]
+Words = Mapping[str, Mapping[str, Any]]  # those of a pipeline type
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.sampled_from(HOSTILE)
 # What is the user's to get right, and actionlint's to judge.
 GOOD = {
@@ -86,8 +87,8 @@ IF = st.sampled_from(["always()", "failure() && github.ref_name == 'main'", "${{
 regions = st.lists(st.sampled_from(models.PARTITIONS["aws"]), min_size=1, max_size=4, unique=True)
 
 
-def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrategy:
-    """Any value of a kind; of a model with `takes` only those keys."""
+def values(kind: object, words: Words, takes: tuple[str, ...] | None = None) -> st.SearchStrategy:
+    """Any value of a kind, in a type's words; of a model with `takes` only those keys."""
     match kind:
         case models.Text():
             if kind in GOOD:
@@ -100,16 +101,16 @@ def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrat
         case models.Choice(of):
             return regions.map(lambda some: some[0]) if of is models.REGIONS else st.sampled_from(of)
         case models.Target():
-            return values(models.TARGETS["region"])
+            return values(models.TARGETS["region"], words)
         case models.Word(name):
-            return st.sampled_from(sorted(WORDS[name]))
+            return st.sampled_from(sorted(words[name]))
         case models.ListOf(item, least, or_one):
-            found = st.lists(values(item), min_size=least, max_size=3, unique_by=json.dumps)
-            return found | values(item) if or_one else found
+            found = st.lists(values(item, words), min_size=least, max_size=3, unique_by=json.dumps)
+            return found | values(item, words) if or_one else found
         case models.MapOf(models.Text() as key, item):
-            return st.dictionaries(values(key), values(item), max_size=2)
+            return st.dictionaries(values(key, words), values(item, words), max_size=2)
         case models.MapOf(str() as name, item, all_required):
-            each = {word: values(item, of) for word, of in WORDS[name].items()}
+            each = {word: values(item, words, of) for word, of in words[name].items()}
             if all_required:
                 return st.fixed_dictionaries(each)
             return st.lists(st.sampled_from(sorted(each)), max_size=2, unique=True).flatmap(
@@ -118,58 +119,62 @@ def values(kind: object, takes: tuple[str, ...] | None = None) -> st.SearchStrat
         case models.Model(models.Step):
             return any_step
         case models.Model(models.Deploy):
-            return any_deploy
+            return st.sampled_from([*words["deployers"]]).flatmap(lambda tool: deploys(tool, words))
         case models.Model(model):
-            return keys(model, takes)
+            return keys(model, words, takes)
     raise TypeError(kind)
 
 
-def keys(model: type, takes: tuple[str, ...] | None = None, without: tuple[str, ...] = ()) -> st.SearchStrategy:
+def keys(
+    model: type, words: Words, takes: tuple[str, ...] | None = None, without: tuple[str, ...] = ()
+) -> st.SearchStrategy:
     required, optional = {}, {}
     for field in dataclasses.fields(model):
         name = models.name_of(field)
         if name in without or (takes is not None and name not in takes):
             continue
+        if field.metadata["by_type"] and name not in words["keys"]:
+            continue
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        (required if needed else optional)[name] = IF if name == "if" else values(field.metadata["kind"])
+        (required if needed else optional)[name] = IF if name == "if" else values(field.metadata["kind"], words)
     return st.fixed_dictionaries(required, optional=optional)
 
 
 any_step = st.one_of(
-    st.tuples(keys(models.Step, without=("uses", "run", "with")), values(models.COMMAND)).map(
+    st.tuples(keys(models.Step, {}, without=("uses", "run", "with")), values(models.COMMAND, {})).map(
         lambda parts: {**parts[0], "run": parts[1]}
     ),
-    st.tuples(keys(models.Step, without=("uses", "run", "working-directory")), values(models.USES)).map(
+    st.tuples(keys(models.Step, {}, without=("uses", "run", "working-directory")), values(models.USES, {})).map(
         lambda parts: {**parts[0], "uses": parts[1]}
     ),
 )
 
 
-def deploys(tool: str) -> st.SearchStrategy:
+def deploys(tool: str, words: Words) -> st.SearchStrategy:
     """How a tool deploys: with its own settings, not another's."""
     others = [word for word in deployers.every() if word != tool] + ["with", tool]
     optional = ("template",) if not deployers.every()[tool].template else ()
-    optional += ("stack",) if tool not in ("cloudformation", "sam") else ()
-    said = keys(models.Deploy, without=(*others, *optional)).map(lambda found: {**found, "with": tool})
+    optional += ("stack",) if deployers.every()[tool].deploys != "stacks" or tool == "cdk" else ()
+    said = keys(models.Deploy, words, without=(*others, *optional)).map(lambda found: {**found, "with": tool})
     own = {models.name_of(field): field.metadata["kind"] for field in dataclasses.fields(models.Deploy)}
     if tool not in own:
         return said
-    return st.tuples(said, values(own[tool])).map(lambda both: {**both[0], tool: both[1]})
+    return st.tuples(said, values(own[tool], words)).map(lambda both: {**both[0], tool: both[1]})
 
 
-any_deploy = st.deferred(lambda: st.sampled_from([*deployers.every()]).flatmap(deploys))
-
-
+TESTS = ("integration-tests", "acceptance-tests", "synthetic-tests")
 ALARMS = ["shop-errors", "it's ${{ github.token }} `touch canary` $(touch canary)"]
 
 
 def fitting(spec: dict) -> dict:
-    """The spec with one account each, alarms where some are looked at, an image where ECS deploys, and nothing of what
-    its profile leaves out."""
-    tool, of = spec.get("deploy", {}).get("with", "cloudformation"), {}
-    without = WORDS["profiles"][spec.get("profile", "standard")]
+    """The spec with one account each, alarms where some are looked at, an image where ECS deploys, commands where no
+    language brings them, and nothing of what its profile leaves out."""
+    pipeline, of = spec["pipeline"], {}
+    words = catalogue.words()[pipeline]
+    tool = spec.get("deploy", {}).get("with", next(iter(words["deployers"])))
+    without = words["profiles"][spec.get("profile", "standard")]
     spec = {**spec, "environments": {name: one for name, one in spec["environments"].items() if name not in without}}
-    stages = catalogue.load("application", spec.get("profile", "standard")).actions
+    stages = catalogue.load(pipeline, spec.get("profile", "standard")).actions
     never = {one.id for one in stages if one.left_out} - {one.id for one in stages if not one.left_out}
     for key in {"jobs", "actions"} & spec.keys():
         spec[key] = {name: one for name, one in spec[key].items() if name not in {*without, *never}}
@@ -177,10 +182,19 @@ def fitting(spec: dict) -> dict:
         asked = name in ("gamma", "prod") and (deployers.every()[tool].deploys != "stacks" or "alarms" in one)
         kept = {key: value for key, value in one.items() if key != "alarms"}
         of[name] = {**kept, "account": f"{number}{one['account'][1:]}", **({"alarms": ALARMS} if asked else {})}
+    if spec.get("language", next(iter(words["languages"]))) == "none":
+        said = spec.get("actions", {})
+        spec["actions"] = {**said, **{name: {"command": "./test", **said.get(name, {})} for name in TESTS}}
     return {**spec, "environments": of, **({"language": "container"} if tool == "ecs" else {})}
 
 
-good_specs = keys(models.Spec, without=("unmanaged", "repository-id", "owner-id")).map(fitting)
+def good_specs(pipeline: str) -> st.SearchStrategy:
+    said = keys(
+        models.Spec, catalogue.words()[pipeline], without=("pipeline", "unmanaged", "repository-id", "owner-id")
+    )
+    return said.map(lambda spec: fitting({**spec, "pipeline": pipeline}))
+
+
 junk = st.recursive(
     st.none() | st.booleans() | st.integers() | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -198,10 +212,12 @@ def read(spec: object) -> models.Spec | list[str]:
         return str(wrong).splitlines()
 
 
-@given(good_specs)
+@pytest.mark.parametrize("pipeline", catalogue.types())
+@given(st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(spec: dict) -> None:
+def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(pipeline: str, data: st.DataObject) -> None:
     """`make thorough` runs it with 10,000 specs; CONTRIBUTING.md says what the last such run found."""
+    spec = data.draw(good_specs(pipeline))
     made = read(spec)
     if isinstance(made, list):
         event("refused by the reader")
@@ -258,7 +274,12 @@ def arrives(text: str) -> str:
     return text.replace("${{ '${{' }}", "${{")
 
 
-@given(junk | good_specs.flatmap(lambda spec: junk.map(lambda value: {**spec, "deploy": value})))
+@given(
+    junk
+    | st.sampled_from(catalogue.types())
+    .flatmap(good_specs)
+    .flatmap(lambda spec: junk.map(lambda value: {**spec, "deploy": value}))
+)
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_junk_is_refused_with_positions_and_never_with_a_crash(spec: object) -> None:
     made = read(spec)

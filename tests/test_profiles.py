@@ -59,6 +59,7 @@ def test_what_dpra_does_not_require_only_warns(dpra, tmp_path) -> None:
             "9:3: environments.gamma: profile small",
         ),
         (SMALL + "jobs: {gamma: {runs-on: large}}\n", "10:8: jobs.gamma: profile small has no gamma"),
+        (SMALL + "jobs: {gamma-tests: {runs-on: large}}\n", "10:8: jobs.gamma-tests: profile small has no gamma-tests"),
         (SMALL + "actions: {dast: {tool: schemathesis}}\n", "10:11: actions.dast: profile small has no gamma"),
         (SMALL + "actions: {resilience-tests: {}}\n", "10:11: actions.resilience-tests: profile small"),
     ],

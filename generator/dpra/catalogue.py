@@ -390,7 +390,7 @@ Words = Mapping[str, Mapping[str, Any]]
 def words() -> Mapping[str, Words]:
     """The lists of words that a spec may use, for each pipeline type there is; a spec needs those of its own only.
 
-    With each action stands what it takes, with each profile the stages that it leaves out."""
+    With each action stands what it takes, with each profile the environments and jobs that it leaves out."""
     return _Types()
 
 
@@ -405,6 +405,11 @@ class _Types(Mapping[str, Words]):
 
     def __len__(self) -> int:
         return len(types())
+
+
+def _without(made: Catalogue, left: Catalogue) -> tuple[str, ...]:
+    jobs = (job.id for job in made.staged if job.id not in left.jobs)
+    return tuple(dict.fromkeys([*(name for name in made.environments if name not in left.environments), *jobs]))
 
 
 @cache
@@ -426,7 +431,7 @@ def _words(pipeline: str) -> Words:
         "languages": dict.fromkeys([*filter(None, [made.language]), *resources.data("languages.yml")]),
         "deployers": dict.fromkeys(deployers.of(made.pipeline)),
         "scopes": dict.fromkeys(SCOPES),
-        "profiles": {name: tuple(row.get("without", ())) for name, row in _profiles(made.pipeline).items()},
+        "profiles": {name: _without(made, load(pipeline, name)) for name in profiles(pipeline)},
         "actions": takes,
         "checks": dict.fromkeys(action.id for action in made.actions if action.of),
         "checks-and-tests": dict.fromkeys(

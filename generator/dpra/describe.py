@@ -34,6 +34,12 @@ def mermaid(plan: Plan) -> str:
     """The job graph as a Mermaid flowchart."""
     lines = ["flowchart LR"]
     done = {(action.job, action.step) for action in plan.actions}
+    done |= {  # a check of two jobs: the project's command in one, the tool in the other
+        (job.template, step)
+        for job in plan.jobs.values()
+        for step in job.steps
+        if any(step == known for _, known in done) and plan.tools.get(step) and plan.tools_in(job, step)
+    }
     jobs = [job for job in plan.jobs.values() if job.stage]
     for stage in plan.catalogue.stages:
         own = [job for job in jobs if job.stage == stage.id]

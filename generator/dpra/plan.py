@@ -6,6 +6,7 @@ one that can be delivered.
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from dpra import actions as doing
@@ -305,7 +306,9 @@ class Plan:
         """Flags and operational configuration: where they lie, and which environments have them in which regions."""
         said = self.spec.configuration
         regions = {where.id: where.regions for where in self.environments.values() if where.deploying}
-        places = {"flags": said.flags, "operational": said.operational, "references": said.references}
+        # As git calls them: without ./ and a slash at the end.
+        flags, operational = (PurePosixPath(path).as_posix() for path in (said.flags, said.operational))
+        places = {"flags": flags, "operational": operational, "references": said.references}
         return {**places, "environments": [*regions], "regions": regions, "template": self.template}
 
     def waivers(self, check: str) -> tuple[Waiver, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 from dpra import actions, alarms, cron, deployers, names, planner, roles, types
 from dpra.errors import InputError
 from dpra.plan import Plan, own_settings
-from dpra.spec.models import READ, READ_ONLY, Deploy, ListOf, MapOf, Model, Spec, Step, Text, name_of
+from dpra.spec.models import READ, READ_ONLY, Action, Deploy, ListOf, MapOf, Model, Spec, Step, Text, name_of
 
 # Days in which all waves have to bake, and why: without wait timers jobs run again, with them one run lives so long.
 # Sources: https://docs.github.com/actions/how-tos/manage-workflow-runs/re-run-workflows-and-jobs,
@@ -78,8 +78,17 @@ def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
         found = [one for one in plan.actions if one.action == action.id]
         if "command" in action.takes and any(one.step and not one.tool for one in found):
             yield f"actions.{action.id}", "needs a command"
+        if action.id in spec.actions and "command" in action.takes and action.id not in plan.commands:
+            yield from _without_command(f"actions.{action.id}", spec.actions[action.id])
         if action.id in spec.actions and (reasons := [one.reason for one in found if one.status == "not-applicable"]):
             yield f"actions.{action.id}", reasons[0]
+
+
+def _without_command(key: str, said: Action) -> Iterator[tuple[str, str]]:
+    """What only a command needs; a canary takes none of it."""
+    for name in ("coverage", "env", "reports", "working_directory"):
+        if getattr(said, name):
+            yield f"{key}.{name.replace('_', '-')}", "goes together with a command"
 
 
 def _deploy(plan: Plan) -> Iterator[tuple[str, str]]:

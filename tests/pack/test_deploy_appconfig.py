@@ -408,6 +408,20 @@ def test_the_template_must_make_what_the_release_configures(switches: Switches, 
             bench.deploy(switches.release(ONE, flags(**{part.lower(): True}), template="\n".join(cut)))
 
 
+def test_what_a_validator_refuses_is_told_and_nothing_of_the_release_is_deployed(
+    switches: Switches, bench: Bench
+) -> None:
+    schema = """'{"properties": {"most": {"maximum": 7}}}'"""
+    kind = "Name: limits, LocationUri: hosted, Type: AWS.Freeform"
+    assert TEMPLATE.count(kind) == 1
+    template = TEMPLATE.replace(kind, f"{kind}, Validators: [{{Type: JSON_SCHEMA, Content: {schema}}}]")
+    bench.deploy(switches.release(ONE, flags(checkout=False), template=template))
+    before = switches.states
+    with failed("version 2 of limits: aws appconfig validate-configuration: .*BadRequestException"):
+        bench.deploy(switches.release(TWO, flags(checkout=True), 9, template))
+    assert (switches.states, switches.deployed("limits")) == (before, {"most": 5})
+
+
 # ---- Flags that an emergency switched off
 
 

@@ -24,7 +24,7 @@ def configuration() -> None:
     \b
     dpra configuration check                                     every problem, with its place
     dpra configuration diff                                      what this branch would change, for whom
-    dpra configuration report                                    the flags there are, the oldest first
+    dpra configuration report                                    the flags there are, expired ones first
     dpra configuration off new-checkout --environment ENV
     dpra configuration import --flags ENV=flags.json             flags.yml from what AppConfig has
     """
@@ -36,6 +36,9 @@ class _Pack:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.plan, _ = common.plan(root)
+        if "configuration" not in self.plan.catalogue.takes:
+            spec = self.plan.spec
+            common.fail(f"{spec.name} is of type {spec.pipeline}, which has no configuration", common.WRONG_INPUT)
 
         from dpra import resources
 
@@ -55,6 +58,10 @@ class _Pack:
             return self.built(self.build.in_folder(self.root, self.settings))
         except LookupError as error:
             common.fail(str(error), common.WRONG_INPUT)
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _today() -> datetime.date:
@@ -100,7 +107,8 @@ def check(root: Path, code: Path | None, form: str) -> None:
             click.echo(line if line.isprintable() else ascii(line)[1:-1])
         if globs and seen is None:
             click.echo("Which flags there were is not known: there is no git history, or a part of it only.", err=True)
-        click.echo(f"{len(built.flags)} flags, {len(built.profiles)} profiles: {len(found)} problems.")
+        flags, profiles = _many(len(built.flags), "flag"), _many(len(built.profiles), "profile")
+        click.echo(f"{flags}, {profiles}: {_many(len(found), 'problem')}.")
     if unread:
         sys.exit(common.WRONG_INPUT)
     sys.exit(common.DOES_NOT_HOLD if any(build.RULES[one.rule].severity in BLOCKING for one in found) else 0)
@@ -132,8 +140,10 @@ def diff(root: Path, ref: str | None, form: str) -> None:
     from dpra.cli import tables
 
     tables.show_configuration(pack.report.difference_tables(found))
+    if not before:
+        click.echo("All of it is new: there is no commit yet with which it could be compared.", err=True)
     if new.problems:
-        click.echo(f"{len(new.problems)} problems: dpra configuration check", err=True)
+        click.echo(f"{_many(len(new.problems), 'problem')}: dpra configuration check", err=True)
 
 
 def _left(root: Path, trunk: str) -> str:
@@ -168,7 +178,7 @@ def report(root: Path, form: str) -> None:
 
     tables.show_configuration([pack.report.report_table(found, pack.settings.environments)])
     if built.problems:
-        click.echo(f"{len(built.problems)} problems: dpra configuration check", err=True)
+        click.echo(f"{_many(len(built.problems), 'problem')}: dpra configuration check", err=True)
 
 
 @configuration.command()

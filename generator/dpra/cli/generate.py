@@ -82,7 +82,7 @@ def _trade(pack: str) -> str:
     """Both ways of having the actions, and what each costs."""
     from dpra.names import VENDORED
 
-    vendored = f"vendored in {VENDORED} no other repository is needed, but a change can touch what judges it"
+    vendored = f"vendored in {VENDORED}, no other repository is needed, but a change can touch what judges it"
     other = "by `pack` no change here touches it, but every run needs that repository"
     return f"The actions: {vendored}; {other}. Here: {f'pack {pack}' if pack else 'vendored'}."
 

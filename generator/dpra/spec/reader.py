@@ -238,7 +238,7 @@ class _Reader:
         for number, item in enumerate(node.value):
             value = self._value(item, kind.kind, f"{path}[{number}]")
             if value is not None and value in values:
-                self._problem(item, f"{path}[{number}]", f"{_shown(value)} is there twice")
+                self._problem(item, f"{path}[{number}]", f"{_said(value)} is there twice")
             values.append(value)
         return tuple(values)
 
@@ -370,6 +370,10 @@ def _says(kind: Any) -> str:
 def _shown(value: Any) -> str:
     text = repr(str(value))
     return text if len(text) <= 60 else text[:57] + "…'"
+
+
+def _said(value: Any) -> str:
+    return f"[{', '.join(value)}]" if isinstance(value, tuple) else _shown(value)
 
 
 def _shown_node(node: Node) -> str:

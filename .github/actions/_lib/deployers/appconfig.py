@@ -431,7 +431,11 @@ def store_version(place: Place, document: Document) -> str:
                 raise_overtaken(refused, f"another version of {document.profile} was made")
                 raise
         number = made["VersionNumber"]
-    aws.call(place.region, "appconfig", "validate-configuration", **about, ConfigurationVersion=str(number))
+    try:
+        aws.call(place.region, "appconfig", "validate-configuration", **about, ConfigurationVersion=str(number))
+    except aws.Refused as refused:
+        refused.args = (f"version {number} of {document.profile}: {refused}",)
+        raise
     return str(number)
 
 

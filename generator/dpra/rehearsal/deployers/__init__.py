@@ -26,6 +26,10 @@ class Tool(Protocol):
         """What somebody does in the console of AWS, in production; `state`: how far it has come."""
         ...
 
+    def simulated(self, plan: Plan) -> Sequence[str]:
+        """What of it a rehearsal only plays."""
+        ...
+
 
 def readable(plan: Plan) -> bool:
     """Whether a rehearsal can tell what runs where: from stacks, or as the deploy tool knows."""

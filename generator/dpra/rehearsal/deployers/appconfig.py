@@ -16,6 +16,14 @@ def running(plan: Plan) -> list[Deployment]:
     return [found for where in plan.environments.values() if where.deploying for found in _running(where)]
 
 
+def simulated(plan: Plan) -> tuple[str, ...]:
+    """What of AppConfig a rehearsal only plays."""
+    return (
+        "AppConfig's environments, strategies, deployments, monitors, validators and data plane: dpra's own, made from "
+        "botocore's model of them; the minutes of a strategy pass at once",
+    )
+
+
 def _running(where: Environment) -> Iterator[Deployment]:
     from ..mends.appconfig.store import STORES
 
