@@ -20,7 +20,7 @@ def test_an_sql_injection_blocks(job: Any) -> None:
 
     assert ran.code == 1
     [error] = ran.errors
-    assert error.startswith("file=src/app.py,line=2,title=sast%3A medium::B608: ")
+    assert error.startswith("file=src/app.py,line=2,col=27,title=sast%3A medium::B608: ")
     assert ran.record["result"] == "fail"
     assert ran.record["findings"] == {"critical": 0, "high": 0, "medium": 1, "low": 0}
     assert "SELECT" not in (job.evidence / "sast.sarif").read_text()  # reports quote no source

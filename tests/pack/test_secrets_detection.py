@@ -37,13 +37,13 @@ def test_a_secret_that_was_ever_committed_blocks_and_is_never_shown(job: Any, ke
 
     assert ran.code == 1
     assert ran.errors == [
-        "file=settings/prod.ini,line=2,title=secrets-detection%3A critical"
+        "file=settings/prod.ini,line=2,col=8,title=secrets-detection%3A critical"
         f"::aws-access-token: a secret in commit {bad[:12]}: revoke it, then remove it"
     ]
     assert ran.record["result"] == "fail"
     assert ran.record["findings"] == {"critical": 1, "high": 0, "medium": 0, "low": 0}
     assert (ran.record["tool"], ran.record["version"]) == ("gitleaks", "8.30.1")
-    assert "`settings/prod.ini:2`" in ran.summary
+    assert "`settings/prod.ini:2:8`" in ran.summary
     assert b"settings/prod.ini" in (job.evidence / "secrets-detection.sarif").read_bytes()
     assert key not in ran.out + ran.summary
     assert key.encode() not in job.everything_written()

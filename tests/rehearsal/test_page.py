@@ -123,7 +123,7 @@ def test_a_region_that_could_not_go_back_is_left(alarm: dict[str, Any], show: Sh
     text = show(alarm)
     assert f"Production is left on new ({new[:8]}) in 1 of 5 regions" in text
     assert f"us-east-1 left on new ({new[:8]})" in text
-    assert fates(text)["us-east-1"] == f"left on new ({new[:8]}); stack: UPDATE_ROLLBACK_FAILED"
+    assert fates(text)["us-east-1"] == f"left on new ({new[:8]}); state: UPDATE_ROLLBACK_FAILED"
     assert "4 of 5 regions back" in text
 
 

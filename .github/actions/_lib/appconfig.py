@@ -20,7 +20,7 @@ from typing import Any
 
 import aws
 import runner
-from deployers import cloudformation
+import stacks
 from deployment import Target, polls
 
 RELEASED, VERSION, OFF, MONITOR = "dpra:released", "dpra:version:", "dpra:off:", "dpra:monitor:"
@@ -167,7 +167,7 @@ def look(target: Target) -> Place | None:
         runner.Failed: its template makes no application and environment, or several.
     """
     region = target.region
-    stack = cloudformation.describe(region, target.stack)
+    stack = stacks.describe(region, target.stack)
     if stack.get("StackStatus", "REVIEW_IN_PROGRESS") == "REVIEW_IN_PROGRESS":
         return None
     made: dict[str, list[str]] = {}

@@ -19,6 +19,7 @@ from typing import Any
 import aws
 import deployment
 import runner
+import stacks
 from deployers import cloudformation
 from deployment import Change, Done, Target
 
@@ -78,7 +79,7 @@ def settled(target: Target) -> None:
 def running(target: Target) -> str:
     """The digest that all of its stacks have; none where they differ."""
     found = {
-        cloudformation.tags(cloudformation.describe(target.region, stack)).get("dpra:digest", "")
+        cloudformation.tags(stacks.describe(target.region, stack)).get("dpra:digest", "")
         for stack in target.stack.split()
     }
     return found.pop() if len(found) == 1 else ""

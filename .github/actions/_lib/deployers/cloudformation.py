@@ -17,6 +17,7 @@ import aws
 import deployment
 import runner
 from deployment import Change, Done, Target, polls
+from stacks import describe
 
 READY = {
     "CREATE_COMPLETE",
@@ -124,16 +125,6 @@ def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
 
 def tags(stack: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in stack.get("Tags", [])}
-
-
-def describe(region: str, stack: str) -> dict[str, Any]:
-    try:
-        [found] = aws.call(region, "cloudformation", "describe-stacks", StackName=stack)["Stacks"]
-    except aws.Refused as refused:
-        if refused.code == "ValidationError" and "does not exist" in str(refused):
-            return {}
-        raise
-    return dict(found)
 
 
 def change_set_type(region: str, stack: str) -> str:

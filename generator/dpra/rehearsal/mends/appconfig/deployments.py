@@ -7,6 +7,7 @@ console is waited for by nobody here: it goes on by the clock alone."""
 import json
 import math
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import field
 from typing import Any
 
@@ -307,7 +308,7 @@ def console_deploys(
     Raises:
         KeyError: there is no such environment or profile.
         Problem: AppConfig refuses it."""
-    with FRONT["cloud"].lock:
+    with FRONT["cloud"].lock if FRONT else nullcontext():
         store: Store = STORES[account][region]
         for application in store.applications.values():
             environments = {one.said["Name"]: one for one in application.environments.values()}
