@@ -164,6 +164,7 @@ class Catalogue:
 # ---- Reading it
 
 
+@cache
 def types() -> tuple[str, ...]:
     """The pipeline types that there are: the folders of templates with a catalogue."""
     files = (path.split("/") for path in resources.below(resources.TEMPLATES))
@@ -182,19 +183,33 @@ def _profiles(pipeline: str) -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
-@cache
 def load(pipeline: str, profile: str = "standard") -> Catalogue:
     """The catalogue of a pipeline type, in one of its profiles.
 
     Raises:
         CatalogueError: it contradicts itself or its templates.
     """
+    return _load(pipeline, profile)
+
+
+@cache
+def _load(pipeline: str, profile: str) -> Catalogue:
+    place, said = f"templates/{pipeline}/catalogue.yml", _profiles(pipeline)
+    if profile not in said:
+        raise CatalogueError(f"{place}: profiles: there is no {profile}; there is {', '.join(said)}")
+    chosen = _made(Profile, {**said[profile], "id": profile}, f"{place}: profiles.{profile}")
+    made = replace(_whole(pipeline), profile=chosen)
+    if problems := list(_problems_of_profile(made)):
+        raise CatalogueError("\n".join(f"{place}: {problem}" for problem in problems))
+    return _left(made) if chosen.without else made
+
+
+@cache
+def _whole(pipeline: str) -> Catalogue:
+    """The catalogue as it lies there, which every profile begins with."""
     data = dict(resources.data(f"{pipeline}/catalogue.yml"))
     place = f"templates/{pipeline}/catalogue.yml"
     data.pop("profiles", None)
-    said = _profiles(pipeline)
-    if profile not in said:
-        raise CatalogueError(f"{place}: profiles: there is no {profile}; there is {', '.join(said)}")
     stages = []
     for number, row in enumerate(data.pop("stages", ())):
         where = f"{place}: stages[{number}]"
@@ -209,11 +224,10 @@ def load(pipeline: str, profile: str = "standard") -> Catalogue:
         for name, row in sorted(data.pop("workflows").items())
     }
     parts = {"stages": stages, "jobs": jobs, "workflows": workflows}
-    chosen = _made(Profile, {**said[profile], "id": profile}, f"{place}: profiles.{profile}")
-    made = _made(Catalogue, {**data, **parts, "pipeline": pipeline, "profile": chosen}, place)
+    made = _made(Catalogue, {**data, **parts, "pipeline": pipeline, "profile": Profile(id="")}, place)
     if problems := list(_problems(made)):
         raise CatalogueError("\n".join(f"{place}: {problem}" for problem in problems))
-    return _left(made) if chosen.without else made
+    return made
 
 
 def _made(kind: type[T], row: Mapping[str, Any], place: str) -> T:
@@ -244,23 +258,27 @@ def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stag
     return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)
 
 
+def _missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable[str]:
+    there = list(there)
+    for name in named:
+        if name and name not in there:
+            yield f"{place}: there is no {name}; there is {', '.join(there) or 'none'}"
+
+
+def _problems_of_profile(made: Catalogue) -> Iterable[str]:
+    yield from _missing("profiles.without", made.profile.without, [stage.id for stage in made.stages])
+    yield from _missing("profiles.advises", made.profile.advises, LEVELS)
+
+
 def _problems(made: Catalogue) -> Iterable[str]:
     """What a catalogue says of things that are not there."""
     stages = {stage.id: stage for stage in made.stages}
 
-    def missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable[str]:
-        there = list(there)
-        for name in named:
-            if name and name not in there:
-                yield f"{place}: there is no {name}; there is {', '.join(there) or 'none'}"
-
-    yield from missing("takes", made.takes, by_type())
-    yield from missing("wave-of", [made.wave_of], TARGETS)
-    yield from missing("record", [made.record], stages)
-    yield from missing("language", [made.language], resources.data("languages.yml"))
-    yield from missing("profiles.without", made.profile.without, stages)
-    yield from missing("profiles.advises", made.profile.advises, LEVELS)
-    yield from missing("workflows", [PIPELINE, PULL_REQUEST], made.workflows)
+    yield from _missing("takes", made.takes, by_type())
+    yield from _missing("wave-of", [made.wave_of], TARGETS)
+    yield from _missing("record", [made.record], stages)
+    yield from _missing("language", [made.language], resources.data("languages.yml"))
+    yield from _missing("workflows", [PIPELINE, PULL_REQUEST], made.workflows)
     for stage in made.stages:
         place = f"stage {stage.id}"
         for duty in stage.roles.values():
@@ -270,32 +288,32 @@ def _problems(made: Catalogue) -> Iterable[str]:
             if not found(made.pipeline, f"infrastructure/{name}.yml"):
                 yield f"{place}: infrastructure: there is no infrastructure/{name}.yml"
         for action in stage.actions:
-            yield from missing(f"{place}: {action.id}: level", [action.level], LEVELS)
-            yield from missing(f"{place}: {action.id}: of", [action.of], OF)
-            yield from missing(f"{place}: {action.id}: by", [action.by], [one.id for one in stage.actions])
+            yield from _missing(f"{place}: {action.id}: level", [action.level], LEVELS)
+            yield from _missing(f"{place}: {action.id}: of", [action.of], OF)
+            yield from _missing(f"{place}: {action.id}: by", [action.by], [one.id for one in stage.actions])
             doing = action.by or action.id
             done = any(doing in job.steps for job in made.jobs.values() if job.stage == stage.id)
             if not (done or action.outside or action.left_out):
                 yield f"{place}: {action.id}: no step of the stage's jobs has this id; say outside or left-out"
     for job in made.jobs.values():
         place = f"jobs.{job.id}"
-        yield from missing(f"{place}: stage", [job.stage], stages)
-        yield from missing(f"{place}: needs", job.needs, made.jobs)
-        yield from missing(f"{place}: per", [job.per], PER)
-        yield from missing(f"{place}: when", [job.when], WHEN)
-        yield from missing(f"{place}: role", [job.role], stages[job.stage].roles if job.stage in stages else ())
+        yield from _missing(f"{place}: stage", [job.stage], stages)
+        yield from _missing(f"{place}: needs", job.needs, made.jobs)
+        yield from _missing(f"{place}: per", [job.per], PER)
+        yield from _missing(f"{place}: when", [job.when], WHEN)
+        yield from _missing(f"{place}: role", [job.role], stages[job.stage].roles if job.stage in stages else ())
         if job.per and not (job.stage in stages and stages[job.stage].environment):
             yield f"{place}: per: its stage has no environment"
         if job.per == "wave" and not made.wave_of:
             yield f"{place}: per: wave-of does not say what a wave is made of"
         if not job.role:
-            yield from missing(f"{place}: environment", [job.environment], made.github_environments)
+            yield from _missing(f"{place}: environment", [job.environment], made.github_environments)
         if not any(job.id in workflow.jobs for workflow in made.workflows.values()):
             yield f"{place}: no workflow has it"
     for workflow in made.workflows.values():
-        yield from missing(f"workflows.{workflow.id}: jobs", workflow.jobs, made.jobs)
-        yield from missing(f"workflows.{workflow.id}: when", [workflow.when], WHEN)
-        yield from missing(f"workflows.{workflow.id}: skips", [workflow.skips], made.takes)
+        yield from _missing(f"workflows.{workflow.id}: jobs", workflow.jobs, made.jobs)
+        yield from _missing(f"workflows.{workflow.id}: when", [workflow.when], WHEN)
+        yield from _missing(f"workflows.{workflow.id}: skips", [workflow.skips], made.takes)
         if not found(made.pipeline, f"workflows/{workflow.id}.yml"):
             yield f"workflows.{workflow.id}: there is no workflows/{workflow.id}.yml"
 

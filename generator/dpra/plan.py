@@ -365,7 +365,7 @@ class Plan:
 
     def gated(self, role: Role) -> bool:
         """Whether such a flag is read with a role."""
-        jobs = [job for workflow in self.workflows.values() for job in workflow.jobs.values() if job.role == role]
+        jobs = [job for workflow in self.workflows.values() for job in workflow.jobs.values() if job.role is role]
         return any(self.gates_in(job, step) for job in jobs for step in job.steps)
 
     @property
