@@ -19,6 +19,8 @@ from .pack.conftest import ONE, REGION, TWO, Bench, Runner, server
 __all__ = ["server"]  # a fixture
 ACCOUNTS = {"beta": "1" * 12, "gamma": "2" * 12, "prod": "3" * 12}
 
+pytestmark = pytest.mark.slow
+
 
 class Switches:
     """A repository of `dpra new`, its releases, and the accounts that they are deployed to."""

@@ -212,7 +212,10 @@ def read(spec: object) -> models.Spec | list[str]:
         return str(wrong).splitlines()
 
 
-@pytest.mark.parametrize("pipeline", catalogue.types())
+@pytest.mark.parametrize(
+    "pipeline",
+    [pytest.param(name, marks=() if name == "application" else pytest.mark.slow) for name in catalogue.types()],
+)
 @given(st.data())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_spec_is_refused_with_a_position_or_its_tree_lints_clean(pipeline: str, data: st.DataObject) -> None:

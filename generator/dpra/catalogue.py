@@ -177,29 +177,24 @@ def profiles(pipeline: str) -> tuple[str, ...]:
 
 
 def _profiles(pipeline: str) -> Mapping[str, Mapping[str, Any]]:
-    found: Mapping[str, Mapping[str, Any]] = resources.data(f"{pipeline}/catalogue.yml").get(
-        "profiles", {"standard": {}}
-    )
-    return found
+    data: Mapping[str, Mapping[str, Any]] = resources.data(f"{pipeline}/catalogue.yml")
+    return data.get("profiles", {"standard": {}})
 
 
-def load(pipeline: str, profile: str = "standard") -> Catalogue:
+@cache
+def load(pipeline: str, profile: str = "standard", /) -> Catalogue:
     """The catalogue of a pipeline type, in one of its profiles.
 
     Raises:
         CatalogueError: it contradicts itself or its templates.
     """
-    return _load(pipeline, profile)
-
-
-@cache
-def _load(pipeline: str, profile: str) -> Catalogue:
     place, said = f"templates/{pipeline}/catalogue.yml", _profiles(pipeline)
     if profile not in said:
         raise CatalogueError(f"{place}: profiles: there is no {profile}; there is {', '.join(said)}")
     chosen = _made(Profile, {**said[profile], "id": profile}, f"{place}: profiles.{profile}")
     made = replace(_whole(pipeline), profile=chosen)
-    if problems := list(_problems_of_profile(made)):
+    problems = [*_missing("profiles.without", chosen.without, (stage.id for stage in made.stages))]
+    if problems := [*problems, *_missing("profiles.advises", chosen.advises, LEVELS)]:
         raise CatalogueError("\n".join(f"{place}: {problem}" for problem in problems))
     return _left(made) if chosen.without else made
 
@@ -263,11 +258,6 @@ def _missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable
     for name in named:
         if name and name not in there:
             yield f"{place}: there is no {name}; there is {', '.join(there) or 'none'}"
-
-
-def _problems_of_profile(made: Catalogue) -> Iterable[str]:
-    yield from _missing("profiles.without", made.profile.without, [stage.id for stage in made.stages])
-    yield from _missing("profiles.advises", made.profile.advises, LEVELS)
 
 
 def _problems(made: Catalogue) -> Iterable[str]:

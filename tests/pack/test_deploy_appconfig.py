@@ -179,6 +179,7 @@ def test_there_and_back(switches: Switches, bench: Bench, capsys: pytest.Capture
     assert (bench.running, len(switches.states)) == (one, 3)
 
 
+@pytest.mark.slow
 def test_after_72_hours_the_earlier_version_is_deployed_again(switches: Switches, bench: Bench) -> None:
     one = switches.release(ONE, flags(checkout=False))
     two = switches.release(TWO, flags(checkout=True), limit=6)
@@ -195,6 +196,7 @@ def test_after_72_hours_the_earlier_version_is_deployed_again(switches: Switches
     assert (bench.running, switches.deployed("limits")) == (one, {"most": 5})
 
 
+@pytest.mark.slow
 def test_a_version_that_is_gone_is_made_again(switches: Switches, bench: Bench) -> None:
     one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
     bench.deploy(one)
@@ -208,6 +210,7 @@ def test_a_version_that_is_gone_is_made_again(switches: Switches, bench: Bench) 
     assert int(switches.place.deployed("flags")) > gone
 
 
+@pytest.mark.slow
 def test_nothing_is_changed_before_it_may(switches: Switches, bench: Bench) -> None:
     one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
     with failed("the record cannot be written"):
@@ -219,6 +222,7 @@ def test_nothing_is_changed_before_it_may(switches: Switches, bench: Bench) -> N
     assert (bench.running, len(switches.states)) == (one, 2)
 
 
+@pytest.mark.slow
 def test_a_deployment_of_somebody_else_is_told_and_never_overrun(switches: Switches, bench: Bench) -> None:
     one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
     bench.deploy(one)
@@ -233,6 +237,7 @@ def test_a_deployment_of_somebody_else_is_told_and_never_overrun(switches: Switc
     assert bench.running == ""  # nobody knows
 
 
+@pytest.mark.slow
 def test_a_deployment_that_comes_between_is_told_and_never_overrun(switches: Switches, bench: Bench) -> None:
     one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
     bench.deploy(one)
@@ -241,6 +246,7 @@ def test_a_deployment_that_comes_between_is_told_and_never_overrun(switches: Swi
     assert (switches.states[2:], switches.deployed("limits")) == ([(3, "limits", "COMPLETE")], {"most": 9})
 
 
+@pytest.mark.slow
 def test_appconfigs_own_fences_are_told(switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even between the last look and the request."""
     import aws
@@ -265,6 +271,7 @@ def test_appconfigs_own_fences_are_told(switches: Switches, bench: Bench, monkey
     assert switches.states[2:] == [(3, "flags", "COMPLETE"), (4, "flags", "COMPLETE")]  # both by hand
 
 
+@pytest.mark.slow
 def test_drift_is_told_with_both_values_and_can_be_overridden(
     switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +293,7 @@ def test_drift_is_told_with_both_values_and_can_be_overridden(
     assert bench.tool.drift(bench.target) == []
 
 
+@pytest.mark.slow
 def test_a_revert_by_hand_is_drift_and_the_release_itself_is_none(switches: Switches, bench: Bench) -> None:
     one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
     bench.deploy(one)
@@ -312,6 +320,7 @@ def monitors(switches: Switches) -> list[str]:
     return [one["AlarmArn"].rpartition(":")[2] for one in said]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["ALARM", "INSUFFICIENT_DATA"])
 def test_what_goes_back_or_off_or_mends_is_not_taken_back_by_an_alarm_that_rings(
     switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str], state: str
@@ -339,6 +348,7 @@ def test_what_goes_back_or_off_or_mends_is_not_taken_back_by_an_alarm_that_rings
     assert not [key for key in switches.place.tags if key.startswith("dpra:monitor")]
 
 
+@pytest.mark.slow
 def test_a_monitor_that_a_lost_runner_left_off_is_put_on_again(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +368,7 @@ def test_a_monitor_that_a_lost_runner_left_off_is_put_on_again(
     assert (bench.running, monitors(switches)) == (two, ["errors"])
 
 
+@pytest.mark.slow
 def test_a_release_that_cannot_be_waited_for_is_refused_before(switches: Switches, bench: Bench) -> None:
     slow = TEMPLATE.replace("DeploymentDurationInMinutes: 20", "DeploymentDurationInMinutes: 200")
     bench.deploy(switches.release(ONE, flags(checkout=False), template=slow), at_once=True)
@@ -367,6 +378,7 @@ def test_a_release_that_cannot_be_waited_for_is_refused_before(switches: Switche
     bench.deploy(switches.release(THREE, flags(checkout=True), template=slow), THREE)
 
 
+@pytest.mark.slow
 def test_what_a_dead_runner_left_is_taken_back_and_others_are_waited_for(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +401,7 @@ def test_what_a_dead_runner_left_is_taken_back_and_others_are_waited_for(
     assert (bench.running, switches.deployed("limits")) == (one, {"most": 5})
 
 
+@pytest.mark.slow
 def test_the_template_must_make_what_the_release_configures(switches: Switches, bench: Bench) -> None:
     for part, says in (
         ("Limits", "the template makes no AWS::AppConfig::ConfigurationProfile with the name limits"),
@@ -408,6 +421,7 @@ def test_the_template_must_make_what_the_release_configures(switches: Switches, 
             bench.deploy(switches.release(ONE, flags(**{part.lower(): True}), template="\n".join(cut)))
 
 
+@pytest.mark.slow
 def test_what_a_validator_refuses_is_told_and_nothing_of_the_release_is_deployed(
     switches: Switches, bench: Bench
 ) -> None:
@@ -456,6 +470,7 @@ def test_a_flag_goes_off_and_stays_off_until_its_own_file_says_so(
     assert switches.deployed()["checkout"]["enabled"] is True
 
 
+@pytest.mark.slow
 def test_a_rollback_to_a_release_that_has_it_off_ends_nothing(switches: Switches, bench: Bench) -> None:
     one, two = (switches.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
     bench.deploy(one)
@@ -467,6 +482,7 @@ def test_a_rollback_to_a_release_that_has_it_off_ends_nothing(switches: Switches
     assert switches.deployed() == {"checkout": {"enabled": False}}
 
 
+@pytest.mark.slow
 def test_all_variants_go_off(switches: Switches, bench: Bench) -> None:
     document = json.loads(flags(checkout=True))
     variants = [{"name": "staff", "rule": '(eq $group "staff")', "enabled": True}, {"name": "all", "enabled": True}]
@@ -484,6 +500,7 @@ def test_all_variants_go_off(switches: Switches, bench: Bench) -> None:
     assert [one["enabled"] for one in values["_variants"]] == [False, False]
 
 
+@pytest.mark.slow
 def test_an_emergency_takes_back_a_release_in_progress_and_tells_of_others(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -511,6 +528,7 @@ def test_an_emergency_takes_back_a_release_in_progress_and_tells_of_others(
     assert set(switches.offs) == {"checkout", "search"}  # search goes off with the next release, at the latest
 
 
+@pytest.mark.slow
 def test_a_flag_that_is_not_there_yet_stays_off_when_it_comes(switches: Switches, bench: Bench) -> None:
     one = switches.release(ONE, flags(search=True))
     bench.deploy(one)
@@ -536,6 +554,7 @@ def in_the_middle(monkeypatch: pytest.MonkeyPatch, of: int, happens: Callable[[]
     monkeypatch.setattr(appconfig, "ended", waited)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", [3, 4], ids=["while-it-goes-out", "while-the-next-profile-goes-out"])
 def test_a_flag_that_a_release_is_bringing_goes_off_with_that_release(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch, of: int
@@ -554,6 +573,7 @@ def test_a_flag_that_a_release_is_bringing_goes_off_with_that_release(
     assert (bench.running, switches.deployed("limits")) == (one, {"most": 5})
 
 
+@pytest.mark.slow
 def test_a_release_does_not_end_over_an_emergency_that_it_did_not_see(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -577,6 +597,7 @@ def test_a_release_does_not_end_over_an_emergency_that_it_did_not_see(
     assert (bench.running, switches.deployed()["checkout"]) == (two, {"enabled": False})
 
 
+@pytest.mark.slow
 def test_a_rollback_ends_though_an_emergency_comes_meanwhile(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -591,6 +612,7 @@ def test_a_rollback_ends_though_an_emergency_comes_meanwhile(
     assert (bench.running, switches.deployed(), switches.deployed("limits")) == (one, off, {"most": 5})
 
 
+@pytest.mark.slow
 def test_an_emergency_whose_runner_dies_is_no_drift(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -615,6 +637,7 @@ def test_an_emergency_whose_runner_dies_is_no_drift(
     assert switches.deployed()["checkout"] == {"enabled": False}
 
 
+@pytest.mark.slow
 def test_an_emergency_goes_on_though_the_environment_takes_no_tag_more(
     switches: Switches, bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -628,6 +651,7 @@ def test_an_emergency_goes_on_though_the_environment_takes_no_tag_more(
     assert switches.deployed() == {"checkout": {"enabled": False}}
 
 
+@pytest.mark.slow
 def test_a_monitor_with_long_names_is_remembered(
     switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -652,6 +676,7 @@ def test_a_monitor_with_long_names_is_remembered(
     assert not [key for key in switches.place.tags if key.startswith("dpra:monitor")]
 
 
+@pytest.mark.slow
 def test_a_profile_that_was_away_comes_again(switches: Switches, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is remembered of the one before is no drift of the new one, even where its first release fails midway."""
     one, three = switches.release(ONE, flags(checkout=True)), switches.release(THREE, flags(checkout=True), limit=6)
@@ -723,6 +748,7 @@ def recorded(**regions: Any) -> Any:
     return lambda: record.read(place)[0]
 
 
+@pytest.mark.slow
 def test_an_emergency_by_the_action_waits_for_no_lock_and_leaves_the_record_alone(
     switches: Switches, bench: Bench, by_action: Any
 ) -> None:
@@ -749,6 +775,7 @@ def test_an_emergency_by_the_action_waits_for_no_lock_and_leaves_the_record_alon
     assert by_action("switch-off", flag="checkout").errors == ["title=emergency-off::the input 'reason' is required"]
 
 
+@pytest.mark.slow
 def test_an_emergency_during_the_first_release_takes_it_back_by_its_own_documents(
     switches: Switches, bench: Bench, by_action: Any
 ) -> None:
@@ -762,6 +789,7 @@ def test_an_emergency_during_the_first_release_takes_it_back_by_its_own_document
     assert switches.deployed() == {"checkout": {"enabled": False}}
 
 
+@pytest.mark.slow
 def test_an_emergency_deploys_nothing_that_was_not_signed(switches: Switches, bench: Bench, by_action: Any) -> None:
     one = switches.release(ONE, flags(checkout=True))
     by_action.keep(one, ONE)
@@ -776,6 +804,7 @@ def test_an_emergency_deploys_nothing_that_was_not_signed(switches: Switches, be
     assert switches.offs == {}
 
 
+@pytest.mark.slow
 def test_drift_by_the_action(switches: Switches, bench: Bench, by_action: Any) -> None:
     bench.deploy(switches.release(ONE, flags(checkout=False)))
     ran = by_action("drift")
@@ -791,6 +820,7 @@ def test_drift_by_the_action(switches: Switches, bench: Bench, by_action: Any) -
 # ---- By the roles that dpra emits
 
 
+@pytest.mark.slow
 def test_the_roles_may_do_what_they_do_and_nothing_to_another_component(
     bench: Bench, server: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
