@@ -47,7 +47,9 @@ def deploy(target: Target, change: Change) -> Done:
 
     Configuration goes out after the stack, and goes back before it. What an emergency takes back of a rollback goes
     back again."""
-    for left in reversed(range(TRIES if change.back else 1)):
+    if not change.back:
+        return make(target, change)
+    for left in reversed(range(TRIES)):
         before = appconfig.look(target)
         try:
             return make(target, change)
