@@ -2,7 +2,7 @@
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -24,8 +24,10 @@ class Type(Protocol):
 
 def call(name: str, plan: "Plan", otherwise: Any, *more: Any) -> Any:
     """What the function of the plan's type says; `otherwise` where it has none of this name."""
-    place = f"{__name__}.{plan.spec.pipeline.replace('-', '_')}"
-    if importlib.util.find_spec(place) is None:
-        return otherwise
-    function = getattr(importlib.import_module(place), name, None)
+    function = find(f"{__name__}.{plan.spec.pipeline.replace('-', '_')}", name)
     return function(plan, *more) if function else otherwise
+
+
+def find(module: str, name: str) -> Callable[..., Any] | None:
+    """The function of this name in a module that need not be there."""
+    return getattr(importlib.import_module(module), name, None) if importlib.util.find_spec(module) else None

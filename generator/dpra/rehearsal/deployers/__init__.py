@@ -1,12 +1,11 @@
 """What a rehearsal knows of a deploy tool. One module a tool at most, with any of the functions of `Tool`."""
 
-import importlib
-import importlib.util
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from dpra.graph import Environment
 from dpra.plan import Plan
+from dpra.types import find
 
 from ..result import Deployment
 
@@ -38,8 +37,5 @@ def readable(plan: Plan) -> bool:
 
 def call(name: str, plan: Plan, otherwise: Any, *more: Any) -> Any:
     """What the function of the plan's deploy tool says; `otherwise` where it has none of this name."""
-    place = f"{__name__}.{plan.deployer.name if plan.deployer else ''}"
-    if not plan.deployer or importlib.util.find_spec(place) is None:
-        return otherwise
-    function = getattr(importlib.import_module(place), name, None)
+    function = find(f"{__name__}.{plan.deployer.name}", name) if plan.deployer else None
     return function(plan, *more) if function else otherwise
