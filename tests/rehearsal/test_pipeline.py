@@ -115,8 +115,29 @@ def test_a_rehearsal_that_takes_too_long_is_cut_off(rehearse, monkeypatch, tmp_p
     assert [(job.job, job.result) for job in result.jobs] == [("beta", "failure"), ("next", "not run")]
     assert result.stopped_at == "beta / nap"
     assert result.annotations == ("cut off after 90 seconds",)
-    [limit] = limits
-    assert 0 < limit < 90  # what is left of it: it counts from the beginning
+    assert limits == [90]  # of each run, however long those before it took
+
+
+def test_act_that_hangs_before_its_first_job_is_started_once_more_and_asked_where_it_hangs(monkeypatch, tmp_path):
+    monkeypatch.setattr(act, "START", 1.0)
+    hangs = tmp_path / "hangs"
+    program = """
+import json, pathlib, signal, sys, time
+hangs, times = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+print(json.dumps({"msg": "Using docker host"}), flush=True)
+signal.signal(signal.SIGQUIT, lambda *_: (print("goroutine 1 [chan receive]", flush=True), sys.exit(2)))
+with hangs.open("a") as begun: begun.write("x")
+if len(hangs.read_text()) <= times: time.sleep(60)
+print(json.dumps({"job": "one"}), flush=True)
+time.sleep(2)  # longer than it may take to begin
+"""
+    heard = []
+    for times, expected in ((0, (0, "")), (1, (0, "")), (2, (2, "goroutine 1 [chan receive]"))):
+        hangs.unlink(missing_ok=True)
+        command = [sys.executable, "-c", program, str(hangs), str(times)]
+        assert act.play(command, {act.MARK: "none"}, tmp_path, heard.append, 30) == expected
+        assert len(hangs.read_text()) == min(times + 1, 2)
+    assert [record for record in heard if "job" in record] == [{"job": "one"}] * 2
 
 
 def test_each_job_has_a_home_of_its_own(rehearse):

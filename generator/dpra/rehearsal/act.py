@@ -42,6 +42,7 @@ def find(tool: str = "act") -> str:
     return found
 
 
+START = 120.0  # seconds until act begins a job
 PAUSE = 0.3  # seconds
 # act does not read the terminal of a command that failed to its end: a step's shell leaves it the time to.
 SHELL = """#!{bash}
@@ -179,19 +180,38 @@ def carries(process: Path, mark: bytes) -> bool:
 def play(
     arguments: list[str], env: Mapping[str, str], cwd: Path, hear: Callable[[dict[str, Any]], None], limit: float
 ) -> tuple[int, str]:
-    """Run act to its end; `hear` gets each record. The exit code, and what it said outside of records."""
-    stray: list[str] = []
-    with running(arguments, env, cwd) as process:
-        late = threading.Timer(limit, lambda: os.killpg(process.pid, signal.SIGKILL))
-        late.daemon = True
-        late.start()
-        try:
-            for line in process.stdout or ():
-                try:
-                    hear(json.loads(line))
-                except ValueError:
-                    stray.append(line.strip())
-            code = process.wait()
-        finally:
-            late.cancel()
-    return code, "\n".join(stray[-5:])
+    """Run act to its end; `hear` gets each record. The exit code, and what it said outside of records.
+
+    It was seen to hang before its first job, once in thousands of runs; nothing has run by then, so it starts again.
+    """
+    for _ in range(2):
+        stray: list[str] = []
+        begun, stuck = threading.Event(), threading.Event()
+        with running(arguments, env, cwd) as process:
+
+            def ask(process: subprocess.Popen[str] = process, begun: Any = begun, stuck: Any = stuck) -> None:
+                if not begun.wait(START) and process.poll() is None:
+                    stuck.set()
+                    process.send_signal(signal.SIGQUIT)  # a Go program then says where each of its threads stands
+
+            threading.Thread(target=ask, daemon=True).start()
+            late = threading.Timer(limit, os.killpg, (process.pid, signal.SIGKILL))
+            late.daemon = True
+            late.start()
+            try:
+                for line in process.stdout or ():
+                    try:
+                        record = json.loads(line)
+                    except ValueError:
+                        stray.append(line.strip())
+                    else:
+                        if "job" in record:
+                            begun.set()
+                        hear(record)
+                code = process.wait()
+            finally:
+                begun.set()
+                late.cancel()
+        if not stuck.is_set():
+            break
+    return code, "\n".join(stray[:40] if stuck.is_set() else stray[-5:])

@@ -35,7 +35,7 @@ from .result import Happened, Played, RehearsalError
 from .third_party import mappings
 
 SILENCE = 3.0  # seconds
-LIMIT = 30 * 60.0  # seconds for the whole rehearsal
+LIMIT = 30 * 60.0  # seconds for a run; a rehearsal of all scenarios has many
 # Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
 NOWHERE = SimpleNamespace(
     url="http://127.0.0.1:9", token_url="", attest_url="", refusals=[], faults={}, github=SimpleNamespace(runs={})
@@ -206,18 +206,19 @@ def play(here: World, run: Run) -> Played:
         env |= advisories.write(work / "trivy")
     if here.accounts and any(fault.kind == "unapproved" for fault in run.faults):
         cloud.github.unapproved.add(sha)
-    code, said = act.play(arguments, env, work, record.hear, LIMIT - (time.monotonic() - here.began))
+    code, said = act.play(arguments, env, work, record.hear, LIMIT)
     if here.accounts:
         cloud.github.unapproved.discard(sha)
     left = cloud.faults.pop(str(run.number), None)
     lost = left is not None and any(fault.kind == "lose" for _, fault in left.happened)
     finished = code in (0, 1)
     jobs = record.result(planned, chosen, finished, run.kept.jobs if run.kept else ())
+    why = f"cut off after {LIMIT:.0f} seconds" if code < 0 else f"act ended with {code}: {said or 'it said nothing'}"
     if not record.legs:
-        raise RehearsalError(f"act ran no job (exit code {code}): {said or 'it said nothing'}")
+        raise RehearsalError(f"no job ran: {why}")
     notes = [*record.annotations, *cloud.refusals[refused:]]
     if not finished and not lost:
-        notes.append(f"cut off after {LIMIT:.0f} seconds" if code < 0 else f"act ended with {code}: {said}")
+        notes.append(why)
     if left and left.wrong:
         raise left.wrong[0]
     if left and left.faults:
