@@ -130,7 +130,7 @@ def image(record: Mapping[str, Any], sboms: Mapping[str, Any], findings: Iterabl
             said["base"] = base["digest"]
             if not (isinstance(base["image"], str) and base["image"]):
                 raise ValueError("base has no image")
-        if wrong := [name for name, value in said.items() if not digest.fullmatch(value)] or len(said) < 2:
+        if wrong := [name for name, value in said.items() if not digest.fullmatch(value)] or not record["platforms"]:
             raise ValueError(f"no digest: {wrong}")
     except WRONG as problem:
         raise runner.Failed(f"image.json is not that of an image ({type(problem).__name__}: {problem})") from problem

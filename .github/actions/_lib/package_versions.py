@@ -69,7 +69,7 @@ def _debian_part(text: str) -> Key:
 
 def _rpm(version: str) -> Key | None:
     """Source: https://rpm-software-management.github.io/rpm/manual/dependencies.html#versioning"""
-    match = re.fullmatch(r"(?:(\d+):)?([^:-]+)(?:-([^:-]+))?", version)
+    match = re.fullmatch(r"(?:(\d+):)?([^\s:-]+)(?:-([^\s:-]+))?", version)
     return (int(match[1] or 0), _rpm_part(match[2]), _rpm_part(match[3] or "")) if match else None
 
 
