@@ -12,7 +12,7 @@ TRUNK = "{{ cookiecutter.trunk }}"
 for folder in (PIPELINE, LANGUAGE) if PIPELINE == "application" else (PIPELINE,):
     for path in Path(folder).iterdir():
         path.rename(path.name)
-for folder in ("application", "dynamic-configuration", "python", "node", "java"):
+for folder in ("application", "compute-image", "dynamic-configuration", "python", "node", "java"):
     shutil.rmtree(folder)
 subprocess.run(["git", "init", "--quiet", "--initial-branch", TRUNK], check=True)
 if importlib.util.find_spec("dpra") is None:

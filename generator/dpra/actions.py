@@ -30,8 +30,8 @@ class PlannedAction:
 
 
 def language(spec: Spec, types: Catalogue) -> str:
-    """The component's language."""
-    return spec.language if "language" in types.takes else NONE
+    """The component's language; of an image, what it is an image of."""
+    return spec.image.kind if "image" in types.takes else spec.language if "language" in types.takes else NONE
 
 
 def idle(spec: Spec, types: Catalogue, action: catalogue.Action) -> bool:

@@ -121,6 +121,7 @@ class Catalogue:
     takes: tuple[str, ...] = ()  # keys of the spec that not every type has
     wave_of: str = ""  # what a wave is made of, one of models.TARGETS; empty: there are no waves
     language: str = ""  # where the spec says none; empty: the first of languages.yml
+    commands: Mapping[str, str] = field(default_factory=dict)  # what actions do by default, in place of the language's
     record: str = ""  # the stage whose first region keeps the release record; empty: there is none
     github_environments: Mapping[str, str] = field(default_factory=dict)  # without a role -> how it is protected
     stages: tuple[Stage, ...] = ()

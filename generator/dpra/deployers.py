@@ -1,10 +1,11 @@
 """The deploy tools, as the heads of the pack's `_lib/deployers/<tool>.py` describe them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 from dpra import resources
 from dpra.dataclasses import dataclass
+from dpra.spec.models import Spec
 
 FOLDER = resources.PACK / "_lib" / "deployers"
 
@@ -14,7 +15,9 @@ class Deployer:
     """A deploy tool."""
 
     name: str
-    deploys: str  # stacks; software, into infrastructure that is there; commands: what it does is its own matter
+    deploys: (
+        str  # stacks; software, into infrastructure that is there; images; commands: what it does is its own matter
+    )
     needs: tuple[str, ...]  # the other deploy tools that it stands on
     template: str  # the default file that describes a deployment; empty where it takes none
     execution_role: str  # who acts with it: cloudformation, deploying-role; empty: there is none
@@ -23,12 +26,20 @@ class Deployer:
     pipelines: tuple[str, ...]  # the pipeline types that it is for
     can: tuple[str, ...]  # what else than to deploy: drift, switch-off
     default_for: tuple[str, ...]  # and those where it deploys unless the spec says another
+    kind: str  # of images, that it publishes; empty: none
 
 
 def of(pipeline: str) -> list[str]:
     """The names of the deploy tools of a pipeline type, its default one first."""
     there = [tool for tool in every().values() if pipeline in tool.pipelines]
     return [tool.name for tool in sorted(there, key=lambda tool: pipeline not in tool.default_for)]
+
+
+def of_spec(spec: Spec, takes: Collection[str]) -> Deployer | None:
+    """The deploy tool of a spec, whose pipeline type takes these keys; None where it deploys by its own means."""
+    if "image" in takes:
+        return next(tool for tool in every().values() if tool.kind == spec.image.kind)
+    return every()[spec.deploy.with_] if "deploy" in takes else None
 
 
 @cache
@@ -49,5 +60,6 @@ def every() -> Mapping[str, Deployer]:
             pipelines=tuple(head["pipelines"].split()),
             can=tuple(head.get("can", "").split()),
             default_for=tuple(head.get("default-for", "").split()),
+            kind=head.get("kind", ""),
         )
     return found

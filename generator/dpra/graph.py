@@ -290,11 +290,19 @@ def workflows(
             found[said.id] = Workflow(
                 id=said.id,
                 jobs={job.id: job for job in _jobs(types, some, there)},
-                schedules=(*schedules.get(said.id, ()), *schedules.get(said.when, ()), *filter(None, [said.schedule])),
+                schedules=tuple(_schedules(schedules, said)),
                 skipped=frozenset(getattr(spec, said.skips).skip if said.skips else ()),
                 waives=said.waives,
             )
     return found
+
+
+def _schedules(schedules: Mapping[str, Collection[str]], said: catalogue.Workflow) -> Iterator[str]:
+    """When a workflow starts: what the spec says of the pipeline is in place of what its type says."""
+    yield from (own := schedules.get(said.id, ()))
+    yield from schedules.get(said.when, ())
+    if said.schedule and not own:
+        yield said.schedule
 
 
 def _jobs(types: Catalogue, some: Mapping[str, Environment], there: list[str]) -> Iterator[Job]:

@@ -79,6 +79,11 @@ def images(spec: Spec) -> str:
     return f"dpra-{spec.name}"
 
 
+def image_repository(spec: Spec) -> str:
+    """The ECR repository where consumers find a golden image; its parameters have this path, too."""
+    return f"images/{spec.name}"
+
+
 def key_alias(spec: Spec) -> str:
     """The alias of the key that signs the component's releases."""
     return f"alias/dpra-{spec.name}"

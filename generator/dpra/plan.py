@@ -203,6 +203,11 @@ class Plan:
         return {name: value for name, value in own.items() if name not in ("roles", "version")}
 
     @property
+    def image_repository(self) -> str:
+        """The ECR repository of a golden image, in each of production's regions; consumers know its name."""
+        return names.image_repository(self.spec)
+
+    @property
     def template(self) -> str:
         """What describes the deployment; empty where the tool takes none."""
         return self.spec.deploy.template or (self.deployer.template if self.deployer else "")

@@ -16,9 +16,9 @@ def make(spec: Spec) -> Plan:
     managers = language.get("package-managers", {})
     manager = spec.setup.package_manager or next(iter(managers), "")
     own = managers.get(manager, {})
-    commands = {**language.get("commands", {}), **own.get("commands", {})}
+    commands = {**(types.commands or {**language.get("commands", {}), **own.get("commands", {})})}
     commands |= {name: action.command for name, action in spec.actions.items() if action.command}
-    deployer = deployers.every()[spec.deploy.with_] if "deploy" in types.takes else None
+    deployer = deployers.of_spec(spec, types.takes)
     environments = graph.environments(spec, types, deployer)
     tools = {action.id: actions.tools(spec, types, action) for action in types.actions if action.of}
     plan = Plan(
@@ -95,7 +95,8 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
             tool, reason = "; ".join(asked.values()), ", and ".join(asked)
         elif step in plan.commands:
             tool = plan.commands[step].strip()
-            reason = f"the default command for {plan.spec.language} ({plan.package_manager})"
+            own_kind = f"{plan.spec.language} ({plan.package_manager})"
+            reason = f"the default command for {'images' if plan.catalogue.commands else own_kind}"
         else:
             reason = f"and nothing else: for more say `actions.{step}.command`"
     if flags := [f"{one.flag} of {one.of} is {one.is_} in {one.environment}" for one in plan.gates(step, action.stage)]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import jinja2
 
-from dpra import catalogue, evidence, pack, resources, scalar
+from dpra import actions, catalogue, evidence, pack, resources, scalar
 from dpra.dataclasses import dataclass
 from dpra.names import EXPECTED, INFRASTRUCTURE, SCHEMA, VENDORED
 from dpra.plan import Plan
@@ -312,7 +312,7 @@ def _render(plan: Plan, template: Template, used: set[str]) -> str:
     own = [(name, where) for name, of in plan.spec.actions.items() for where in around if getattr(of, where)]
     place = _Place(
         pipeline=plan.spec.pipeline,
-        language=plan.spec.language,
+        language=actions.language(plan.spec, plan.catalogue),
         tool=plan.deployer.name if plan.deployer else "",
         own=tuple(sorted(own)) if of_workflow else (),
         skipped=tuple(sorted(of_workflow.skipped | plan.idle)) if of_workflow else (),

@@ -121,6 +121,11 @@ class View:
         return [f".github/workflows/{name}.yml@refs/heads/{trunk}" for name in self.plan.signing_workflows]
 
     @property
+    def rebuilds(self) -> bool:
+        """Whether the workflow builds an image anew on its schedule, which may be the one that is there."""
+        return "image" in self.plan.catalogue.takes and bool(self.workflow and self.workflow.schedules)
+
+    @property
     def held(self) -> str:
         """The expression for why the jobs that hold a bake hold it; empty where no job of the workflow does."""
         jobs = self.workflow.jobs.values() if self.workflow else ()

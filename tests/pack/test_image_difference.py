@@ -27,6 +27,8 @@ import image_difference as images  # noqa: E402
 import package_versions as versions  # noqa: E402
 import runner  # noqa: E402
 
+TRIVY = Path(__file__).parents[2] / ".github/actions/check/tools/trivy.sh"
+
 AMD, ARM = "linux/amd64", "linux/arm64"
 QUIET = ("--quiet", "--disable-telemetry", "--skip-version-check")
 
@@ -185,7 +187,7 @@ def test_of_two_real_images_is_told_what_moved_and_which_findings_are_fixed(
             made = trivy(
                 "image", "--scanners", "license", f"--input={archive(folder, tmp_path / f'{build}.tar')}", to=file
             )
-        known = images.vulnerabilities(file)
+        known = images.vulnerabilities(file, TRIVY)
         sides.append(images.image(record(build, base=build), {AMD: made}, known))
 
     found = images.difference(*sides)
@@ -219,7 +221,7 @@ def test_without_a_database_nothing_is_known(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("TRIVY_CACHE_DIR", str(tmp_path / "none"))
     (tmp_path / "sbom.json").write_text(json.dumps(sbom("pkg:pypi/requests@2.19.0")))
     with pytest.raises(runner.Failed, match=r"trivy cannot say what is known of sbom\.json: exit code 1") as failed:
-        images.vulnerabilities(tmp_path / "sbom.json")
+        images.vulnerabilities(tmp_path / "sbom.json", TRIVY)
     assert failed.value.result == "error"
 
 

@@ -26,7 +26,6 @@ SEVERITIES = ("critical", "high", "medium", "low", "unknown")
 KINDS = ("upgraded", "downgraded", "changed", "added", "removed")
 SYSTEM = ("alpm", "apk", "deb", "rpm")  # types of a purl whose namespace is the distribution
 OWN = ("version", "digest", "platforms")  # of image.json: what another build of the same changes
-TRIVY = Path(__file__).resolve().parents[1] / "check" / "tools" / "trivy.sh"
 WRONG = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -215,19 +214,20 @@ def _worst(finding: Finding) -> tuple[int, str, str, str, str]:
     return place, finding.id, finding.package, finding.version, finding.fixed
 
 
-def vulnerabilities(sbom: Path) -> tuple[Finding, ...]:
+def vulnerabilities(sbom: Path, trivy: Path) -> tuple[Finding, ...]:
     """What the database of today knows of the packages in an SBOM, by Trivy as the check action installs it.
 
     Nothing of the repository tells Trivy what to leave out: it runs in an empty directory, with an empty HOME and the
     variables that the head of its file names.
 
+    Args:
+        trivy: the file of the check action that says where Trivy comes from.
+
     Raises:
         runner.Failed: Trivy cannot be installed, or did not do it.
     """
-    if not TRIVY.is_file():
-        raise runner.Failed("check/tools/trivy.sh is not in the pack: run dpra generate", "error")
-    data = head.header(TRIVY)
-    folder, _ = install.ensure(TRIVY, data)
+    data = head.header(trivy)
+    folder, _ = install.ensure(trivy, data)
     environment = clean.environment(*data["environment"][0].split())
     with tempfile.TemporaryDirectory(dir=runner.temp()) as name:
         private = Path(name)

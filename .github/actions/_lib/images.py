@@ -3,14 +3,14 @@
 import base64
 import json
 import subprocess
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
 
 import aws
 import runner
-
-ARCHIVE = "image.tar"  # in the package, as `docker save` writes it
+from release import ARCHIVE
 
 
 def push(package: Path, region: str, account: str, repository: str, tag: str) -> str:
@@ -27,7 +27,7 @@ def push(package: Path, region: str, account: str, repository: str, tag: str) ->
             _log_in(folder / "auth.json", region, account, registry)
             # The policy would be one for signatures of the source, which is our own file.
             words = ["skopeo", "--insecure-policy", "copy", "--quiet", "--authfile", str(folder / "auth.json")]
-            words += ["--digestfile", str(folder / "digest"), f"docker-archive:{folder / ARCHIVE}"]
+            words += ["--digestfile", str(folder / "digest"), *_source(folder / ARCHIVE)]
             try:
                 ran = subprocess.run([*words, f"docker://{registry}/{repository}:{tag}"], check=False)
             except OSError as problem:
@@ -40,6 +40,13 @@ def push(package: Path, region: str, account: str, repository: str, tag: str) ->
                 )
             digest = (folder / "digest").read_text(encoding="ascii").strip()
     return f"{registry}/{repository}@{digest}"
+
+
+def _source(archive: Path) -> list[str]:
+    """What skopeo is told to copy: of an OCI archive all platforms, with their digests; else what Docker saved."""
+    with tarfile.open(archive) as tar:
+        oci = "oci-layout" in tar.getnames()
+    return ["--all", "--preserve-digests", f"oci-archive:{archive}"] if oci else [f"docker-archive:{archive}"]
 
 
 def _pushed(region: str, account: str, repository: str, tag: str) -> str:

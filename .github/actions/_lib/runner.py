@@ -111,6 +111,10 @@ def error(text: str, file: str = "", line: int = 0, title: str = "", column: int
     _command("error", text, file=file, line=line, col=column if line else 0, title=title)
 
 
+def notice(text: str, title: str = "") -> None:
+    _command("notice", text, title=title)
+
+
 def warning(text: str, file: str = "", line: int = 0, title: str = "", column: int = 0) -> None:
     _command("warning", text, file=file, line=line, col=column if line else 0, title=title)
 

@@ -46,8 +46,18 @@ def retire(region: str, bucket: str, component: str, digest: str) -> None:
         aws.call(region, "s3api", "put-object-tagging", Bucket=bucket, Key=key, Tagging=tags)
 
 
-def get(region: str, bucket: str, component: str, digest: str, directory: Path) -> None:
-    """Fetch the release into an empty directory; what is missing is told by its verification."""
+def fetch(region: str, bucket: str, component: str, digest: str, name: str, directory: Path) -> None:
+    """Fetch one file of a release into a directory."""
+    words = ("--bucket", bucket, "--key", f"{component}/{digest}/{name}", str(directory / name))
+    aws.call(region, "s3api", "get-object", *words)
+
+
+def get(region: str, bucket: str, component: str, digest: str, directory: Path, *, whole: bool = False) -> None:
+    """Fetch the release into an empty directory; what is missing is told by its verification.
+
+    Args:
+        whole: with its SBOMs, which nobody needs to deploy it.
+    """
     # The CLI takes these as words only; it would fetch one that is `file://...`.
     if strange := [value for value in (bucket, component, digest) if not re.fullmatch(r"[\w.-]+", value)]:
         raise runner.Failed(
@@ -61,8 +71,9 @@ def get(region: str, bucket: str, component: str, digest: str, directory: Path) 
         release.SIGNATURE,
         release.ATTESTATION,
         release.IMAGE,
+        *(release.SBOMS if whole else ()),
     )
-    only = [word for name in names for word in ("--include", name)]  # its SBOMs are not needed to deploy it
+    only = [word for name in names for word in ("--include", name)]
     place = f"s3://{bucket}/{component}/{digest}/"
     # One call for all of them: each takes most of a second to start.
     aws.call(

@@ -33,15 +33,19 @@ def pack(source: Path, target: Path, *, may_be_empty: bool) -> None:
             executable = path.stat().st_mode & stat.S_IXUSR
             entry.external_attr = (stat.S_IFREG | (0o755 if executable else 0o644)) << 16
             entry.create_system = 3  # Unix, on every machine
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, path.read_bytes())
+            entry.compress_type = zipfile.ZIP_STORED if name == release.ARCHIVE else zipfile.ZIP_DEFLATED
+            entry.file_size = path.stat().st_size
+            with path.open("rb") as content, archive.open(entry, "w") as packed:  # an image is larger than memory
+                shutil.copyfileobj(content, packed)
 
 
 def main() -> None:
     with evidence.recorded("package-and-store-artifacts", tool="zip") as facts:
         component, name = runner.required("COMPONENT"), runner.given("TEMPLATE")
         documents, program = runner.given("DOCUMENTS"), runner.given("PROGRAM")
-        command = runner.given("COMMAND") if name or documents or program else runner.required("COMMAND")
+        built = runner.given("IMAGE")
+        filled = name or documents or program or built
+        command = runner.given("COMMAND") if filled else runner.required("COMMAND")
         template = Path(name)
         if name and not template.is_file():
             raise runner.Failed(
@@ -62,10 +66,14 @@ def main() -> None:
             shutil.rmtree(package / CONFIGURATION, ignore_errors=True)
             (package / CONFIGURATION).unlink(missing_ok=True)
             shutil.copytree(documents, package / CONFIGURATION)
+        if built:
+            shutil.copyfile(Path(built) / release.ARCHIVE, package / release.ARCHIVE)
         out = runner.temp() / "dpra-release"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        pack(package, out / "package.zip", may_be_empty=not (command or documents or program))
+        pack(package, out / "package.zip", may_be_empty=not (command or documents or program or built))
+        if built:
+            shutil.copyfile(Path(built) / release.IMAGE, out / release.IMAGE)
         if name:
             shutil.copyfile(template, out / "template.yml")
         digest = release.describe(out, component)

@@ -48,7 +48,7 @@ def promote() -> None:
             hold(waits_for)
         digest, commit, account = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.required("ACCOUNT")
         aws.expect_account(runner.required("RECORD_REGION"), account)
-        release = trusted.fetch(runner.required("STORE_REGION"), runner.required("STORE"), digest, commit)
+        release = trusted.fetch(runner.required("STORE_REGION"), runner.required("STORE"), digest, commit, whole=True)
         with ThreadPoolExecutor(4) as pool:
             puts = [
                 pool.submit(store.put, region, bucket(region), account, runner.required("COMPONENT"), digest, release)

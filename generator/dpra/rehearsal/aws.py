@@ -138,7 +138,8 @@ class Cloud:
             signed = CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", "") or unquote(query).replace("X-Amz-", ""))
             form = read_form(environ) if path == "/" else {}
             if signed and (named := permissions.NAMED.get(signed[3])):
-                form |= {named: str(json.loads(read_body(environ) or b"{}").get(named, ""))}
+                said = json.loads(read_body(environ) or b"{}")
+                form |= {name: str(said.get(name, "")) for name in named}
             if form.get("Action") == "AssumeRoleWithWebIdentity":
                 with self.lock:
                     return self.web_identity(form)

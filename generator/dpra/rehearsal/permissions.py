@@ -33,11 +33,11 @@ S3_QUERIES = {("GET", "tagging"): "GetObjectTagging", ("PUT", "tagging"): "PutOb
 S3_CONDITIONS = {"HTTP_IF_MATCH": "s3:if-match", "HTTP_IF_NONE_MATCH": "s3:if-none-match"}
 PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
 NAMED = {
-    "dynamodb": "TableName",
-    "ecr": "repositoryName",
-    "kms": "KeyId",
-    "ssm": "Name",
-}  # what names the resource in a request of JSON
+    "dynamodb": ("TableName",),
+    "ecr": ("repositoryName",),
+    "kms": ("KeyId",),
+    "ssm": ("Name", "ResourceId"),
+}  # what names the resource in a request of JSON: one of these
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
 # The condition keys that a request here has where it would have them on AWS: of any other one it is not known.
@@ -128,7 +128,7 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
             name = form.get("repositoryName", "")
             return arn(region, service, account, f"repository/{name}") if name else "*"
         case "ssm":
-            name = form.get("Name", "").removeprefix("/")
+            name = (form.get("Name") or form.get("ResourceId", "")).removeprefix("/")
             return arn(region, service, account, f"parameter/{name}") if name else "*"
         case "dynamodb":
             name = form.get("TableName", "")

@@ -109,15 +109,19 @@ class Registry:
 
         _, _, _, region, account, name = image.split(":", 5)
         digest, manifest = f"sha256:{hashlib.sha256(body).hexdigest()}", json.loads(body)
-        if self.tags.get((image, reference), digest) != digest:
-            return 400, {}, _error("TAG_INVALID")
-        named = [manifest["config"], *manifest["layers"]]
+        by_tag = not reference.startswith("sha256:")
+        if self.tags.get((image, reference), digest) != digest or not (by_tag or reference == digest):
+            return 400, {}, _error("TAG_INVALID" if by_tag else "DIGEST_INVALID")
+        named = manifest.get("manifests") or [manifest["config"], *manifest["layers"]]
         if any(one["digest"] not in self.blobs for one in named):
             return 400, {}, _error("MANIFEST_BLOB_UNKNOWN")
         backend = ecr_backends[account][region]
-        stored = backend.put_image(name.removeprefix("repository/"), body.decode(), reference)
-        stored._image_digest = digest  # moto's is another
-        self.blobs[digest], self.tags[image, reference] = body, digest
+        kind = manifest.get("mediaType", "application/vnd.oci.image.manifest.v1+json")
+        tag: Any = reference if by_tag else None
+        backend.put_image(name.removeprefix("repository/"), body.decode(), tag, kind, digest)
+        self.blobs[digest] = body
+        if by_tag:
+            self.tags[image, reference] = digest
         return 201, {"Docker-Content-Digest": digest}, b""
 
 

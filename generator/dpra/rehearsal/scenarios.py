@@ -18,7 +18,7 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import deployers, faults
+from . import buildah, deployers, faults
 from .accounts import deployments, forget_releases
 from .checkout import uncommit
 from .faults import Fault, FaultError
@@ -294,6 +294,8 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
     """Play one entry of `plays`."""
     if one == "hours-pass":
         hours_pass(here)
+    elif said := one.get("news"):
+        buildah.news(here.work, *said.split())
     elif "minutes-pass" in one:
         minutes_pass(here, int(one["minutes-pass"]))
     elif verb := next((verb for verb in ALARMS if verb in one), ""):

@@ -24,7 +24,7 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import accounts, act, advisories, aws_cli, checkout, dialect, faults, workflow
+from . import accounts, act, advisories, aws_cli, buildah, checkout, dialect, faults, workflow
 from .aws import Cloud
 from .faults import Fault
 from .github import GitHub
@@ -111,6 +111,8 @@ def opened(
         with actions as taken, Cloud(issuer) if asks else nullcontext(NOWHERE) as cloud:
             mappings(repository, pipeline, spec.pack, resources.ROOT, *([taken.take] if taken else []))
             steps = act.shell(work)
+            if plan.deployer and plan.deployer.kind:
+                buildah.install(steps, work)
             if asks:
                 accounts.prepare(repository, plan)
                 watch(cloud.github, repository, plan)
@@ -139,6 +141,9 @@ def forked(here: World, name: str) -> None:
     shutil.copytree(before / "caches", here.work / "caches")
     steps = act.shell(here.work)
     shutil.copy2(here.steps / "aws", steps / "aws")
+    if here.plan.deployer and here.plan.deployer.kind:
+        shutil.copy2(before / buildah.ARCHIVE, here.work / buildah.ARCHIVE)
+        buildah.install(steps, here.work)
     here.steps = steps
     here.cloud.fork()
     if here.real:

@@ -129,6 +129,8 @@ GLOB = Text(
     r"(?![/! ])(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9_.*/ @=,-]*[A-Za-z0-9_.*/@=,-]",
 )
 IMAGE = Text("an image by digest: name@sha256:…", r"[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}")
+ORGANIZATION = Text("the id of an organization: o-…", r"o-[a-z0-9]{10,32}")
+PRODUCT = Text("the id of a Service Catalog product: prod-…", r"prod-[a-z0-9]{6,50}")
 INPUT = Text("the name of an input", r"[A-Za-z_][\w-]*")
 LABEL = Text("a runner's label", r"[A-Za-z0-9][\w. -]*")
 LINE = Text("one line of text", r"\S(?:[^\n\r\u0085\u2028\u2029]*\S)?")
@@ -621,6 +623,33 @@ class Configuration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Image:
+    """The image that is built, and who gets it; docs/compute-image.md tells of it."""
+
+    kind: str = key(Choice(("container",), later=("machine",)), "What it is an image of.", default="container")
+    file: str = key(PATH, "The Dockerfile or Containerfile; it is built in its folder.", default="Dockerfile")
+    platforms: tuple[str, ...] = key(
+        ListOf(Choice(("linux/amd64", "linux/arm64")), least=1),
+        "What it is built for. One that the runner is not, runs its commands by emulation.",
+        default=("linux/amd64",),
+    )
+    accounts: tuple[str, ...] = key(
+        ListOf(ACCOUNT), "The accounts that may pull it, besides production's.", default=(), example='["555555555555"]'
+    )
+    organization: str = key(
+        ORGANIZATION, "The organization whose accounts may all pull it.", default="", example="o-a1b2c3d4e5"
+    )
+    product: str = key(
+        PRODUCT,
+        "The product of Service Catalog, in each region, that gets a version for each image.",
+        default="",
+        example="prod-abcd1234efgh5",
+    )
+    keep: int = key(Number(1, 1000), "How many of its newest versions stay, used or not.", default=10)
+    days: int = key(Number(1, 3650), "For how long each version stays, used or not.", default=90)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Windows:
     """When a release may go to production. It is built and tested at any time; who has a reason may release outside."""
 
@@ -681,7 +710,7 @@ class Spec:
         MapOf("environments", Model(Environment), all_required=True), "The pipeline type's environments."
     )
     pipeline: str = key(
-        Word("pipelines", later=("account-fleet", "compute-image")),
+        Word("pipelines", later=("account-fleet",)),
         "The DPRA pipeline type.",
         default="application",
     )
@@ -750,6 +779,9 @@ class Spec:
         default=Configuration(),
         example="{references: [src/**]}",
         by_type=True,
+    )
+    image: Image = key(
+        Model(Image), "The image, and who gets it.", default=Image(), example="{platforms: [linux/amd64]}", by_type=True
     )
     approval: bool = key(
         Flag(),

@@ -1,0 +1,126 @@
+# deploys: images
+# pipelines: compute-image
+# kind: container
+# changes: ssm:PutParameter
+"""Amazon ECR: a container image by digest in the region's repository, and the parameters by which consumers find it.
+
+`/images/NAME/VERSION` names each version for ever; `/images/NAME/latest` is moved, last, and is what says what runs.
+"""
+
+from typing import Any
+
+import aws
+import deployment
+import image
+import images
+import release
+import runner
+from deployment import Change, Done, Target
+
+OURS = "dpra:released"  # the tag of a version's parameter: digest/commit of its release
+
+
+def deploy(target: Target, change: Change) -> Done:
+    """Push the release's image, unless it is there, and move the parameter `latest` to it."""
+    said = image.read(change.release)
+    version, repository, before = said["version"], repository_of(target), parameter(target, "latest")
+    registry = f"{target.account}.dkr.ecr.{target.region}.{aws.domain(target.region)}"
+    uri = f"{registry}/{repository}@{said['digest']}"
+    rows = [("latest", before or "-", uri), ("version", version_of(target, before) or "-", version)]
+    deployment.show(name_of(target, "latest"), ("what", "now", "then"), rows)
+    started = deployment.timestamp()
+    change.before()
+    pushed = images.push(change.release / release.PACKAGE, target.region, target.account, repository, version)
+    if pushed != uri:
+        raise runner.Failed(
+            f"{repository}:{version} is {pushed.partition('@')[2]}, and the release's is {said['digest']}"
+        )
+    remember(target, change, version, uri)
+    if (now := parameter(target, "latest")) not in (before, uri):
+        raise runner.Failed(f"somebody moved {name_of(target, 'latest')} meanwhile, to {now}: run this again")
+    if now != uri:
+        put(target, "latest", uri, Overwrite=True)
+    runner.say(f"{name_of(target, 'latest')} names {version}, {said['digest']}")
+    outputs = {"ImageUri": uri, "ImageVersion": version, "Parameter": name_of(target, "latest")}
+    return Done(f"{target.region} {name_of(target, version)}", started, outputs)
+
+
+def settled(target: Target) -> None:
+    """Nothing goes on here by itself."""
+
+
+def running(target: Target) -> str:
+    """The digest of the release whose image `latest` names; empty where that is of no release."""
+    return released(target, parameter(target, "latest"))
+
+
+def named(target: Target, version: str) -> str:
+    """The digest of the release that brought a version; empty where none did."""
+    return released(target, parameter(target, version)) if version != "latest" else ""
+
+
+def released(target: Target, uri: str) -> str:
+    """The digest of the release of an image; empty where it is of none."""
+    version = version_of(target, uri)
+    return tags(target, version).get(OURS, "").partition("/")[0] if version else ""
+
+
+def version_of(target: Target, uri: str) -> str:
+    """The version of an image, which is its tag; empty where it is none of this repository's."""
+    place, _, digest = uri.partition("@")
+    if not digest or not place.endswith(f"/{repository_of(target)}"):
+        return ""
+    asked = {
+        "registryId": target.account,
+        "repositoryName": repository_of(target),
+        "imageIds": [{"imageDigest": digest}],
+    }
+    try:
+        found = aws.call(target.region, "ecr", "describe-images", **asked)["imageDetails"]
+    except aws.Refused as refused:
+        if refused.code == "ImageNotFoundException":
+            return ""
+        raise
+    return next((str(tag) for one in found for tag in one.get("imageTags", ())), "")
+
+
+def remember(target: Target, change: Change, version: str, uri: str) -> None:
+    """Write the version's parameter, once: what is there says the same, or it stays and this fails."""
+    if there := parameter(target, version):
+        if there != uri:
+            raise runner.Failed(f"{name_of(target, version)} names {there} already, and a version is written once")
+    else:
+        said = {"Key": OURS, "Value": f"{change.digest}/{change.commit}"}
+        put(target, version, uri, Tags=[said])
+
+
+# ---- Parameters
+
+
+def repository_of(target: Target) -> str:
+    return f"images/{target.component}"
+
+
+def name_of(target: Target, word: str) -> str:
+    return f"/images/{target.component}/{word}"
+
+
+def parameter(target: Target, word: str) -> str:
+    """The value of a parameter; empty where there is none."""
+    try:
+        answer = aws.call(target.region, "ssm", "get-parameter", Name=name_of(target, word))
+    except aws.Refused as refused:
+        if refused.code == "ParameterNotFound":
+            return ""
+        raise
+    return str(answer["Parameter"]["Value"])
+
+
+def put(target: Target, word: str, value: str, **more: Any) -> None:
+    aws.call(target.region, "ssm", "put-parameter", Name=name_of(target, word), Value=value, Type="String", **more)
+
+
+def tags(target: Target, word: str) -> dict[str, str]:
+    asked = {"ResourceType": "Parameter", "ResourceId": name_of(target, word)}
+    found = aws.call(target.region, "ssm", "list-tags-for-resource", **asked).get("TagList", [])
+    return {str(one["Key"]): str(one["Value"]) for one in found}

@@ -1,0 +1,219 @@
+"""The deploy tool ecr: an image by digest in a region's repository, by the real skopeo, and parameters that name it."""
+
+import json
+import os
+import subprocess
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from dpra.rehearsal import buildah
+from dpra.rehearsal.aws import Cloud
+from dpra.rehearsal.oidc import Issuer
+
+ACCOUNT, REGION, REPOSITORY = "333333333333", "eu-west-1", "images/base"
+LATEST = "/images/base/latest"
+
+
+@pytest.fixture
+def cloud(needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+    """A rehearsal's AWS with the repository, and a job's environment with the role that dpra makes for production."""
+    from dpra.rehearsal import accounts
+    from moto.iam.models import iam_backends
+
+    needs("skopeo", "buildah", "busybox")
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "dpra.yml").write_text(
+        f"name: base\npipeline: compute-image\nrepository: acme/base\nregions: [{REGION}]\n"
+        f'environments: {{test: {{account: "444444444444"}}, prod: {{account: "{ACCOUNT}"}}}}\n'
+    )
+    subprocess.run(["python", "-m", "dpra", "generate"], cwd=made, check=True, capture_output=True)
+    with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
+        for name in ("prod", "registry"):
+            path = Path(f"infrastructure/dpra/{name}.yml")
+            accounts.create(made, path, ACCOUNT, REGION, f"dpra-base-{name}", {"CreateProvider": "true"})
+        role = iam_backends[ACCOUNT]["aws"].get_role("dpra-base-prod")
+        session = cloud.give(role.arn, "test")
+        cloud.roles[session.access_key_id] = role.arn
+        (tmp_path / "bin").mkdir()
+        cloud.registry.install(tmp_path / "bin", cloud.url)
+        buildah.install(tmp_path / "bin", tmp_path)
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": session.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+            "AWS_SESSION_TOKEN": session.session_token,
+            "AWS_ENDPOINT_URL": cloud.url,
+            "RUNNER_TEMP": str(tmp_path),
+            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        }.items():
+            monkeypatch.setenv(name, value)
+        yield cloud
+
+
+@pytest.fixture
+def releases(cloud: Cloud, tmp_path: Path) -> dict[str, Path]:
+    """Two releases, the second for two platforms."""
+    return {"one": release(tmp_path, "one", "linux/amd64"), "two": release(tmp_path, "two", "linux/amd64,linux/arm64")}
+
+
+def release(folder: Path, word: str, platforms: str) -> Path:
+    """A release of an image, as the image action and the package action make it."""
+    import image
+
+    made = folder / word
+    made.mkdir()
+    (made / "Dockerfile").write_text(f"FROM scratch\nCOPY Dockerfile /{word}\n")
+    several = "," in platforms
+    name = ["--manifest", word] if several else ["--tag", word]
+    ran = ["buildah", "build", "--quiet", "--platform", platforms, *name, "--file", f"{made}/Dockerfile", str(made)]
+    subprocess.run(ran, check=True, capture_output=True)
+    push = ["manifest", "push", "--all", "--quiet"] if several else ["push", "--quiet"]
+    subprocess.run(["buildah", *push, word, f"oci-archive:{made}/image.tar"], check=True, capture_output=True)
+    digest, found = image.layout(made / "image.tar")
+    said = {"name": "base", "version": f"2026.11.28-{word}", "digest": digest, "platforms": found, "base": {}}
+    (made / "image.json").write_text(json.dumps(said))
+    with zipfile.ZipFile(made / "package.zip", "w") as package:
+        package.write(made / "image.tar", "image.tar")
+    return made
+
+
+def target() -> Any:
+    from deployment import Target
+
+    return Target("base", "prod", ACCOUNT, REGION, "bucket", "", {}, "")
+
+
+def deploy(path: Path, before: Any = lambda: None, **more: Any) -> Any:
+    import deployment
+    from deployers import ecr
+
+    return ecr.deploy(target(), deployment.Change(path, f"{path.name:0>64}", "c" * 40, before, True, **more))
+
+
+def running() -> str:
+    from deployers import ecr
+
+    return ecr.running(target()).lstrip("0")
+
+
+def parameters(cloud: Cloud) -> dict[str, str]:
+    from moto.ssm.models import ssm_backends
+
+    there = ssm_backends[ACCOUNT][REGION]._parameters
+    return {name: versions[-1].value for name, versions in there.items() if name.startswith("/images/")}
+
+
+def test_consumers_find_the_image_by_its_digest_and_every_version_stays(
+    cloud: Cloud, releases: dict[str, Path]
+) -> None:
+    digests = {word: json.loads((path / "image.json").read_text())["digest"] for word, path in releases.items()}
+    registry = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}"
+    assert running() == ""
+    for word, path in releases.items():
+        done = deploy(path)
+        assert running() == word
+        assert done.outputs["ImageUri"] == parameters(cloud)[LATEST] == f"{registry}@{digests[word]}"
+    assert parameters(cloud) == {
+        LATEST: f"{registry}@{digests['two']}",
+        **{f"/images/base/2026.11.28-{word}": f"{registry}@{digest}" for word, digest in digests.items()},
+    }
+    client: Any = boto3.Session().client("ecr", region_name=REGION, endpoint_url=cloud.url)
+    there = {
+        tag: one["imageDigest"]
+        for one in client.describe_images(repositoryName=REPOSITORY)["imageDetails"]
+        for tag in one.get("imageTags", ())
+    }
+    assert there == {f"2026.11.28-{word}": digest for word, digest in digests.items()}
+
+
+def test_all_platforms_of_an_image_arrive(cloud: Cloud, releases: dict[str, Path]) -> None:
+    deploy(releases["two"])
+    for digest in json.loads((releases["two"] / "image.json").read_text())["platforms"].values():
+        manifest = json.loads(cloud.registry.blobs[digest])
+        assert all(layer["digest"] in cloud.registry.blobs for layer in manifest["layers"])
+
+
+def test_a_rollback_moves_latest_back_and_pushes_nothing(cloud: Cloud, releases: dict[str, Path]) -> None:
+    for path in releases.values():
+        deploy(path)
+    before = len(cloud.registry.uploads), dict(cloud.registry.blobs)
+    deploy(releases["one"], back=True, at_once=True)
+    assert running() == "one"
+    assert (len(cloud.registry.uploads), dict(cloud.registry.blobs)) == before
+
+
+def test_latest_is_moved_last(cloud: Cloud, releases: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks while the image is on its way gets the one before."""
+    import images
+
+    deploy(releases["one"])
+    real, seen = images.push, []
+
+    def push(*words: Any) -> str:
+        said = real(*words)
+        seen.append(running())
+        return said
+
+    monkeypatch.setattr(images, "push", push)
+    deploy(releases["two"])
+    assert (seen, running()) == (["one"], "two")
+
+
+def test_who_moves_latest_meanwhile_is_not_overrun(cloud: Cloud, releases: dict[str, Path]) -> None:
+    import runner
+    from moto.ssm.models import ssm_backends
+
+    deploy(releases["one"])
+    ssm = ssm_backends[ACCOUNT][REGION]
+    put = lambda: ssm.put_parameter(LATEST, "", "mine", "String", "", "", True, [], "text", "Standard", "")  # noqa: E731
+    with pytest.raises(runner.Failed, match="somebody moved /images/base/latest meanwhile, to mine"):
+        deploy(releases["two"], before=put)
+    assert parameters(cloud)[LATEST] == "mine"
+    assert running() == ""  # of no release
+    deploy(releases["two"])
+    assert running() == "two"
+
+
+def test_a_version_is_written_once(cloud: Cloud, releases: dict[str, Path]) -> None:
+    import runner
+
+    deploy(releases["one"])
+    said = json.loads((releases["two"] / "image.json").read_text())
+    (releases["two"] / "image.json").write_text(json.dumps({**said, "version": "2026.11.28-one"}))
+    with pytest.raises(runner.Failed, match="and the release's is sha256"):
+        deploy(releases["two"])
+    assert running() == "one"
+
+
+def test_an_image_that_is_not_what_was_signed_is_not_published(cloud: Cloud, releases: dict[str, Path]) -> None:
+    """image.json is signed; the archive is held against it when it arrives."""
+    import runner
+
+    deploy(releases["one"])
+    with zipfile.ZipFile(releases["two"] / "package.zip", "w") as package:
+        package.write(releases["one"] / "image.tar", "image.tar")
+    with pytest.raises(runner.Failed, match="and the release's is sha256"):
+        deploy(releases["two"])
+    assert running() == "one"
+
+
+def test_a_version_names_its_release(cloud: Cloud, releases: dict[str, Path]) -> None:
+    from deployers import ecr
+
+    deploy(releases["one"])
+    assert ecr.named(target(), "2026.11.28-one").lstrip("0") == "one"
+    assert ecr.named(target(), "2026.11.28-none") == ""
+
+
+def test_the_role_reaches_no_other_components_image(cloud: Cloud, releases: dict[str, Path]) -> None:
+    import aws
+
+    with pytest.raises(aws.Refused, match="AccessDenied"):
+        aws.call(REGION, "ssm", "put-parameter", Name="/images/other/latest", Value="x", Type="String", Overwrite=True)
+    asked = {"registryId": ACCOUNT, "repositoryName": "images/other", "imageIds": [{"imageTag": "x"}]}
+    with pytest.raises(aws.Refused, match="AccessDenied"):
+        aws.call(REGION, "ecr", "describe-images", **asked)
