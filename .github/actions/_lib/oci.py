@@ -55,11 +55,20 @@ class Image:
     """One image of an archive, for one platform."""
 
     def __init__(
-        self, archive: "Archive", platform: str, digest: str, config: dict[str, Any], found: tuple[Layer, ...]
+        self,
+        archive: "Archive",
+        platform: str,
+        config: dict[str, Any],
+        found: tuple[Layer, ...],
+        digest: str = "",
+        media_type: str = "",
+        config_digest: str = "",
     ) -> None:
         self.archive = archive
         self.platform = platform  # os/architecture or os/architecture/variant
-        self.digest = digest  # sha256:… of its manifest; empty in a docker archive, which has none
+        self.digest = digest  # sha256:… of its manifest; empty in a docker archive, which has none, as the next two are
+        self.media_type = media_type
+        self.config_digest = config_digest
         self.config = config  # the whole configuration: architecture, os, config, history, rootfs
         self.layers = found  # lowest first
 
@@ -237,12 +246,12 @@ class Archive:
             if kind in INDEXES:
                 found += self._of_index(document["manifests"], depth + 1)
             else:
-                found.append(self._image(descriptor, document))
+                found.append(self._image(descriptor, kind, document))
         if len(found) > IMAGES:
             raise Refused(f"{self.path.name} has more than {IMAGES} images")
         return found
 
-    def _image(self, descriptor: Any, manifest: dict[str, Any]) -> Image:
+    def _image(self, descriptor: Any, kind: str, manifest: dict[str, Any]) -> Image:
         config = self._described(manifest["config"])
         said = descriptor.get("platform") or {}
         for name in ("os", "architecture"):
@@ -256,7 +265,8 @@ class Archive:
             Layer(str(one["digest"]), int(one["size"]), str(one["mediaType"]), diff)
             for one, diff in zip(described, diffs, strict=True)
         ]
-        return Image(self, _platform(config, said), str(descriptor["digest"]), config, tuple(found))
+        named = (str(descriptor["digest"]), kind, str(manifest["config"]["digest"]))
+        return Image(self, _platform(config, said), config, tuple(found), *named)
 
     def _docker(self) -> list[Image]:
         self._docker_layers: dict[str, str] = {}  # diff id -> name in the archive
@@ -271,7 +281,7 @@ class Archive:
                 self._docker_layers |= dict(zip(diffs, names, strict=True))
                 sizes = [self._open(name).seek(0, 2) for name in names]
                 listed = [Layer(diff, size, UNCOMPRESSED, diff) for diff, size in zip(diffs, sizes, strict=True)]
-                found.append(Image(self, _platform(config, {}), "", config, tuple(listed)))
+                found.append(Image(self, _platform(config, {}), config, tuple(listed)))
         except (KeyError, TypeError, AttributeError, ValueError) as problem:
             raise Refused(f"{self.path.name} is no docker archive ({type(problem).__name__}: {problem})") from None
         return found
@@ -301,6 +311,20 @@ class Archive:
             wanted = [layer.digest for layer in self.images[ours.index(config)].layers]
             if [f"sha256:{posixpath.basename(name)}" for name in names] != wanted:
                 raise Refused(f"{self.path.name} has layers in manifest.json that index.json has not")
+
+
+def archives(folder: Path) -> list[Path]:
+    """The image archives in a folder: every *.tar in it must be one; deeper, those that look like it are."""
+    found = [path for path in sorted(folder.rglob("*.tar")) if path.is_file()]
+    return [path for path in found if path.parent == folder or _is_one(path)]
+
+
+def _is_one(path: Path) -> bool:
+    try:
+        with tarfile.open(path, mode="r:") as packed:
+            return not {"oci-layout", "manifest.json"}.isdisjoint(map(posixpath.normpath, packed.getnames()))
+    except (OSError, tarfile.TarError, ValueError):
+        return False
 
 
 @contextmanager
