@@ -19,7 +19,8 @@
 # suppressed in code-quality: trivy:ignore
 # source linux-x64: https://github.com/aquasecurity/trivy/releases/download/v0.75.0/trivy_0.75.0_Linux-64bit.tar.gz sha256: c6e65abddb348e25f10549df887045629cf28cc72453cd1c63acb717316b3f3f
 # source linux-arm64: https://github.com/aquasecurity/trivy/releases/download/v0.75.0/trivy_0.75.0_Linux-ARM64.tar.gz sha256: a1ee9f6ffb7d112b64ff726a2a0717c21175c1114361391f4a132956751a13b3
-# check/infrastructure.py asks $CHECK/files.py and $CHECK/templates.py what there is.
+# check/infrastructure.py asks $CHECK/files.py and $CHECK/templates.py what there is. Of images every *.tar is looked at, for
+# every platform; one of an unknown distribution is not-checked.
 set -euo pipefail
 cd "$TARGET"
 : > "$TMPDIR/empty.yaml"
@@ -30,6 +31,17 @@ to_report=(--format sarif --output "$SARIF")
 json=$TMPDIR/found.json
 content=fs # what manifests and lock files name
 [[ $PACKED == no ]] || content=rootfs # what is really there
+
+look_at_images() { # every image, for every platform; what was found is in $json
+  local inputs number
+  python3 -I -B "$CHECK/images.py" list > "$TMPDIR/inputs" || exit 65
+  mapfile -d '' -t inputs < "$TMPDIR/inputs"
+  for number in "${!inputs[@]}"; do
+    trivy image "${common[@]}" "$@" --list-all-pkgs --format json --output "$TMPDIR/found-$number.json" \
+      --input "${inputs[$number]}"
+  done
+  python3 -I -B "$CHECK/images.py" merge "$json"
+}
 
 case $ACTION in
   sca)
@@ -49,12 +61,9 @@ case $ACTION in
     trivy "$content" "${common[@]}" --scanners license "${to_report[@]}" .
     ;;
   vulnerability-assessment)
-    image=$(find . -name '*.tar' -print -quit)
-    if [[ -z $image ]]; then
-      echo "There is no image (*.tar) to check." >&2
-      exit 65
-    fi
-    trivy image "${common[@]}" --scanners vuln --ignore-unfixed "${to_report[@]}" --input "$image"
+    look_at_images --scanners vuln --ignore-unfixed
+    (cd "$HOME" && trivy convert "${convert[@]}" "${to_report[@]}" "$json")
+    python3 -I -B "$CHECK/images.py" unseen "$SARIF" || { rm -f "$SARIF" && exit 70; }
     ;;
   policy-as-code | code-quality)
     # Copies beside which no configuration lies, and in which no comment lets a finding through. A template that cannot be
@@ -87,10 +96,17 @@ PYTHON
     ;;
   sbom)
     image=$(find . -maxdepth 1 -name '*.tar' -print -quit)
-    look=("$content" "${common[@]}" --scanners license .)
-    [[ -z $image || $PACKED == no ]] || look=(image "${common[@]}" --scanners license --input "$image")
-    trivy "${look[@]}" --format cyclonedx --output "$EVIDENCE/sbom.cdx.json"
-    trivy "${look[@]}" --format spdx-json --output "$EVIDENCE/sbom.spdx.json"
-    python3 -I -B "$CHECK/sbom.py" | python3 -I -B "$CHECK/sarif.py" trivy
+    if [[ -z $image || $PACKED == no ]]; then
+      trivy "$content" "${common[@]}" --scanners license --format cyclonedx --output "$EVIDENCE/sbom.cdx.json" .
+      trivy "$content" "${common[@]}" --scanners license --format spdx-json --output "$EVIDENCE/sbom.spdx.json" .
+      python3 -I -B "$CHECK/sbom.py" > "$TMPDIR/findings"
+    else
+      look_at_images --scanners license
+      (cd "$HOME" && trivy convert "${convert[@]}" --format cyclonedx --output "$EVIDENCE/sbom.cdx.json" "$json")
+      (cd "$HOME" && trivy convert "${convert[@]}" --format spdx-json --output "$EVIDENCE/sbom.spdx.json" "$json")
+      python3 -I -B "$CHECK/images.py" unseen > "$TMPDIR/findings"
+      python3 -I -B "$CHECK/sbom.py" >> "$TMPDIR/findings"
+    fi
+    python3 -I -B "$CHECK/sarif.py" trivy < "$TMPDIR/findings"
     ;;
 esac
