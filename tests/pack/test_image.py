@@ -1,4 +1,4 @@
-"""Golden images: built once by the real buildah, by digest for all platforms; tested in a container of what is built."""
+"""Golden images: built once by the real buildah, by digest for all platforms; tested in a container of the same."""
 
 import json
 import tarfile
