@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import jinja2
 import pytest
+from botocore.exceptions import ClientError
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 from ruamel.yaml import YAML
@@ -397,9 +398,21 @@ def test_a_role_of_one_product_is_refused_another(catalog: Catalog) -> None:
     assert catalog.versions(catalog.theirs) == []
 
 
-def test_a_template_is_stored_in_the_component_s_own_folder_only(catalog: Catalog) -> None:
+@pytest.mark.parametrize("folder", ["other/release", "shop-x/release", "shop"])
+def test_a_template_is_stored_in_the_component_s_own_folders_only(catalog: Catalog, folder: str) -> None:
     with failed("AccessDenied.*s3:PutObject"):
-        catalog.publish(folder=f"other/{'a' * 64}")
+        catalog.publish(folder=folder)
+
+
+def test_the_role_may_store_nothing_but_templates(catalog: Catalog) -> None:
+    given = {name.lower(): value for name, value in catalog.keys("role/publisher").items()}
+    s3 = boto3.client("s3", region_name=REGION, endpoint_url=catalog.cloud.url, **given)
+    for key in (f"{FOLDER}/package.zip", "shop/record.json"):
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.put_object(Bucket=BUCKET, Key=key, Body=b"x", IfNoneMatch="*")
+    s3.put_object(Bucket=BUCKET, Key=f"{FOLDER}/x.template", Body=b"x", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.put_object(Bucket=BUCKET, Key=f"{FOLDER}/x.template", Body=b"y")
 
 
 RIGHTS = [

@@ -54,8 +54,8 @@ class Version:
     status: str = "CREATING"
 
 
-def new_id(kind: str) -> str:
-    return f"{kind}-{''.join(secrets.choice(CHARACTERS) for _ in range(13))}"
+def new_id(start: str) -> str:
+    return f"{start}{''.join(secrets.choice(CHARACTERS) for _ in range(13))}"
 
 
 def versions_of(product: Product) -> dict[str, Version]:
@@ -165,7 +165,7 @@ def made(backend: ServiceCatalogBackend, parameters: Said, kind: str) -> Version
     text = template(backend, info)
     if not parameters.get("DisableTemplateValidation") and not is_template(text):
         invalid("Invalid templateBody. Please make sure that your template is valid")
-    said = {"Id": new_id("pa"), "Name": name, "Type": kind, **told(parameters, "Description", "Type")}
+    said = {"Id": new_id("pa-"), "Name": name, "Type": kind, **told(parameters, "Description", "Type")}
     shown = {"TemplateUrl": info["LoadTemplateFromURL"]} if "LoadTemplateFromURL" in info else dict(info)
     about = {"CreatedTime": utcnow(), "Active": True, "Guidance": "DEFAULT"}
     return Version({**said, **about}, shown, parameters)
@@ -187,7 +187,7 @@ _start_product = Product.__init__
 def start_product(self: Product, **about: Any) -> None:
     """Product.__init__: moto gives ids that AWS gives to none."""
     _start_product(self, **{**about, "tags": None})
-    self.id, self.tags = new_id("prod"), about["tags"] or []
+    self.id, self.tags = new_id("prod-"), about["tags"] or []
     if self.tags:
         self.backend._tag_resource(self.arn, self.tags)
 
