@@ -200,6 +200,8 @@ class Plan:
     def settings(self) -> Mapping[str, Any]:
         """The deploy tool's own settings."""
         own = values_of(own_settings(self.spec))
+        if "image" in self.catalogue.takes:
+            own = {"products": self.spec.image.products} if self.spec.image.products else {}
         return {name: value for name, value in own.items() if name not in ("roles", "version")}
 
     @property

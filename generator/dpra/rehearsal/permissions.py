@@ -36,6 +36,7 @@ NAMED = {
     "dynamodb": ("TableName",),
     "ecr": ("repositoryName",),
     "kms": ("KeyId",),
+    "servicecatalog": ("ProductId",),
     "ssm": ("Name", "ResourceId"),
 }  # what names the resource in a request of JSON: one of these
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
@@ -57,6 +58,13 @@ def asked(
         from .mends.appconfig import rights
 
         yield from rights.asked(region, account, environ)
+        return
+    if service == "servicecatalog":
+        from .mends import service_catalog
+
+        # The front has read the body already, for what NAMED says, and left it to be read again.
+        said = json.loads(environ["wsgi.input"].getvalue() or b"{}")
+        yield from service_catalog.rights(region, account, operation(service, environ, form), said)
         return
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
     action = ACTIONS.get(action, action)

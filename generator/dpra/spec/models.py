@@ -130,6 +130,7 @@ GLOB = Text(
 )
 IMAGE = Text("an image by digest: name@sha256:…", r"[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}")
 ORGANIZATION = Text("the id of an organization: o-…", r"o-[a-z0-9]{10,32}")
+REGION = Text("an AWS region", "|".join(REGIONS))
 PRODUCT = Text("the id of a Service Catalog product: prod-…", r"prod-[a-z0-9]{6,50}")
 INPUT = Text("the name of an input", r"[A-Za-z_][\w-]*")
 LABEL = Text("a runner's label", r"[A-Za-z0-9][\w. -]*")
@@ -639,11 +640,17 @@ class Image:
     organization: str = key(
         ORGANIZATION, "The organization whose accounts may all pull it.", default="", example="o-a1b2c3d4e5"
     )
-    product: str = key(
-        PRODUCT,
-        "The product of Service Catalog, in each region, that gets a version for each image.",
-        default="",
-        example="prod-abcd1234efgh5",
+    products: Mapping[str, str] = key(
+        MapOf(REGION, PRODUCT),
+        "The products of Service Catalog, by region, that get a version for each image.",
+        default=dict,
+        example="{eu-west-1: prod-abcd1234efgh5}",
+    )
+    template: str = key(
+        PATH,
+        "The CloudFormation template of those versions; what stands in it as /images/NAME/VERSION becomes the "
+        "parameter of the image.",
+        default="infrastructure/product.yml",
     )
     keep: int = key(Number(1, 1000), "How many of its newest versions stay, used or not.", default=10)
     days: int = key(Number(1, 3650), "For how long each version stays, used or not.", default=90)

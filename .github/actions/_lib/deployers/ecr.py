@@ -15,6 +15,7 @@ import image
 import images
 import release
 import runner
+import service_catalog
 from deployment import Change, Done, Target
 
 OURS = "dpra:released"  # the tag of a version's parameter: digest/commit of its release
@@ -41,8 +42,20 @@ def deploy(target: Target, change: Change) -> Done:
     if now != uri:
         put(target, "latest", uri, Overwrite=True)
     runner.say(f"{name_of(target, 'latest')} names {version}, {said['digest']}")
+    offer(target, change, version, version_of(target, before))
     outputs = {"ImageUri": uri, "ImageVersion": version, "Parameter": name_of(target, "latest")}
     return Done(f"{target.region} {name_of(target, version)}", started, outputs)
+
+
+def offer(target: Target, change: Change, version: str, before: str) -> None:
+    """Where Service Catalog has a product of the image in this region, offer the version, and none that went back."""
+    if not (product := (target.settings.get("products") or {}).get(target.region)):
+        return
+    template = service_catalog.filled((change.release / release.TEMPLATE).read_bytes(), target.component, version)
+    where = {"bucket": target.bucket, "folder": f"{target.component}/{change.digest}", "account": target.account}
+    service_catalog.publish(target.region, product, version, template, **where)
+    if change.back and before not in ("", version):
+        service_catalog.withdraw(target.region, product, before)
 
 
 def settled(target: Target) -> None:

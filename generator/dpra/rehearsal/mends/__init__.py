@@ -13,6 +13,7 @@ from . import (
     resource_types,
     resources,
     roles,
+    service_catalog,
 )
 
 
@@ -26,6 +27,7 @@ def mend() -> None:
     alarms.mend()
     canaries.mend()
     change_sets.mend()
+    service_catalog.mend()
 
 
 def forget() -> None:
