@@ -15,11 +15,40 @@ from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
 ACCOUNT, REGION, REPOSITORY = "333333333333", "eu-west-1", "images/base"
-LATEST = "/images/base/latest"
+LATEST, BUCKET = "/images/base/latest", f"dpra-base-{ACCOUNT}-{REGION}"
+PRODUCT = """Resources:
+  Task:
+    Type: AWS::ECS::TaskDefinition
+    Properties:
+      ContainerDefinitions: [{Name: base, Image: "{{resolve:ssm:/images/base/VERSION}}"}]
+"""
+
+
+def admin(cloud: Cloud, service: str) -> Any:
+    """A client with all rights."""
+    session = cloud.give(f"arn:aws:iam::{ACCOUNT}:role/admin", "test")
+    given = {"aws_access_key_id": session.access_key_id, "aws_secret_access_key": session.secret_access_key}
+    given |= {"aws_session_token": session.session_token, "endpoint_url": cloud.url}
+    return boto3.client(service, region_name=REGION, **given)
+
+
+def product(cloud: Cloud, folder: Path) -> str:
+    """A product of Service Catalog, as an administrator makes it; its id."""
+    s3 = admin(cloud, "s3")
+    s3.create_bucket(Bucket="made-by-hand", CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket="made-by-hand", Key="none.yml", Body=PRODUCT.encode())
+    place = f"https://made-by-hand.s3.{REGION}.amazonaws.com/none.yml"
+    first = {"Name": "none", "Info": {"LoadTemplateFromURL": place}, "Type": "CLOUD_FORMATION_TEMPLATE"}
+    made = admin(cloud, "servicecatalog").create_product(
+        Name="base", Owner="platform", ProductType="CLOUD_FORMATION_TEMPLATE", ProvisioningArtifactParameters=first
+    )
+    return str(made["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
 
 
 @pytest.fixture
-def cloud(needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(
+    request: pytest.FixtureRequest, needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cloud]:
     """A rehearsal's AWS with the repository, and a job's environment with the role that dpra makes for production."""
     from dpra.rehearsal import accounts
     from moto.iam.models import iam_backends
@@ -27,13 +56,16 @@ def cloud(needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     needs("skopeo", "buildah", "busybox")
     made = tmp_path / "made"
     made.mkdir()
-    (made / "dpra.yml").write_text(
-        f"name: base\npipeline: compute-image\nrepository: acme/base\nregions: [{REGION}]\n"
-        f'environments: {{test: {{account: "444444444444"}}, prod: {{account: "{ACCOUNT}"}}}}\n'
-    )
-    subprocess.run(["python", "-m", "dpra", "generate"], cwd=made, check=True, capture_output=True)
     with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
-        for name in ("prod", "registry"):
+        products = (
+            f"image: {{products: {{{REGION}: {product(cloud, tmp_path)}}}}}\n" if hasattr(request, "param") else ""
+        )
+        (made / "dpra.yml").write_text(
+            f"name: base\npipeline: compute-image\nrepository: acme/base\nregions: [{REGION}]\n{products}"
+            f'environments: {{test: {{account: "444444444444"}}, prod: {{account: "{ACCOUNT}"}}}}\n'
+        )
+        subprocess.run(["python", "-m", "dpra", "generate"], cwd=made, check=True, capture_output=True)
+        for name in ("prod", "registry", "store"):
             path = Path(f"infrastructure/dpra/{name}.yml")
             accounts.create(made, path, ACCOUNT, REGION, f"dpra-base-{name}", {"CreateProvider": "true"})
         role = iam_backends[ACCOUNT]["aws"].get_role("dpra-base-prod")
@@ -81,17 +113,19 @@ def release(folder: Path, word: str, platforms: str) -> Path:
     return made
 
 
-def target() -> Any:
+def target(**settings: Any) -> Any:
     from deployment import Target
 
-    return Target("base", "prod", ACCOUNT, REGION, "bucket", "", {}, "")
+    return Target("base", "prod", ACCOUNT, REGION, BUCKET, "", settings, "")
 
 
-def deploy(path: Path, before: Any = lambda: None, **more: Any) -> Any:
+def deploy(path: Path, before: Any = lambda: None, products: Any = None, **more: Any) -> Any:
     import deployment
     from deployers import ecr
 
-    return ecr.deploy(target(), deployment.Change(path, f"{path.name:0>64}", "c" * 40, before, True, **more))
+    return ecr.deploy(
+        target(products=products or {}), deployment.Change(path, f"{path.name:0>64}", "c" * 40, before, True, **more)
+    )
 
 
 def running() -> str:
@@ -207,6 +241,39 @@ def test_a_version_names_its_release(cloud: Cloud, releases: dict[str, Path]) ->
     deploy(releases["one"])
     assert ecr.named(target(), "2026.11.28-one").lstrip("0") == "one"
     assert ecr.named(target(), "2026.11.28-none") == ""
+
+
+def test_a_rollback_by_hand_takes_the_version_and_any_other_word_as_it_is(
+    cloud: Cloud, releases: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import deployment
+
+    deploy(releases["one"])
+    for name, value in {"TOOL": "ecr", "COMPONENT": "base", "ENVIRONMENT": "prod", "ACCOUNT": ACCOUNT}.items():
+        monkeypatch.setenv(f"INPUT_{name}", value)
+    assert deployment.release_named("2026.11.28-one", REGION, "bucket").lstrip("0") == "one"
+    for word in ("", "c0ffee0", "latest"):
+        assert deployment.release_named(word, REGION, "bucket") == word
+
+
+@pytest.mark.parametrize("cloud", ["product"], indirect=True)
+def test_service_catalog_offers_what_runs_and_not_what_went_back(cloud: Cloud, releases: dict[str, Path]) -> None:
+    catalog = admin(cloud, "servicecatalog")
+    [product] = catalog.search_products_as_admin()["ProductViewDetails"]
+    own = product["ProductViewSummary"]["ProductId"]
+
+    def offered() -> dict[str, bool]:
+        found = catalog.list_provisioning_artifacts(ProductId=own)["ProvisioningArtifactDetails"]
+        return {one["Name"]: one["Active"] for one in found if one["Name"] != "none"}
+
+    for path in releases.values():
+        (path / "template.yml").write_text(PRODUCT)
+        deploy(path, products={REGION: own})
+    assert offered() == {"2026.11.28-one": True, "2026.11.28-two": True}
+    deploy(releases["one"], back=True, products={REGION: own})
+    assert offered() == {"2026.11.28-one": True, "2026.11.28-two": False}
+    deploy(releases["two"], products={REGION: own})
+    assert offered() == {"2026.11.28-one": True, "2026.11.28-two": True}
 
 
 def test_the_role_reaches_no_other_components_image(cloud: Cloud, releases: dict[str, Path]) -> None:

@@ -40,18 +40,18 @@ def front() -> Iterator[Cloud]:
 def statements(product: str) -> list[dict[str, Any]]:
     """What the role of a deployment may do: the template's statements, and to read what lies in the bucket."""
     environment = jinja2.Environment(  # noqa: S701 - as render.py has it
-        variable_start_string="<%=", variable_end_string="%>", undefined=jinja2.StrictUndefined
+        variable_start_string="<%=",
+        variable_end_string="%>",
+        line_statement_prefix="#%",
+        undefined=jinja2.StrictUndefined,
     )
 
     def sub(text: str) -> str:
         return json.dumps(text.replace("${AWS::Partition}", "aws").replace("${AWS::AccountId}", ACCOUNT))
 
-    def arns(start: str, named: list[str]) -> str:
-        return f"[{', '.join(sub('arn:${AWS::Partition}:' + start + name) for name in named)}]"
-
     text = (ROOT / "templates/compute-image/infrastructure/service-catalog.yml").read_text("utf-8")
-    spec = SimpleNamespace(name="shop", image=SimpleNamespace(product=product))
-    made = YAML(typ="safe").load(environment.from_string(text).render(spec=spec, sub=sub, arns=arns))
+    spec = SimpleNamespace(name="shop", image=SimpleNamespace(products={REGION: product}))
+    made = YAML(typ="safe").load(environment.from_string(text).render(spec=spec, sub=sub))
     return [*made, {"Effect": "Allow", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{BUCKET}/*"}]
 
 

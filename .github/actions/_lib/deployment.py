@@ -8,6 +8,10 @@ One that deploys flags has two more:
 
 switch_off(target, change, flag)  switches a flag off in what runs there; whether what runs there has it
 drift(target)                     what somebody else changed: profile, key, the value of dpra, the value that is there
+
+One whose releases have versions has one more:
+
+named(target, version)  the digest of the release of a version; empty where none has it
 """
 
 import importlib
@@ -105,6 +109,11 @@ class WithFlags(Protocol):
     def drift(self, target: Target) -> Sequence[tuple[str, str, str, str]]: ...
 
 
+@runtime_checkable
+class WithVersions(Protocol):
+    def named(self, target: Target, version: str) -> str: ...
+
+
 def tool() -> Tool:
     """The tool that the input `tool` names."""
     name = tool_name()
@@ -143,6 +152,12 @@ def target(region: str, bucket: str) -> Target:
         settings=settings,
         execution_role=runner.given("EXECUTION_ROLE"),
     )
+
+
+def release_named(word: str, region: str, bucket: str) -> str:
+    """The digest of the release whose version the word is, where the tool knows versions; else the word."""
+    one = tool()
+    return (one.named(target(region, bucket), word) if word and isinstance(one, WithVersions) else "") or word
 
 
 # ---- What several tools do

@@ -135,10 +135,11 @@ def rollback() -> None:
 
     With a reason it is by hand: it waits for nobody, and `to` may name the release."""
     with evidence.recorded("rollback", tool=deployment.tool_name()) as facts:
-        reason, to = runner.given("REASON"), runner.given("TO")
+        reason = runner.given("REASON")
         if reason:
             facts["override"] = reason
         aws.expect_account(runner.required("RECORD_REGION"), runner.required("ACCOUNT"))
+        to = deployment.release_named(runner.given("TO"), regions()[0], bucket(regions()[0]))
         now = time.time()
 
         def take_lock(kept: record.Record) -> bool:
