@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import zipfile
 from collections.abc import Iterator
@@ -80,6 +81,8 @@ def cloud(
             "AWS_SESSION_TOKEN": session.session_token,
             "AWS_ENDPOINT_URL": cloud.url,
             "RUNNER_TEMP": str(tmp_path),
+            "GITHUB_RUN_ID": "7",
+            "GITHUB_RUN_ATTEMPT": "1",
             "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }.items():
             monkeypatch.setenv(name, value)
@@ -106,7 +109,7 @@ def release(folder: Path, word: str, platforms: str) -> Path:
     push = ["manifest", "push", "--all", "--quiet"] if several else ["push", "--quiet"]
     subprocess.run(["buildah", *push, word, f"oci-archive:{made}/image.tar"], check=True, capture_output=True)
     digest, found = image.layout(made / "image.tar")
-    said = {"name": "base", "version": f"2026.11.28-{word}", "digest": digest, "platforms": found, "base": {}}
+    said = {"name": "base", "version": VERSIONS[word], "digest": digest, "platforms": found, "base": {}}
     (made / "image.json").write_text(json.dumps(said))
     with zipfile.ZipFile(made / "package.zip", "w") as package:
         package.write(made / "image.tar", "image.tar")
@@ -153,7 +156,7 @@ def test_consumers_find_the_image_by_its_digest_and_every_version_stays(
         assert done.outputs["ImageUri"] == parameters(cloud)[LATEST] == f"{registry}@{digests[word]}"
     assert parameters(cloud) == {
         LATEST: f"{registry}@{digests['two']}",
-        **{f"/images/base/2026.11.28-{word}": f"{registry}@{digest}" for word, digest in digests.items()},
+        **{f"/images/base/{VERSIONS[word]}": f"{registry}@{digest}" for word, digest in digests.items()},
     }
     client: Any = boto3.Session().client("ecr", region_name=REGION, endpoint_url=cloud.url)
     there = {
@@ -161,7 +164,7 @@ def test_consumers_find_the_image_by_its_digest_and_every_version_stays(
         for one in client.describe_images(repositoryName=REPOSITORY)["imageDetails"]
         for tag in one.get("imageTags", ())
     }
-    assert there == {f"2026.11.28-{word}": digest for word, digest in digests.items()}
+    assert there == {VERSIONS[word]: digest for word, digest in digests.items()}
 
 
 def test_all_platforms_of_an_image_arrive(cloud: Cloud, releases: dict[str, Path]) -> None:
@@ -217,7 +220,7 @@ def test_a_version_is_written_once(cloud: Cloud, releases: dict[str, Path]) -> N
 
     deploy(releases["one"])
     said = json.loads((releases["two"] / "image.json").read_text())
-    (releases["two"] / "image.json").write_text(json.dumps({**said, "version": "2026.11.28-one"}))
+    (releases["two"] / "image.json").write_text(json.dumps({**said, "version": VERSIONS["one"]}))
     with pytest.raises(runner.Failed, match="and the release's is sha256"):
         deploy(releases["two"])
     assert running() == "one"
@@ -235,12 +238,24 @@ def test_an_image_that_is_not_what_was_signed_is_not_published(cloud: Cloud, rel
     assert running() == "one"
 
 
+@pytest.mark.parametrize("version", ["latest", "", "../other/latest", "2026.11.28-1/x", 1])
+def test_a_version_that_dpra_did_not_make_is_refused(cloud: Cloud, releases: dict[str, Path], version: Any) -> None:
+    """The job that builds runs the repository's own commands: what it says is data, and held against what it may be."""
+    import runner
+
+    said = json.loads((releases["one"] / "image.json").read_text())
+    (releases["one"] / "image.json").write_text(json.dumps({**said, "version": version}))
+    with pytest.raises(runner.Failed, match="does not say what image it is"):
+        deploy(releases["one"])
+    assert parameters(cloud) == {}
+
+
 def test_a_version_names_its_release(cloud: Cloud, releases: dict[str, Path]) -> None:
     from deployers import ecr
 
     deploy(releases["one"])
-    assert ecr.named(target(), "2026.11.28-one").lstrip("0") == "one"
-    assert ecr.named(target(), "2026.11.28-none") == ""
+    assert ecr.named(target(), VERSIONS["one"]).lstrip("0") == "one"
+    assert ecr.named(target(), "2026.11.28-3") == ""
 
 
 def test_a_rollback_by_hand_takes_the_version_and_any_other_word_as_it_is(
@@ -251,16 +266,17 @@ def test_a_rollback_by_hand_takes_the_version_and_any_other_word_as_it_is(
     deploy(releases["one"])
     for name, value in {"TOOL": "ecr", "COMPONENT": "base", "ENVIRONMENT": "prod", "ACCOUNT": ACCOUNT}.items():
         monkeypatch.setenv(f"INPUT_{name}", value)
-    assert deployment.release_named("2026.11.28-one", REGION, "bucket").lstrip("0") == "one"
+    assert deployment.release_named(VERSIONS["one"], REGION, "bucket").lstrip("0") == "one"
     for word in ("", "c0ffee0", "latest"):
         assert deployment.release_named(word, REGION, "bucket") == word
 
 
 @pytest.mark.parametrize("cloud", ["product"], indirect=True)
-def test_service_catalog_offers_what_runs_and_not_what_went_back(cloud: Cloud, releases: dict[str, Path]) -> None:
+def test_service_catalog_offers_what_runs_and_not_what_went_back(
+    cloud: Cloud, releases: dict[str, Path], tmp_path: Path
+) -> None:
     catalog = admin(cloud, "servicecatalog")
-    [product] = catalog.search_products_as_admin()["ProductViewDetails"]
-    own = product["ProductViewSummary"]["ProductId"]
+    [own] = re.findall(r"prod-\w+", (tmp_path / "made/dpra.yml").read_text())
 
     def offered() -> dict[str, bool]:
         found = catalog.list_provisioning_artifacts(ProductId=own)["ProvisioningArtifactDetails"]
@@ -269,11 +285,11 @@ def test_service_catalog_offers_what_runs_and_not_what_went_back(cloud: Cloud, r
     for path in releases.values():
         (path / "template.yml").write_text(PRODUCT)
         deploy(path, products={REGION: own})
-    assert offered() == {"2026.11.28-one": True, "2026.11.28-two": True}
+    assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: True}
     deploy(releases["one"], back=True, products={REGION: own})
-    assert offered() == {"2026.11.28-one": True, "2026.11.28-two": False}
+    assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: False}
     deploy(releases["two"], products={REGION: own})
-    assert offered() == {"2026.11.28-one": True, "2026.11.28-two": True}
+    assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: True}
 
 
 def test_the_role_reaches_no_other_components_image(cloud: Cloud, releases: dict[str, Path]) -> None:

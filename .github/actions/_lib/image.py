@@ -7,6 +7,7 @@ Source: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 
 import hashlib
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import release
 import runner
 
+VERSION = re.compile(r"\d{4}\.\d{2}\.\d{2}-\d+(\.\d+)?")  # the day, the run and, but for its first, the attempt
 INDEX = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -65,7 +67,7 @@ def read(directory: Path) -> dict[str, Any]:
     """
     try:
         said: dict[str, Any] = json.loads((directory / release.IMAGE).read_bytes())
-        if all(isinstance(said[key], str) for key in ("name", "version", "digest")) and said["platforms"]:
+        if VERSION.fullmatch(said["version"]) and isinstance(said["digest"], str) and said["platforms"]:
             return said
     except (OSError, ValueError, LookupError, TypeError):
         pass

@@ -8,7 +8,7 @@
 # default for sbom: any
 # default for licence-policy: any
 # default for vulnerability-assessment: container
-# default for policy-as-code: terraform
+# default for policy-as-code: terraform container
 # serves policy-as-code: cloudformation cdk
 # serves code-quality: container
 # version: 0.75.0
