@@ -123,7 +123,7 @@ IMAGES: dict[str, tuple[list[Callable[[], Any]], list[Callable[[], Any]]]] = {
     ),
     "account-file-permissions": (
         [
-            files(entry("etc/passwd", PASSWD, mode=422)),
+            files(entry("etc/passwd", PASSWD, mode=0o646)),
             files(entry("etc/shadow", b"x:*", mode=0o644)),
             files(entry("etc/group", b"x:*", uid=1000)),
             files(entry("etc/shadow-", b"x:*", mode=0o640, gid=1000)),
