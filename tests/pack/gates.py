@@ -3,9 +3,13 @@
 tests/pack/test_gates.py runs each row with the real tool; the README's table is made from the rows. `UNPROVEN` has the
 tools that could not be executed where these tests run, and why."""
 
+import importlib.util
 import io
+import sys
 import zipfile
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,24 @@ def jar(name: str) -> bytes:
     with zipfile.ZipFile(held, "w") as archive:
         archive.writestr(f"META-INF/maven/g/{name}/pom.properties", f"version=1.0\ngroupId=g\nartifactId={name}\n")
     return held.getvalue()
+
+
+def archives() -> Any:
+    """archives.py beside this file."""
+    if "archives" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
+        assert spec
+        assert spec.loader
+        sys.modules["archives"] = made = importlib.util.module_from_spec(spec)  # dataclasses look themselves up
+        spec.loader.exec_module(made)
+    return sys.modules["archives"]
+
+
+def image(*modes: int) -> dict[str, str | bytes]:
+    """An OCI archive whose images, one for each platform, have a program of this mode."""
+    ours = archives()
+    pictures = [ours.Picture([ours.tar([ours.entry("usr/bin/shop", b"x", mode=mode)])]) for mode in modes]
+    return {"image.tar": ours.oci(*pictures)}
 
 
 CDK = {"file": "cdk.out"}
@@ -302,6 +324,9 @@ CELLS += [  # dynamic configuration: three actions, each with its own rules
         *("expired-flag", SETTINGS),
     ),
 ]
+CELLS += [  # images
+    Cell(*("hardening", "container", "hardening"), image(0o755, 0o4755), image(0o755, 0o755), "setuid", packed=True),
+]
 CELLS += [  # what is packed of TypeScript is JavaScript
     replace(cell, language="typescript")
     for cell in CELLS
@@ -315,6 +340,7 @@ ACTIONS = {
     "licences": "licence-policy",
     "policy as code": "policy-as-code",
     "images": "vulnerability-assessment",
+    "hardening": "hardening-check",
     "build code": "build-code",
     "schemas": "unit-tests",
 }

@@ -62,7 +62,7 @@ def refused(path: Path, content: bytes) -> str:
 
 DOCKERFILE = """FROM scratch
 COPY busybox /bin/busybox
-RUN ["/bin/busybox", "sh", "-c", "/bin/busybox mkdir -p /etc /gone/deep /new; echo one > /etc/one; echo x > /gone/deep/x"]
+RUN ["/bin/busybox", "sh", "-c", "/bin/busybox mkdir -p /etc /gone/deep /new; echo 1 > /etc/one; >/gone/deep/x"]
 RUN ["/bin/busybox", "sh", "-c", "/bin/busybox rm -rf /gone /new; echo two > /etc/two; /bin/busybox mkdir /new"]
 RUN ["/bin/busybox", "sh", "-c", "/bin/busybox ln /bin/busybox /bin/sh; /bin/busybox ln -s busybox /bin/ls"]
 RUN ["/bin/busybox", "sh", "-c", "/bin/busybox chmod 4711 /bin/busybox; /bin/busybox rm /etc/one"]
