@@ -1,0 +1,262 @@
+"""Retires images: which versions are kept and why, which are deprecated, which are deleted, and that.
+
+A kind of image is a module with what containers.py says of itself. Whatever keeps a version is looked at again right
+before its deletion; what was not known then deletes nothing.
+"""
+
+import dataclasses
+import datetime
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+sys.path.insert(1, str(Path(__file__).resolve().parent))
+import aws
+import containers
+import evidence
+import images_in_use
+import record
+import runner
+from containers import Place, Version
+
+KEPT, DEPRECATED, DELETED = "kept", "deprecated", "deleted"  # what is
+DEPRECATE, DELETE = "to be deprecated", "to be deleted"  # what is decided
+DAY = 86400  # seconds
+REPORT = "retired-images.json"  # in the evidence
+
+
+@dataclass(frozen=True)
+class Rules:
+    """keep: how many of the newest stay; days: how long each stays; grace: days between deprecation and deletion."""
+
+    keep: int
+    days: int
+    grace: int
+    now: float
+
+    @property
+    def today(self) -> datetime.date:
+        return datetime.datetime.fromtimestamp(self.now, datetime.UTC).date()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What keeps versions besides their age, in all regions.
+
+    needed: a release's digest or commit -> what the release record has it for.
+    uses: of images; problem: why they are not known, then nothing is changed.
+    """
+
+    needed: Mapping[str, str]
+    uses: Sequence[images_in_use.Use]
+    problem: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What became of a version, or what will: one of the words above, and why or when."""
+
+    place: Place
+    version: Version
+    what: str
+    why: str
+
+    def now(self, what: str, why: str) -> "State":
+        return dataclasses.replace(self, what=what, why=why)
+
+    @property
+    def text(self) -> str:
+        return f"{self.what}, {self.why}" if self.why else self.what
+
+
+def needed(kept: record.Record) -> dict[str, str]:
+    """Every release that the record knows: somebody may go back to it."""
+    known = [("it is being released", kept["lock"]), ("it waits for its release", kept["waiting"])]
+    known += [("it is the last good release", kept["current"])]
+    known += [("it is in the record's history", one) for one in kept["history"]]
+    for region, entry in kept["regions"].items():
+        known += [(f"{region} goes back to it", entry.get("good")), (f"{region} runs it", entry.get("now"))]
+    found: dict[str, str] = {}
+    for why, one in known:
+        for name in filter(None, ((one or {}).get("digest"), (one or {}).get("commit"))):
+            found.setdefault(name, why)
+    return found
+
+
+def look(places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed]) -> Known:
+    """The record, and what uses images in each region.
+
+    Raises:
+        runner.Failed: there is no record, or it cannot be read.
+    """
+    where = record.given()
+    kept, etag = record.read(where)
+    if not etag:
+        raise runner.Failed(f"there is no release record s3://{where.bucket}/{where.key}: nothing is deleted", "error")
+    uses: list[images_in_use.Use] = []
+    problems: list[str] = []
+    with ThreadPoolExecutor(len(places)) as pool:
+        asked = [
+            pool.submit(images_in_use.container_images_in_use, place.region, fixed[place.region]) for place in places
+        ]
+        for answer in asked:
+            try:
+                uses += answer.result()
+            except images_in_use.NotKnownError as problem:
+                problems.append(str(problem))
+    return Known(needed(kept), uses, "; ".join(problems))
+
+
+def decide(place: Place, known: Known, rules: Rules) -> list[State]:
+    """What is to become of each version in a region, the newest first."""
+    versions, latest = containers.look(place)
+    why = {one.name: reason(place, at, one, latest, known, rules) for at, one in enumerate(versions)}
+    kept = {name: one.name for one in versions if why[one.name] for name in one.names}
+    states = []
+    for one in versions:
+        said = why[one.name] or (f"its image is one of {kept[one.digest]}" if one.digest in kept else "")
+        states.append(State(place, one, *((KEPT, said) if said else due(one, rules))))
+    return states
+
+
+def reason(place: Place, at: int, one: Version, latest: set[str], known: Known, rules: Rules) -> str:
+    """Why a version is kept; empty where nothing keeps it."""
+    if at < rules.keep:
+        return f"it is one of the newest {rules.keep}"
+    if rules.now - one.at < rules.days * DAY:
+        return f"it is younger than {rules.days} days"
+    if one.strange:
+        return one.strange
+    if one.digest in latest:
+        return "it is the latest"
+    for name in one.release:
+        if name in known.needed:
+            return f"needed by the release record, {known.needed[name]}"
+    for use in known.uses:
+        if containers.used(place, use) & one.names:
+            return f"in use by {use.kind} {use.by}"
+    if known.problem:
+        return "whether it is in use is not known"
+    if rules.now - one.pulled < rules.days * DAY:
+        return f"it was pulled on {datetime.datetime.fromtimestamp(one.pulled, datetime.UTC).date()}"
+    return ""
+
+
+def due(one: Version, rules: Rules) -> tuple[str, str]:
+    """What is to become of a version that nothing keeps."""
+    since = one.deprecated or rules.today
+    ends = since + datetime.timedelta(rules.grace)
+    if ends <= rules.today:
+        return DELETE, f"deprecated since {since}"
+    return DEPRECATED if one.deprecated else DEPRECATE, f"since {since}; to be deleted on {ends}"
+
+
+def carry_out(state: State, places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed], rules: Rules) -> State:
+    """Do what was decided; what became of the version.
+
+    Raises:
+        runner.Failed: it cannot be done, or whether it may be done is not known any more.
+    """
+    place, one = state.place, state.version
+    if state.what == KEPT and containers.MARK in one.tags and one.digest:
+        containers.restore(place, one)  # or it would go at once when nothing keeps it any more
+        return state.now(KEPT, f"{state.why}; deprecated no more")
+    if state.what == DEPRECATE:
+        containers.deprecate(place, one, rules.today)
+        return state.now(DEPRECATED, state.why)
+    if state.what != DELETE:
+        return state
+    again = look(places, fixed)
+    if again.problem:
+        raise runner.Failed(again.problem, "error")
+    then = {now.version.name: now for now in decide(place, again, rules)}.get(one.name)
+    if not then or then.version.digest != one.digest:
+        return state.now(KEPT, "somebody else changed it a moment ago")
+    if then.what != DELETE:
+        return then
+    containers.delete(place, then.version)
+    return state.now(DELETED, state.why)
+
+
+def carry_out_all(
+    states: Sequence[State], places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed], rules: Rules
+) -> tuple[list[State], str]:
+    """What became of each version, and the problem that ended the work; after that nothing more is changed."""
+    done: list[State] = []
+    for state in states:
+        try:
+            done.append(carry_out(state, places, fixed, rules))
+        except (runner.Failed, OSError) as problem:
+            left = state.now(f"{state.what}, but that failed", state.why)
+            return [*done, left, *states[len(done) + 1 :]], str(problem) or type(problem).__name__
+    return done, ""
+
+
+def show(states: Sequence[State], rules: Rules, title: str) -> None:
+    """Each version in the log, in the summary, and in a file of the evidence."""
+    rows, kept = [], []
+    for state in states:
+        region, one = state.place.region, state.version
+        days = int((rules.now - one.at) // DAY)
+        runner.say(f"{region} {one.name}, {days} days old: {state.text}")
+        rows.append((runner.code(region), runner.code(one.name), f"{days} days", runner.code(state.text)))
+        kept.append(
+            {"region": region, "version": one.name, "digest": one.digest, "days": days}
+            | {"state": state.what, "why": state.why}
+        )
+    runner.summary(title, ("region", "version", "age", "state"), rows)
+    content = {"keep": rules.keep, "days": rules.days, "deprecate-days": rules.grace, "versions": kept}
+    (evidence.directory() / REPORT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def number(name: str, least: int) -> int:
+    said = runner.required(name)
+    if said.isascii() and said.isdigit() and int(said) >= least:
+        return int(said)
+    input_name = name.lower().replace("_", "-")
+    raise runner.Failed(f"the input '{input_name}' is '{said}': needs a number, {least} or more", "error")
+
+
+def of_component(name: str) -> str:
+    """An input that must be a path with the component's name at its end: nothing else's images are touched."""
+    said, component = runner.required(name), runner.required("COMPONENT")
+    if said.rpartition("/")[2] != component:
+        raise runner.Failed(f"the input '{name.lower()}' is '{said}': needs one that ends with '{component}'", "error")
+    return said
+
+
+def dry_run() -> bool:
+    said = runner.required("DRY_RUN")
+    if said not in ("true", "false"):
+        raise runner.Failed(f"the input 'dry-run' is '{said}': needs true or false", "error")
+    return said == "true"
+
+
+def main() -> None:
+    with evidence.recorded("retire-images", tool="ecr") as facts:
+        rules = Rules(number("KEEP", 1), number("DAYS", 0), number("DEPRECATE_DAYS", 0), time.time())
+        dry, account, regions = dry_run(), runner.required("ACCOUNT"), runner.required("REGIONS").split()
+        repository, parameters = of_component("REPOSITORY"), of_component("PARAMETERS")
+        facts["where"] = parameters
+        aws.expect_account(runner.required("RECORD_REGION"), account)
+        places = [Place(account, region, repository, parameters) for region in regions]
+        fixed: dict[str, images_in_use.Fixed] = {place.region: {} for place in places}
+        known = look(places, fixed)
+        states = [state for place in places for state in decide(place, known, rules)]
+        problem = f"{known.problem}: nothing is deprecated or deleted" if known.problem else ""
+        if not dry and not problem:
+            states, problem = carry_out_all(states, places, fixed, rules)
+        show(states, rules, "Images that would be retired; nothing is changed" if dry else "Images")
+        facts["findings"] = dict(Counter(state.what for state in states))
+        if problem:
+            raise runner.Failed(problem, "error")
+
+
+main()
