@@ -187,6 +187,11 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
         "stages": functools.partial(stages_table, "configuration"),
         "promises": functools.partial(promises_table, "dynamic-configuration"),
     },
+    "docs/compute-image.md": {
+        "stages": functools.partial(stages_table, "image"),
+        "promises": functools.partial(promises_table, "compute-image"),
+    },
+    "docs/spec-compute-image.md": {"keys": lambda: reference(catalogue.words()["compute-image"])},
     "docs/spec-dynamic-configuration.md": {"keys": lambda: reference(catalogue.words()["dynamic-configuration"])},
 }
 
@@ -324,6 +329,18 @@ def test_the_commands_of_dynamic_configuration_work_in_their_order(tmp_path) -> 
     assert "beta (eu-west-1): nothing changes" in shown
     assert "flags.yml:9:34: new-checkout.values.beta.limit: 1000 is above the maximum 100" in shown
     assert "stopped\n" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_of_compute_image_work_in_their_order(needs, tmp_path) -> None:
+    needs("buildah", "busybox", "skopeo")
+    text = (ROOT / "docs/compute-image.md").read_text("utf-8")
+    done = run("\n".join(line for block in blocks(text, "sh") for line in block.splitlines()), tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "The pipeline succeeded" in done.stdout
+    shown = done.stdout.partition("The pipeline succeeded")[2]
+    assert "The pipeline stopped at: image-tests / integration-tests" in shown
+    assert "stopped\n" in shown
 
 
 @pytest.mark.slow

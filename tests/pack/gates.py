@@ -301,6 +301,12 @@ CELLS = [
         *("policy as code", "cloudformation", "cfn-guard"),
         *(stack(BUCKET), stack(PARAMETER), "S3_BUCKET_LEVEL_PUBLIC_ACCESS_PROHIBITED_CHECK"),
     ),
+    Cell(
+        *("policy as code", "container", "trivy"),
+        {"Dockerfile": "FROM debian:12\nCOPY a /a\nUSER root\n"},
+        {"Dockerfile": "FROM debian:12\nCOPY a /a\nUSER 1000\n"},
+        rule="DS-0002",
+    ),
     Cell("policy as code", "cloudformation", "trivy", stack(BUCKET), stack(PARAMETER), "AWS-0092"),
     Cell("policy as code", "cloudformation", "checkov", stack(BUCKET), stack(PARAMETER), "CKV_AWS_20"),
     Cell(

@@ -17,6 +17,7 @@ from dpra.rehearsal.oidc import Issuer
 
 ACCOUNT, REGION, REPOSITORY = "333333333333", "eu-west-1", "images/base"
 LATEST, BUCKET = "/images/base/latest", f"dpra-base-{ACCOUNT}-{REGION}"
+VERSIONS = {"one": "2026.11.28-1", "two": "2026.11.28-2.2"}
 PRODUCT = """Resources:
   Task:
     Type: AWS::ECS::TaskDefinition

@@ -1,0 +1,109 @@
+"""The type compute-image, as a new user meets it: what `dpra new` makes, what stops it, what is promised."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dpra.rehearsal import scenarios
+
+ROWS = scenarios.table("compute-image")
+# DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
+DPRA = {
+    "local": {"pre-commit-hooks", "ide-plugins"},
+    "source": {"test-source", "infrastructure-source", "configuration"},
+    "build": {"policy-as-code", "secrets-detection", "vulnerability-assessment", "iac-unit-tests"},
+    "test": {"build-environment", "integration-tests", "approval"},
+    "prod": {"service-catalog-product", "package-and-store"},
+}
+WHO = [f"-c{key}" for key in ("user.name=A", "user.email=a@example.com")]
+
+
+@pytest.fixture
+def base(dpra: Any, needs: Any, tmp_path: Path) -> Path:
+    needs("buildah", "busybox", "skopeo")
+    done = dpra("new", "--no-input", "-o", tmp_path, "name=base", "pipeline=compute-image", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "base"
+
+
+def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpra: Any, base: Path) -> None:
+    assert dpra("check", cwd=base).returncode == 0
+    templates = sorted(base.glob("infrastructure/**/*.yml"))
+    for words in (
+        ["actionlint"],
+        ["zizmor", "--persona", "auditor", "--offline", "--quiet", "."],
+        ["cfn-lint", *templates],
+        ["check-jsonschema", "--schemafile", ".github/dpra.schema.json", "dpra.yml"],
+        ["hadolint", "Dockerfile"],
+    ):
+        done = subprocess.run(words, cwd=base, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    actions = json.loads(dpra("plan", "--format", "json", cwd=base).stdout)["actions"]
+    found: dict[str, set[str]] = {}
+    for one in actions:
+        found.setdefault(one["stage"], set()).add(one["action"])
+        assert one["status"] != "left-out" or one["reason"].startswith("on demand"), one
+    for stage, names in DPRA.items():
+        assert names <= found[stage], stage
+    hooks = (base / ".pre-commit-config.yaml").read_text()
+    assert "secrets" in hooks
+    assert "hadolint" in hooks
+    assert "docker" in (base / ".github/dependabot.yml").read_text()  # the base's new digest comes as a pull request
+
+
+def test_machine_images_are_said_to_come_later(dpra: Any, base: Path) -> None:
+    spec = base / "dpra.yml"
+    spec.write_text(spec.read_text().replace("kind: container", "kind: machine"))
+    done = dpra("check", cwd=base)
+    assert done.returncode == 2
+    assert "image.kind" in done.stderr
+    assert "not supported yet" in done.stderr
+
+
+@pytest.mark.slow
+def test_each_gate_of_the_image_blocks_by_itself(dpra: Any, base: Path) -> None:
+    """A vulnerable package, a setuid file, a failing test, a base without its digest."""
+    text = (base / "Dockerfile").read_text()
+    before, _, user = text.rpartition("USER")
+    for name, replaced, stopped in (
+        ("hardening-check", f"{before}RUN chmod u+s /bin/busybox\nUSER{user}", "scan / hardening-check"),
+        ("build-environment", text.replace("@sha256:7c7b", "@md5:7c7b"), "build / build-environment"),
+    ):
+        (base / "Dockerfile").write_text(replaced)
+        subprocess.run(["git", *WHO, "commit", "--quiet", "--all", "--message", name], cwd=base, check=False)
+        done = dpra("rehearse", "--offline", "--only", "scan,image-tests", cwd=base)
+        assert done.returncode == 1, name
+        assert f"The pipeline stopped at: {stopped}" in done.stdout + done.stderr
+    (base / "Dockerfile").write_text(text)
+    (base / "tests/integration/fails").write_text("#!/bin/sh\nexit 1\n")
+    (base / "tests/integration/fails").chmod(0o755)
+    done = dpra("rehearse", "--offline", "--only", "image-tests", cwd=base)
+    assert done.returncode == 1
+    assert "The pipeline stopped at: image-tests / integration-tests" in done.stdout + done.stderr
+
+
+def test_the_promises_are_those_of_images() -> None:
+    assert len(ROWS) >= 12
+    for keys in (["id"], ["promise"], ["plays", "first"]):
+        assert len({json.dumps([row.get(key) for key in keys]) for row in ROWS}) == len(ROWS), keys
+    assert all({place.partition(".")[0].partition("/")[0] for place in row["ends"]} == {"prod"} for row in ROWS)
+
+
+@pytest.mark.slow
+def test_every_promise_is_kept_in_every_region_of_every_wave(dpra: Any, needs: Any, tmp_path: Path) -> None:
+    needs("buildah", "busybox", "skopeo")
+    values = ("name=base", "pipeline=compute-image", "waves=3", "regions=eu-west-1,us-east-1,us-west-2")
+    assert dpra("new", "--no-input", "-o", tmp_path, *values, cwd=tmp_path).returncode == 0
+    out = tmp_path / "scenarios.json"
+    done = dpra("rehearse", "--offline", "--scenario", "all", "--json", out, cwd=tmp_path / "base")
+    assert done.returncode == 0, done.stdout + done.stderr
+    proofs = {one["id"]: one for one in json.loads(out.read_text())["scenarios"]}
+    assert list(proofs) == [row["id"] for row in ROWS]
+    assert all(one["kept"] and one["applicable"] and not one["problems"] for one in proofs.values())
+    rebuilt = proofs["a-rebuild-with-news"]["result"]
+    assert len({run["commit"] for run in rebuilt["runs"]}) == 1
+    assert len({run["outputs"]["build"]["digest"] for run in rebuilt["runs"]}) == 2
+    same = proofs["a-rebuild-without-news"]["result"]
+    assert not any(job["began"] for job in same["runs"][-1]["jobs"] if job["kind"] in ("approve", "deploy"))
