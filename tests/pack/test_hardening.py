@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 import tomllib
 import zipfile
@@ -288,7 +289,7 @@ def test_a_finding_can_be_waived_by_its_path(job: Any) -> None:
 
 def test_no_secret_is_quoted(job: Any) -> None:
     secret = "hunter2hunter2"
-    picture = says(f"|1 TOKEN={secret} sh\nADD https://me:{secret}@x/y /z", Env=[f"PASSWORD={secret}"])()
+    picture = says(f"|1 TOKEN={secret} sh\nADD https://me:{secret}@x/y?key={secret} /z", Env=[f"PASSWORD={secret}"])()
     picture.layers.append(archives.tar([shadow(f"$6${secret}"), entry("key", (KEY + secret).encode())]))
     package(job, archives.oci(picture))
     ran = check(job)
@@ -318,6 +319,54 @@ def test_names_of_an_image_are_only_data(job: Any, inert: Any, hostile: dict[str
     ran = check(job)
     assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
     inert(job, ran)
+
+
+# ---- What a builder writes
+
+BAD = """FROM scratch
+ARG TOKEN
+ADD {url}/x.txt /x.txt
+COPY busybox /bin/sh
+ENV DB_PASSWORD=hunter2
+EXPOSE 22
+RUN ["/bin/sh", "-c", "mkdir -p /srv/x /etc; chmod 777 /srv/x; chmod 4755 /bin/sh; echo toor::0:0::/: > /etc/passwd"]
+RUN true $TOKEN
+"""
+GOOD = """FROM scratch
+COPY busybox /bin/sh
+RUN ["/bin/sh", "-c", "mkdir -p /etc /app; echo app:x:1000:1000::/app:/bin/false > /etc/passwd; chown 1000:1000 /app"]
+LABEL org.opencontainers.image.revision=x org.opencontainers.image.source=x org.opencontainers.image.version=1
+HEALTHCHECK CMD ["/bin/sh", "-c", "true"]
+EXPOSE 8080
+USER app
+"""
+
+
+@pytest.mark.parametrize("form", ["oci", "docker"])
+def test_what_buildah_builds_of_a_dockerfile_is_understood(job: Any, needs: Any, web: Any, form: str) -> None:
+    needs("container")
+    web.answers = [(200, {}, b"content")]
+    place = job.root / "built"
+    place.mkdir()
+    (place / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
+    (place / "busybox").chmod(0o755)
+    ran = {}
+    for which, text in {"bad": BAD.format(url=web.url), "good": GOOD}.items():
+        (place / which).write_text(text)
+        store = ["buildah", "--root", f"{place}/root", "--runroot", f"{place}/run", "--storage-driver", "vfs"]
+        build = ["bud", "--isolation", "chroot", "--layers", "--format", form, "--build-arg", "TOKEN=abc"]
+        for words in ([*build, "-t", which, "-f", which, "."], ["push", which, f"{form}-archive:{place}/{which}.tar"]):
+            done = subprocess.run([*store, *words], cwd=place, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+        package(job, (place / f"{which}.tar").read_bytes())
+        ran[which] = check(job, fail_on="any")
+        listed = json.loads(next(job.evidence.glob("*.findings.json")).read_text())
+        ran[f"{which} rules"] = {one["rule"] for one in listed}
+    assert ran["bad"].code == 1
+    wanted = {"root-user", "secret-environment", "secret-history", "remote-add", "privileged-port", "no-healthcheck"}
+    wanted |= {"missing-label", "setuid", "world-writable-folder", "empty-password", "second-root"}
+    assert ran["bad rules"] == wanted
+    assert (ran["good"].code, ran["good rules"]) == (0, set()), ran["good"].out
 
 
 # ---- Machines

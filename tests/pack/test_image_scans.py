@@ -114,11 +114,18 @@ def test_an_image_whose_packages_the_scanner_does_not_see_does_not_look_clean(jo
         [archives.tar([unknown, archives.entry("var/lib/pacman/local/x-1/desc", b"%NAME%\nx\n")])]
     )
     rpm = archives.Picture([archives.tar([unknown, archives.entry("usr/lib/sysimage/rpm/rpmdb.sqlite", b"x")])])
+    debian = [
+        archives.entry("etc/os-release", b"ID=debian\nVERSION_ID=12\n"),
+        archives.entry("etc/debian_version", b"12.1"),
+    ]
+    database = archives.entry("lib/apk/db/installed", INSTALLED.format("musl", OLD, "musl").encode())
+    posing = archives.Picture([archives.tar([*debian, database])])
     bare = alpine(OLD, release="")  # in an SBOM, its packages are seen
-    for pictures in [[hidden], [alpine(MENDED), rpm], *([[bare], [alpine(MENDED), bare]] if action != "sbom" else [])]:
+    more = [[bare], [alpine(MENDED), bare]] if action != "sbom" else []
+    for pictures in ([hidden], [alpine(MENDED), rpm], [posing], *more):
         ran = check(job, action, image=archives.oci(*pictures))
         assert (ran.code, ran.record["result"]) == (1, "fail"), ran.out
-        assert any("not-checked: trivy saw no package" in error for error in ran.errors)
+        assert any("not-checked: the packages in /" in error for error in ran.errors)
     static = archives.Picture([archives.tar([archives.entry("app", b"x", mode=0o755)])])
     ran = check(job, action, image=archives.oci(static))  # from scratch: there is nothing to see
     assert (ran.code, ran.record["result"]) == (0, "pass"), ran.out

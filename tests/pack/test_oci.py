@@ -74,7 +74,7 @@ USER 1000
 def built(needs: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An image of several layers by buildah, as an OCI archive, a docker archive, and as an OCI archive for two
     platforms."""
-    needs("buildah", "/bin/busybox")
+    needs("container")
     place = tmp_path_factory.mktemp("buildah")
     (place / "busybox").write_bytes(Path("/bin/busybox").read_bytes())
     (place / "busybox").chmod(0o755)

@@ -205,12 +205,12 @@ def _place(change: Change, said: str) -> str:
     if path == ".":
         return ""
     parent = posixpath.dirname(path)
-    if any(change.added[one].kind == "link" for one in (parent, *_above(parent)) if one in change.added):
+    if any(change.added[one].kind == "link" for one in _above(path) if one in change.added):
         if not (parent := resolved(change.added, parent)):
             raise Wrong(f"{said} lies below a link that leads in circles, or to the root")
         path = posixpath.join(parent, posixpath.basename(path))
     for one in _above(path):
-        if one in change.added and change.added[one].kind != "folder":
+        if one in change.hard or change.added.get(one, Entry("folder")).kind != "folder":
             raise Wrong(f"{said} lies below {one}, which is no folder")
     return path
 

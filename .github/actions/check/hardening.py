@@ -107,8 +107,8 @@ def history_secrets(system: System) -> Found:
 
 def history(system: System, pattern: str) -> Found:
     for line in system.history:
-        if re.search(pattern, line):
-            yield "", SECRET_VALUE.sub("…", line.removeprefix("/bin/sh -c #(nop) "))
+        if match := re.search(pattern, line):
+            yield "", SECRET_VALUE.sub("…", line[match.start() :].partition("?")[0])
 
 
 def healthcheck(system: System) -> Found:

@@ -23,12 +23,22 @@ import sarif
 
 TARGET, PRIVATE = (Path(os.environ[name]) for name in ("TARGET", "TMPDIR"))
 KNOWN = PRIVATE / "images.json"  # what list found, for the others
-# Where distributions write down which packages are installed.
-DATABASES = re.compile(
-    r"(usr/)?lib/apk/db/installed|var/lib/dpkg/(status|status\.d/[^/]+)|var/lib/pacman/local/[^/]+/desc"
-    r"|(var/lib/rpm|usr/lib/sysimage/rpm|usr/share/rpm)/(Packages|Packages\.db|rpmdb\.sqlite)"
-    r"|var/lib/rpmmanifest/container-manifest-[12]"
-)
+# Where distributions write down which packages are installed, and whose are of which kind.
+DATABASES = {
+    "apk": re.compile(r"(usr/)?lib/apk/db/installed"),
+    "dpkg": re.compile(r"var/lib/dpkg/(status|status\.d/[^/]+)"),
+    "pacman": re.compile(r"var/lib/pacman/local/[^/]+/desc"),
+    "rpm": re.compile(
+        r"(var/lib/rpm|usr/lib/sysimage/rpm|usr/share/rpm)/(Packages|Packages\.db|rpmdb\.sqlite)"
+        r"|var/lib/rpmmanifest/container-manifest-[12]"
+    ),
+}
+FAMILIES = {
+    **dict.fromkeys(("alpine", "chainguard", "minimos", "wolfi"), "apk"),
+    **dict.fromkeys(("debian", "ubuntu"), "dpkg"),
+    **dict.fromkeys(("alma", "amazon", "azurelinux", "cbl-mariner", "centos", "oracle", "photon", "redhat"), "rpm"),
+    **dict.fromkeys(("fedora", "opensuse", "opensuse-leap", "opensuse-tumbleweed", "rocky", "sles", "suse"), "rpm"),
+}
 PARTS = ("Packages", "Vulnerabilities", "Licenses")  # of a result of trivy's
 
 
@@ -49,8 +59,19 @@ def layout(image: oci.Image, folder: Path) -> None:
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}', encoding="ascii")
 
 
+def databases(image: oci.Image) -> dict[str, str]:
+    """Its databases of packages that are not empty: kind -> path."""
+    found: dict[str, str] = {}
+    for path, entry in image.files.items():
+        if entry.kind == "file" and entry.size:
+            for kind, pattern in DATABASES.items():
+                if pattern.fullmatch(path):
+                    found.setdefault(kind, path)
+    return found
+
+
 def listed() -> list[dict[str, Any]]:
-    """Every image, for every platform: what trivy takes, its name, and the database of packages that it has, if any."""
+    """Every image, for every platform: what trivy takes, its name, and its databases of packages."""
     found: list[dict[str, Any]] = []
     for path in oci.archives(TARGET):
         name = f"./{path.relative_to(TARGET).as_posix()}"
@@ -62,9 +83,8 @@ def listed() -> list[dict[str, Any]]:
                 if archive.kind == "oci":
                     given = str(PRIVATE / "images" / str(len(found)))
                     layout(image, Path(given))
-                there = (there for there, entry in image.files.items() if entry.kind == "file" and entry.size)
-                database = next((one for one in there if DATABASES.fullmatch(one)), "")
-                found.append({"input": given, "name": name, "platform": image.platform, "database": database})
+                about = {"input": given, "name": name, "platform": image.platform}
+                found.append({**about, "databases": databases(image)})
     if not found:
         raise runner.Failed("There is no image (*.tar) to check.", "error")
     for name in {one["name"] for one in found}:
@@ -114,13 +134,17 @@ def _identity(one: dict[str, Any]) -> str:
 
 
 def unseen(images: list[dict[str, Any]], reports: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A finding for each image in which trivy saw no package of the distribution, though there are some."""
+    """A finding for each image in which trivy did not see the distribution's packages, or took it for another."""
     found = []
     for image, report in zip(images, reports, strict=True):
         seen = [one for one in report.get("Results") or [] if one["Class"] == "os-pkgs" and one.get("Packages")]
-        if image["database"] and not seen:
-            text = f"trivy saw no package in the image for {image['platform']}, but there is /{image['database']}: "
-            text += "it does not know this distribution, or /etc/os-release is not there"
+        family = str(((report.get("Metadata") or {}).get("OS") or {}).get("Family") or "none")
+        there = image["databases"]
+        if there and (not seen or FAMILIES.get(family, next(iter(there))) not in there):
+            text = (
+                f"the packages in /{next(iter(there.values()))} of the image for {image['platform']} were not checked: "
+            )
+            text += f"trivy takes its distribution for '{family}', by /etc/os-release and the like"
             found.append({"rule": "not-checked", "severity": "high", "text": text, "file": image["name"]})
     return found
 

@@ -7,6 +7,5 @@
 # on-path: Python, which GitHub's runners have
 # version-command: python3 --version
 # ok-exit-codes: 0
-# It reads image archives by $CHECK/../_lib/oci.py.
 set -euo pipefail
 python3 -I -B "$CHECK/hardening.py" "$CHECK/rules/hardening.toml" | python3 -I -B "$CHECK/sarif.py" hardening
