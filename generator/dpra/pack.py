@@ -35,6 +35,8 @@ def files(
             if path == "test/action.yml":
                 beside = [name for command in commands for name, *_ in NAMED.findall(command) if name]
                 wanted |= dict.fromkeys(f"test/{name}" for name in beside)
+            if path == "_lib/image_difference.py":
+                wanted |= dict.fromkeys(_of_tools(["trivy"]))
             if path == "_lib/deployment.py":
                 wanted |= dict.fromkeys(f"_lib/deployers/{name}.py" for name in deployers)
     return found

@@ -20,8 +20,8 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = "await-tests bake build canary changes check corepack database-deploy deploy flag generated-files issue "
-    named += "notify package performance-history release report resume store test uv"
+    named = "await-tests bake build canary changes check corepack database-deploy deploy flag generated-files image "
+    named += "issue notify package performance-history release report resume retire-images store test uv"
     assert " ".join(ACTIONS) == named
 
 

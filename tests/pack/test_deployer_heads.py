@@ -12,9 +12,10 @@ from dpra import deployers
 FOLDER = Path(__file__).parents[2] / ".github/actions/_lib/deployers"
 TOOLS = sorted(path.stem for path in FOLDER.glob("*.py"))
 SAYS = {
-    "deploys": {"stacks", "software", "commands"},
+    "deploys": {"stacks", "software", "images", "commands"},
     "execution-role": {"cloudformation", "deploying-role"},
     "infrastructure": {"cloudformation", "cdk", "terraform"},
+    "kind": {"container"},
 }
 
 

@@ -24,6 +24,7 @@ import release
 import runner
 import store
 
+TRIVY = Path(__file__).resolve().parent.parent / "check" / "tools" / "trivy.sh"
 BUILT, OPENED = "dpra-built-image", "dpra-image"  # how buildah calls them
 
 
@@ -156,11 +157,11 @@ def known(directory: Path, *, looked_at: bool = False) -> image_difference.Image
     """The image of a release: its image.json, and the SBOM of all of its platforms.
 
     Args:
-        looked_at: with what is known today of vulnerabilities in it; our argument says with which tool.
+        looked_at: with what is known today of vulnerabilities in it.
     """
     sbom, said = directory / release.SBOMS[0], image.read(directory)
     there = dict.fromkeys(said["platforms"], json.loads(sbom.read_bytes()))
-    found = image_difference.vulnerabilities(sbom, Path(sys.argv[1])) if looked_at else None
+    found = image_difference.vulnerabilities(sbom, TRIVY) if looked_at else None
     return image_difference.image(said, there, found)
 
 

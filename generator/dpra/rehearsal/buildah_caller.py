@@ -115,7 +115,7 @@ def offline(words: list[str]) -> list[str]:
 def main() -> None:
     words = sys.argv[1:]
     os.environ["BUILDAH_ISOLATION"] = "chroot"
-    if words[:1] == ["build"] and os.environ.get("DPRA_REHEARSAL_OFFLINE") == "1":
+    if re.fullmatch("build|bud", words[0]) and os.environ.get("DPRA_REHEARSAL_OFFLINE") == "1":
         words = offline(words)
     sys.exit(buildah(*words, quiet=False))
 
