@@ -165,7 +165,12 @@ def test_a_key_of_a_later_version_is_refused_and_not_ignored(key: str) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["pipeline: account-fleet", "pipeline: compute-image\nimage: {kind: machine}", "deploy: {parameters: x}", "environments: {beta: {reviewers: x}}"],
+    [
+        "pipeline: account-fleet",
+        "pipeline: compute-image\nimage: {kind: machine}",
+        "deploy: {parameters: x}",
+        "environments: {beta: {reviewers: x}}",
+    ],
 )
 def test_a_value_of_a_later_version_is_refused_and_not_ignored(line: str) -> None:
     assert any("not supported yet" in problem for problem in problems(f"{line}\n"))
