@@ -399,6 +399,11 @@ def task(world: World, image: str) -> None:
     run(world, image)
 
 
+def task_that_begins(world: World, image: str) -> None:
+    """ECS does not say its containers yet."""
+    run(world, image).containers = []
+
+
 def task_by_its_digest(world: World, image: str) -> None:
     """Its tag has moved since: what it runs only its digest says, here of a platform."""
     container = run(world, f"{world.registry}:moved").containers[0]
@@ -456,6 +461,7 @@ KINDS: dict[Callable[[World, str], Any], str] = {
     earlier_task_definition: f"ECS task definition arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1",
     service: f"ECS service arn:aws:ecs:{REGION}:{ACCOUNT}:service/main/web",
     task: f"ECS task arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/",
+    task_that_begins: f"ECS task arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/",
     task_by_its_digest: f"ECS task arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/",
     function: f"Lambda function arn:aws:lambda:{REGION}:{ACCOUNT}:function:web:$LATEST",
     function_version: f"Lambda function arn:aws:lambda:{REGION}:{ACCOUNT}:function:web:1",
