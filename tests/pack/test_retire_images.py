@@ -1,6 +1,7 @@
 """The end of an image's life: the real action and the real AWS CLI against moto; what uses an image protects it."""
 
 import hashlib
+import importlib
 import json
 import time
 from collections.abc import Callable
@@ -135,11 +136,13 @@ class World:
 
 
 @pytest.fixture
-def world(job: Any, server: dict[str, str]) -> World:
+def world(job: Any, server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> World:
     """One version that is deprecated since long ago and unused, `old`, and one that is new."""
     from dpra.rehearsal import mends
+    from moto.ecr.models import ECRBackend
 
     mends.forget()
+    monkeypatch.setattr(ECRBackend, "batch_delete_image", as_ecr_deletes(ECRBackend.batch_delete_image))
     job.env |= server
     made = World(job, server)
     made("s3").create_bucket(Bucket="prod", CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -149,6 +152,22 @@ def world(job: Any, server: dict[str, str]) -> World:
     made.mark("old", 40)
     made.push("new", 1)
     return made
+
+
+def as_ecr_deletes(real: Any) -> Any:
+    """ECR deletes nothing that an index names; moto does."""
+
+    def delete(self: Any, repository_name: str, registry_id: str | None, image_ids: list[dict[str, str]]) -> Any:
+        manifests = [json.loads(one.image_manifest) for one in self.repositories[repository_name].images]
+        named = {part["digest"] for manifest in manifests for part in manifest.get("manifests", ())}
+        refused = [one for one in image_ids if one.get("imageDigest") in named]
+        code = {"failureCode": "ImageReferencedByManifestList", "failureReason": "an index names it"}
+        left = [one for one in image_ids if one not in refused]
+        answer = real(self, repository_name, registry_id, left) if left else {"imageIds": [], "failures": []}
+        answer["failures"] += [{"imageId": one, **code} for one in refused]
+        return answer
+
+    return delete
 
 
 # ---- What goes
@@ -217,6 +236,10 @@ def test_the_newest_stay_however_old_they_are(world: World) -> None:
     assert world.versions == {"older", "old", "new"}
     assert world.retire(keep="2", days="0", deprecate_days="0").code == 0
     assert world.versions == {"old", "new"}  # in the order of their age
+    world.push("theirs", 0, (), release="")
+    world.mark("old", 40)
+    assert world.retire(keep="2", days="0", deprecate_days="0").code == 0
+    assert world.versions == {"theirs", "old", "new"}  # what is not the component's takes no place
 
 
 def test_the_latest_stays_though_others_are_newer(world: World) -> None:
@@ -376,6 +399,11 @@ def task(world: World, image: str) -> None:
     run(world, image)
 
 
+def task_that_begins(world: World, image: str) -> None:
+    """ECS does not say its containers yet."""
+    run(world, image).containers = []
+
+
 def task_by_its_digest(world: World, image: str) -> None:
     """Its tag has moved since: what it runs only its digest says, here of a platform."""
     container = run(world, f"{world.registry}:moved").containers[0]
@@ -433,6 +461,7 @@ KINDS: dict[Callable[[World, str], Any], str] = {
     earlier_task_definition: f"ECS task definition arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:1",
     service: f"ECS service arn:aws:ecs:{REGION}:{ACCOUNT}:service/main/web",
     task: f"ECS task arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/",
+    task_that_begins: f"ECS task arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/",
     task_by_its_digest: f"ECS task arn:aws:ecs:{REGION}:{ACCOUNT}:task/main/",
     function: f"Lambda function arn:aws:lambda:{REGION}:{ACCOUNT}:function:web:$LATEST",
     function_version: f"Lambda function arn:aws:lambda:{REGION}:{ACCOUNT}:function:web:1",
@@ -504,16 +533,14 @@ def test_a_use_in_one_region_protects_the_version_in_all_of_them(world: World, j
 def paged(monkeypatch: pytest.MonkeyPatch, service: str, operation: str, key: str, size: int = 2) -> None:
     """moto gives so many at a time, as AWS does where there are many; the tokens are those of the service's model."""
     import botocore.session
-    from botocore import xform_name
-    from moto.core.responses import ActionResult, BaseResponse
+    from moto.core.responses import ActionResult
 
     session = botocore.session.get_session()
     pages = session.get_paginator_model(service).get_paginator(operation)
     assert pages["result_key"] == key
     shape = session.get_service_model(service).operation_model(operation).input_shape
     wire = shape.members[pages["input_token"]].serialization.get("name", pages["input_token"])
-    [cls] = [one for one in BaseResponse.__subclasses__() if one.__module__ == MODULES[service]]
-    name = {"batch": operation.lower()}.get(service, xform_name(operation))
+    cls, name = answering(service, operation)
     real = getattr(cls, name)
 
     def page(self: Any, *arguments: Any) -> Any:
@@ -530,15 +557,14 @@ def paged(monkeypatch: pytest.MonkeyPatch, service: str, operation: str, key: st
     monkeypatch.setattr(cls, name, page)
 
 
-MODULES = {
-    "batch": "moto.batch.responses",
-    "codebuild": "moto.codebuild.responses",
-    "ecr": "moto.ecr.responses",
-    "ecs": "moto.ecs.responses",
-    "lambda": "moto.awslambda.responses",
-    "sagemaker": "moto.sagemaker.responses",
-    "ssm": "moto.ssm.responses",
-}
+def answering(service: str, operation: str) -> tuple[Any, str]:
+    """The class and the method of moto that answer."""
+    from botocore import xform_name
+    from moto.core.responses import BaseResponse
+
+    module = importlib.import_module(f"moto.{'awslambda' if service == 'lambda' else service}.responses")
+    [cls] = [one for one in BaseResponse.__subclasses__() if one.__module__ == module.__name__]
+    return cls, operation.lower() if service == "batch" else xform_name(operation)
 
 
 def test_every_page_of_versions_and_images_is_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -632,12 +658,9 @@ def another_project(world: World) -> None:
 
 def denied(monkeypatch: pytest.MonkeyPatch, service: str, operation: str, *, after: int = 0) -> list[str]:
     """AWS denies the operation, from the first call on or after so many; the calls."""
-    from botocore import xform_name
     from moto.core.exceptions import JsonRESTError
-    from moto.core.responses import BaseResponse
 
-    [cls] = [one for one in BaseResponse.__subclasses__() if one.__module__ == MODULES[service]]
-    name = {"batch": operation.lower()}.get(service, xform_name(operation))
+    cls, name = answering(service, operation)
     real, calls = getattr(cls, name), list[str]()
 
     def deny(self: Any, *arguments: Any) -> Any:
@@ -689,7 +712,7 @@ def test_a_use_that_may_not_be_read_is_not_known_and_nothing_is_changed(
     assert world.versions == {"older", "old", "new"}
     assert len(world.images) == 9
     assert "dpra:deprecated" not in world.tags("older")
-    assert world.said("old") == "kept, whether it is in use is not known"
+    assert world.said("old") == "kept, whether it is needed is not known"
 
 
 @pytest.mark.parametrize(
@@ -734,7 +757,17 @@ def test_after_a_failure_nothing_more_is_changed(world: World, monkeypatch: pyte
 def test_without_the_release_record_nothing_is_deleted(world: World, key: str) -> None:
     done = world.retire(record=key)
     assert (done.code, done.record["result"], world.versions) == (1, "error", {"old", "new"})
-    assert ("there is no release record" in done.errors[0]) == key.startswith("s3://prod")
+    if key.startswith("s3://prod"):
+        assert f"there is no release record {key}: nothing is deprecated or deleted" in done.errors[0]
+        assert world.said("old") == "kept, whether it is needed is not known"
+
+
+def test_before_the_first_release_there_is_nothing_to_retire(world: World) -> None:
+    for name in ("old", "new", "latest"):
+        world("ssm").delete_parameter(Name=f"/images/shop/{name}")
+    done = world.retire(record="s3://prod/shop/records.json")
+    assert (done.code, done.record["result"], done.record["findings"]) == (0, "pass", {})
+    assert len(world.images) == 6
 
 
 def after_the_first_look(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], Any]) -> None:

@@ -51,7 +51,7 @@ class Known:
     """What keeps versions besides their age, in all regions.
 
     needed: a release's digest or commit -> what the release record has it for.
-    uses: of images; problem: why they are not known, then nothing is changed.
+    uses: of images; problem: why one of both is not known, then nothing is changed.
     """
 
     needed: Mapping[str, str]
@@ -94,14 +94,12 @@ def look(places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed]) -> K
     """The record, and what uses images in each region.
 
     Raises:
-        runner.Failed: there is no record, or it cannot be read.
+        runner.Failed: the record cannot be read.
     """
     where = record.given()
     kept, etag = record.read(where)
-    if not etag:
-        raise runner.Failed(f"there is no release record s3://{where.bucket}/{where.key}: nothing is deleted", "error")
+    problems = [] if etag else [f"there is no release record s3://{where.bucket}/{where.key}"]
     uses: list[images_in_use.Use] = []
-    problems: list[str] = []
     with ThreadPoolExecutor(len(places)) as pool:
         asked = [
             pool.submit(images_in_use.container_images_in_use, place.region, fixed[place.region]) for place in places
@@ -117,7 +115,8 @@ def look(places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed]) -> K
 def decide(place: Place, known: Known, rules: Rules) -> list[State]:
     """What is to become of each version in a region, the newest first."""
     versions, latest = containers.look(place)
-    why = {one.name: reason(place, at, one, latest, known, rules) for at, one in enumerate(versions)}
+    newest = [one.name for one in versions if not one.strange][: rules.keep]
+    why = {one.name: reason(place, one, {*newest}, latest, known, rules) for one in versions}
     kept = {name: one.name for one in versions if why[one.name] for name in one.names}
     states = []
     for one in versions:
@@ -126,14 +125,14 @@ def decide(place: Place, known: Known, rules: Rules) -> list[State]:
     return states
 
 
-def reason(place: Place, at: int, one: Version, latest: set[str], known: Known, rules: Rules) -> str:
+def reason(place: Place, one: Version, newest: set[str], latest: set[str], known: Known, rules: Rules) -> str:
     """Why a version is kept; empty where nothing keeps it."""
-    if at < rules.keep:
+    if one.strange:
+        return one.strange
+    if one.name in newest:
         return f"it is one of the newest {rules.keep}"
     if rules.now - one.at < rules.days * DAY:
         return f"it is younger than {rules.days} days"
-    if one.strange:
-        return one.strange
     if one.digest in latest:
         return "it is the latest"
     for name in one.release:
@@ -143,7 +142,7 @@ def reason(place: Place, at: int, one: Version, latest: set[str], known: Known, 
         if containers.used(place, use) & one.names:
             return f"in use by {use.kind} {use.by}"
     if known.problem:
-        return "whether it is in use is not known"
+        return "whether it is needed is not known"
     if rules.now - one.pulled < rules.days * DAY:
         return f"it was pulled on {datetime.datetime.fromtimestamp(one.pulled, datetime.UTC).date()}"
     return ""
@@ -255,7 +254,7 @@ def main() -> None:
             states, problem = carry_out_all(states, places, fixed, rules)
         show(states, rules, "Images that would be retired; nothing is changed" if dry else "Images")
         facts["findings"] = dict(Counter(state.what for state in states))
-        if problem:
+        if problem and states:  # before its first release a component has no record, and nothing to retire
             raise runner.Failed(problem, "error")
 
 
