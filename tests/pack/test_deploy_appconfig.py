@@ -830,7 +830,7 @@ def test_the_roles_may_do_what_they_do_and_nothing_to_another_component(
     from dpra.rehearsal.oidc import Issuer
     from dpra.spec import reader
 
-    text = (Path(__file__).parents[1] / "specs/configuration.yml").read_text().replace("222222222222", ACCOUNT)
+    text = (Path(__file__).parents[1] / "specs/configuration.yml").read_text().replace("333333333333", ACCOUNT)
     plan = problems.planned(reader.read(text.replace("switches", "shop").encode(), catalogue.words()))
     for name, content in render.infrastructure(plan).items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -851,8 +851,8 @@ def test_the_roles_may_do_what_they_do_and_nothing_to_another_component(
         )["Id"]
         own = Switches(bench, cloud, lambda service: boto3.session.Session().client(service, region_name=REGION))
         one, two = (own.release(commit, flags(checkout=on)) for commit, on in ((ONE, False), (TWO, True)))
-        client = act("role/dpra-shop-gamma")
-        bench.given(execution_role=f"arn:aws:iam::{ACCOUNT}:role/dpra-shop-gamma-execution")
+        client = act("role/dpra-shop-prod")
+        bench.given(execution_role=f"arn:aws:iam::{ACCOUNT}:role/dpra-shop-prod-execution")
         bench.deploy(one, stored=True)
         bench.deploy(two, TWO, stored=True)
         own.off(two, "checkout", TWO)
@@ -870,7 +870,7 @@ def test_the_roles_may_do_what_they_do_and_nothing_to_another_component(
         with pytest.raises(ClientError, match="AccessDenied"):
             client.untag_resource(ResourceArn=own.place.arn, TagKeys=["dpra:released", "dpra:component"])
 
-        client = act("role/dpra-shop-gamma-monitor")
+        client = act("role/dpra-shop-prod-drift")
         assert bench.tool.drift(bench.target) == []
         with pytest.raises(ClientError, match="AccessDenied"):
             client.stop_deployment(**own.place.ids, DeploymentNumber=1, AllowRevert=True)

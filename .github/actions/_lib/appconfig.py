@@ -200,9 +200,18 @@ def look(target: Target) -> Place | None:
         # One that a release took out of the stack stays in the application: AppConfig deletes none that has versions.
         profiles={one["Name"]: one["Id"] for one in listed if one["Id"] in made.get("ConfigurationProfile", [])},
         strategies=made.get("DeploymentStrategy", []),
-        tags=aws.call(region, "appconfig", "list-tags-for-resource", ResourceArn=arn).get("Tags", {}),
+        tags=_tags(region, arn),
         deployments=sorted(deployments, key=lambda one: -int(one["DeploymentNumber"])),
     )
+
+
+def tagged(place: Place) -> Place:
+    """The same with the tags that it has now."""
+    return replace(place, tags=_tags(place.region, place.arn))
+
+
+def _tags(region: str, arn: str) -> dict[str, str]:
+    return aws.call(region, "appconfig", "list-tags-for-resource", ResourceArn=arn).get("Tags", {})
 
 
 def tag(place: Place, tags: Mapping[str, str]) -> None:

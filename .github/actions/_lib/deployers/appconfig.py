@@ -98,7 +98,7 @@ def make(target: Target, change: Change) -> Done:
     offs = place.offs  # perhaps there is an emergency meanwhile
     wanted = [appconfig.switched_off(one, offs) for one in own]
     last = bring(place, wanted, change, mark)
-    if late := still_on(wanted, known(target).offs):
+    if late := still_on(wanted, appconfig.tagged(place).offs):
         raise OvertakenError(f"meanwhile an emergency switched {', '.join(late)} off, which this release turns on")
     tag(place, {RELEASED: f"{change.digest}/{change.commit}"})
     if ended := [] if change.back else sorted(offs.keys() - {*still_on(own, offs)}):
