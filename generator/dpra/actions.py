@@ -54,6 +54,8 @@ def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]
     """The language of the infrastructure code, where there is any to look at.
 
     An assembly of CDK is there after the build only: a check looks at CDK where the spec says with what, or at what."""
+    if "image" in types.takes:  # the template of its versions in Service Catalog
+        return ("cloudformation",) if spec.image.products else ()
     if "deploy" not in types.takes:
         return ()
     said, found = spec.actions.get(action, Action()), deployers.every()[spec.deploy.with_].infrastructure

@@ -211,7 +211,9 @@ class Plan:
 
     @property
     def template(self) -> str:
-        """What describes the deployment; empty where the tool takes none."""
+        """What describes the deployment, or what Service Catalog has of it; empty where there is nothing."""
+        if "image" in self.catalogue.takes:
+            return self.spec.image.template if self.spec.image.products else ""
         return self.spec.deploy.template or (self.deployer.template if self.deployer else "")
 
     @property

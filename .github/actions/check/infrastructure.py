@@ -34,7 +34,9 @@ def listed(kind: str) -> list[str]:
     names = [os.fsdecode(name) for name in ran.stdout.split(b"\0") if name]
     if kind != "cloudformation" and file:
         beginning = "" if (file := os.path.normpath(file)) == "." else f"{file}/"
-        names = [name for name in names if name == file or name.startswith(beginning)]
+        inside = [name for name in names if name == file or name.startswith(beginning)]
+        # A template beside Dockerfiles is not theirs: it takes none of them away.
+        names = inside if inside or kind == "terraform" else names
     return names
 
 
