@@ -569,13 +569,12 @@ def answering(service: str, operation: str) -> tuple[Any, str]:
 
 def test_every_page_of_versions_and_images_is_looked_at(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     paged(monkeypatch, "ecr", "DescribeImages", "imageDetails")
-    for number in range(24):  # more than SSM, and moto, gives at a time
-        world.push(f"v{number}", 100 + number)
-        world.mark(f"v{number}", 40)
-    world.push("newest", 0)
+    for number in range(12):  # SSM, and moto, give ten at a time, by their names
+        world.push(f"a{number}", 100, ())
     assert world.retire().code == 0
-    assert world.versions == {"new", "newest"}
-    assert len(world.images) == 6
+    assert world.versions == {"new", *(f"a{number}" for number in range(12))}
+    assert len(world.images) == 15
+    assert all("dpra:deprecated" in world.tags(f"a{number}") for number in range(12))
 
 
 @pytest.mark.parametrize(
