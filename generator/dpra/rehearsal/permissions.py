@@ -37,7 +37,7 @@ NAMED = {
     "ecr": ("repositoryName",),
     "kms": ("KeyId",),
     "servicecatalog": ("ProductId",),
-    "ssm": ("Name", "ResourceId"),
+    "ssm": ("Name", "ResourceId", "Path"),
 }  # what names the resource in a request of JSON: one of these
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
@@ -136,7 +136,7 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
             name = form.get("repositoryName", "")
             return arn(region, service, account, f"repository/{name}") if name else "*"
         case "ssm":
-            name = (form.get("Name") or form.get("ResourceId", "")).removeprefix("/")
+            name = (form.get("Name") or form.get("ResourceId") or form.get("Path", "")).strip("/")
             return arn(region, service, account, f"parameter/{name}") if name else "*"
         case "dynamodb":
             name = form.get("TableName", "")
