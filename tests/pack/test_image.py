@@ -126,6 +126,73 @@ def test_the_base_is_that_of_the_last_stage(text: str, base: str) -> None:
     assert dockerfile.base(text) == base
 
 
+BASE = (
+    "RUN <<{}\nFROM " + PINNED + " AS debian\n{}\nFROM debian\n"
+)  # only as long as a text is taken for an instruction
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("FROM\tdebian\n", 1),
+        ("FR\\\nOM debian\n", 1),
+        ("FROM \\\n\n  # a comment\n  debian\n", 1),
+        ("\ufeffFROM debian\n", 1),
+        ('FROM "debian"\n', 1),
+        (f"FROM {PINNED}\n# escape=`\nLABEL a=b \\\nFROM={PINNED}\nFROM debian\n", 5),
+        (f"FROM {PINNED}\n# escape=`\nRUN a \\\nFROM {PINNED} AS debian\nFROM debian\n", 5),
+        (f"FROM {PINNED}\nRUN a \\\n  # a comment\n FROM {PINNED} AS debian\nFROM debian\n", 5),
+        (f"FROM {PINNED}\nLABEL a=\u2028FROM {PINNED} AS debian\nFROM debian\n", 3),
+        (f"FROM {PINNED}\nLABEL a=\rFROM {PINNED} AS debian\nFROM debian\n", 3),
+        (f"FROM {PINNED}\nCOPY --chown=1:1 --from=tools:1 /a /a\n", 2),
+        (f"FROM {PINNED}\nCOPY --chown=\"1:1\" --fr\\om='tools:1' /a /a\n", 2),
+        (f"FROM {PINNED}\nCOPY --from=7 /a /a\n", 2),
+        (f"FROM {PINNED}\nRUN --mount=type=bind,target=/t,fr\\om=tools /t/run\n", 2),
+        (f"ARG A={PINNED}\nFROM $A\nARG A=tools\nCOPY --from=$A /a /a\n", 4),
+        (f'ARG A={PINNED}\nARG "A=debian"\nFROM $A\n', 3),
+        (f"FROM {PINNED}\n{BASE.format('EOF', 'EOF')}", 5),
+        (f"FROM {PINNED}\n{BASE.format('EOF', ' EOF')}", 5),
+        (f"FROM {PINNED}\n" + BASE.format('E"O"F', "E"), 5),
+        (f"FROM {PINNED}\nRUN <<A <<'B'\nB\nA\nFROM {PINNED} AS debian\nB\nFROM debian\n", 7),
+        (f"FROM {PINNED}\nRUN <<A\nFROM debian\nA\n", 3),  # an older buildah knows no here-documents
+    ],
+)
+def test_what_buildah_takes_for_a_base_is_told_however_it_is_written(text: str, line: int) -> None:
+    import dockerfile
+
+    assert [number for number, _ in dockerfile.unpinned(text)] == [line]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"FROM {PINNED} AS one\nRUN cat <<EOF >/a\nhere\nEOF\nRUN echo $((1<<2)) from=a --from=b\nFROM one\n",
+        f"FROM --platform=$BUILDPLATFORM {PINNED} AS one\nCOPY <<-'A' /a\n\tA\nFROM one\nCOPY --from=0 --chmod=1 /a /b\n",
+        f"# syntax=x\nFROM {PINNED} as one\r\nLABEL a=b \\\r\n  c=d\r\nFROM one\r\n",
+        f"ARG A={PINNED} B=1\nFROM ${{A}}\nARG A\nRUN --mount=type=cache,target=/c --mount=from=$A,target=/t true",
+    ],
+)
+def test_what_has_a_digest_or_is_a_stage_is_not_told(text: str) -> None:
+    import dockerfile
+
+    assert dockerfile.unpinned(text) == []
+
+
+def test_buildah_reads_lines_and_words_so(builder: Any) -> None:
+    """What is told above is really a base: the real buildah builds from it."""
+    for number, text in enumerate(("FROM\tscratch", "FR\\\nOM scratch", "FROM \\\n\nscratch", "\ufeffFROM scratch")):
+        builder.write("Dockerfile", f"{text}\nCOPY Dockerfile /{number}\n")
+        done = build(builder)
+        assert done.code == 0, done.out
+
+
+def test_a_file_that_buildah_would_preprocess_is_refused(builder: Any) -> None:
+    builder.write("Containerfile.in", f'FROM {PINNED}\n#include "other"\n')
+    done = build(builder, file="Containerfile.in")
+    assert done.code == 1
+    assert "the C preprocessor" in done.errors[0]
+
+
 def test_a_command_that_fails_in_the_build_fails_it(builder: Any) -> None:
     builder.write("Dockerfile", f"FROM {PINNED}\nRUN apt-get install --yes no-such-package\n")
     done = build(builder)

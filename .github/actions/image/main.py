@@ -34,7 +34,9 @@ def build() -> None:
         file, platforms = Path(runner.required("FILE")), runner.required("PLATFORMS").split()
         if not file.is_file():
             raise runner.Failed(f"{file} does not exist: create it, or say image.file in dpra.yml", "error")
-        text = file.read_text(encoding="utf-8", errors="replace")
+        if file.suffix == ".in":
+            raise runner.Failed(f"{file}: buildah would build what the C preprocessor makes of it: name it otherwise")
+        text = file.read_bytes().decode("utf-8", "replace")  # a carriage return ends no line
         for line, name in dockerfile.unpinned(text):
             runner.error(f"{name} is taken without a digest: name it as NAME@sha256:…", str(file), line, "base image")
             facts["findings"] = {"without digest": facts.get("findings", {}).get("without digest", 0) + 1}
