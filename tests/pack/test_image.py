@@ -1,6 +1,9 @@
 """Golden images: built once by the real buildah, by digest for all platforms; tested in a container of the same."""
 
+import hashlib
 import json
+import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -8,6 +11,7 @@ from typing import Any
 
 import pytest
 
+PACK = Path(__file__).parents[2] / ".github" / "actions"
 DIGEST = "a" * 64
 PINNED = f"debian:12@sha256:{DIGEST}"
 DOCKERFILE = f"FROM {PINNED}\nRUN apt-get update && apt-get upgrade --yes\nUSER 65532:65532\n"
@@ -167,7 +171,7 @@ def test_what_buildah_takes_for_a_base_is_told_however_it_is_written(text: str, 
     "text",
     [
         f"FROM {PINNED} AS one\nRUN cat <<EOF >/a\nhere\nEOF\nRUN echo $((1<<2)) from=a --from=b\nFROM one\n",
-        f"FROM --platform=$BUILDPLATFORM {PINNED} AS one\nCOPY <<-'A' /a\n\tA\nFROM one\nCOPY --from=0 --chmod=1 /a /b\n",
+        f"FROM --platform=$BUILDPLATFORM {PINNED} AS one\nCOPY <<-'A' /a\n\tA\nFROM one\nCOPY --from=0 --chmod=1 a b\n",
         f"# syntax=x\nFROM {PINNED} as one\r\nLABEL a=b \\\r\n  c=d\r\nFROM one\r\n",
         f"ARG A={PINNED} B=1\nFROM ${{A}}\nARG A\nRUN --mount=type=cache,target=/c --mount=from=$A,target=/t true",
     ],
@@ -191,6 +195,101 @@ def test_a_file_that_buildah_would_preprocess_is_refused(builder: Any) -> None:
     done = build(builder, file="Containerfile.in")
     assert done.code == 1
     assert "the C preprocessor" in done.errors[0]
+
+
+def signed(job: Any, release: Path) -> str:
+    """What the job that signs says against a release of this run; nothing where it takes it."""
+    job.env |= {"INPUT_RELEASE": str(release), "INPUT_COMPONENT": "base"}
+    job.env |= {"INPUT_DIGEST": hashlib.sha256((release / "release.json").read_bytes()).hexdigest()}
+    ran = subprocess.run(
+        [sys.executable, "-I", "-B", str(PACK / "store" / "prepare.py")], env=job.env, capture_output=True, text=True
+    )
+    return "" if ran.returncode == 0 else ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("lie", "told"),
+    [
+        ({"digest": f"sha256:{DIGEST}"}, "says digest"),
+        ({"name": "other"}, "says name other"),
+        ({"platforms": {"linux/arm64": f"sha256:{DIGEST}"}}, "says platforms"),
+        ({"version": "2020.01.01-41"}, "says run 41"),
+        ({"version": "2020.01.01-hotfix-42"}, "says run hotfix-42"),
+        ({"version": "2020.01.01-42.2"}, "none of this run"),
+        ({"version": "9999.01.01-42"}, "none of this run"),
+        ({"platforms": {"linux/amd64\nrole=x": f"sha256:{DIGEST}"}}, "does not say what image it is"),
+        ({"base": {"image": "debian", "digest": "latest"}}, "does not say what image it is"),
+    ],
+)
+def test_what_the_build_says_of_the_image_is_held_against_it_before_it_is_signed(
+    builder: Any, lie: dict[str, Any], told: str
+) -> None:
+    """Else a version that is published already, and its digest, would be published in place of what was scanned."""
+    release = packed(builder)
+    assert signed(builder, release) == ""
+    said = json.loads((release / "image.json").read_text())
+    (release / "image.json").write_text(json.dumps({**said, **lie}))
+    assert told in signed(builder, release)
+
+
+def test_what_is_scanned_is_what_is_published(builder: Any) -> None:
+    """Of two files with one place the scans would see the one, and ECR would get the other."""
+    release = packed(builder)
+    with zipfile.ZipFile(release / "package.zip", "a") as package:
+        package.writestr("./image.tar", "another one")
+    files = {"package.zip": hashlib.sha256((release / "package.zip").read_bytes()).hexdigest()}
+    said = json.loads((release / "release.json").read_text())
+    (release / "release.json").write_text(json.dumps({**said, "files": files}))
+    assert "image.tar and nothing else" in signed(builder, release)
+    done = builder.use(
+        *("check",), action="hardening-check", tool="hardening", language="container", target=str(release)
+    )
+    assert done.code == 1
+    assert "'./image.tar' has the place of another file" in done.out
+
+
+def test_a_hotfix_and_a_run_of_the_pipeline_never_have_one_version(builder: Any) -> None:
+    """GitHub counts the runs of each workflow."""
+    versions = set()
+    for name in ("pipeline", "hotfix"):
+        builder.env["GITHUB_WORKFLOW_REF"] = f"acme/base/.github/workflows/{name}.yml@refs/heads/main"
+        release = packed(builder)
+        assert signed(builder, release) == ""
+        versions.add(json.loads((release / "image.json").read_text())["version"])
+    assert len(versions) == 2
+
+
+def test_a_runner_that_is_used_again_adds_nothing_to_the_image(builder: Any) -> None:
+    """To an index that is there buildah adds; and a container's name is taken but once."""
+    for number in range(2):
+        builder.write("Dockerfile", f"{DOCKERFILE}LABEL number={number}\n")
+        commit(builder)
+        release = packed(builder, platforms="linux/amd64 linux/arm64")
+        builder.use("image", do="open", component="base", release=str(release))
+        with zipfile.ZipFile(release / "package.zip") as package:
+            package.extract("image.tar", release)
+        with tarfile.open(release / "image.tar") as tar:
+            [index] = json.load(tar.extractfile("index.json"))["manifests"]  # type: ignore[arg-type]
+            named = tar.extractfile(f"blobs/{index['digest'].replace(':', '/')}")
+            assert len(json.load(named)["manifests"]) == 2  # type: ignore[arg-type]
+        opened = builder.use("image", do="open", component="base", release=str(release))
+        assert opened.code == 0, opened.out
+
+
+def test_an_index_with_a_platform_twice_is_none(tmp_path: Path) -> None:
+    import image
+    import runner
+
+    platform = {"os": "linux", "architecture": "amd64"}
+    content = json.dumps({"manifests": [{"digest": f"sha256:{one * 64}", "platform": platform} for one in "ab"]})
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    listed = json.dumps({"manifests": [{"mediaType": image.INDEX[0], "digest": f"sha256:{digest}"}]})
+    with tarfile.open(tmp_path / "image.tar", "w") as tar:
+        for name, text in {"index.json": listed, f"blobs/sha256/{digest}": content}.items():
+            (tmp_path / "one").write_text(text)
+            tar.add(tmp_path / "one", name)
+    with pytest.raises(runner.Failed, match="no OCI archive with one image"):
+        image.layout(tmp_path / "image.tar")
 
 
 def test_a_command_that_fails_in_the_build_fails_it(builder: Any) -> None:

@@ -1,6 +1,5 @@
 """Builds a golden image, opens what was built for its tests, and shows what differs from the last one."""
 
-import datetime
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ import runner
 import store
 
 TRIVY = Path(__file__).resolve().parent.parent / "check" / "tools" / "trivy.sh"
-BUILT, OPENED = "dpra-built-image", "dpra-image"  # how buildah calls them
+OPENED = "dpra-image"  # how buildah calls the container
 
 
 def build() -> None:
@@ -42,19 +41,22 @@ def build() -> None:
             facts["findings"] = {"without digest": facts.get("findings", {}).get("without digest", 0) + 1}
         if "findings" in facts:
             raise runner.Failed
-        name, version = runner.required("COMPONENT"), version_now()
+        name, version = runner.required("COMPONENT"), image.version()
         out = Path(tempfile.mkdtemp(dir=runner.temp()))
+        built = (
+            f"dpra-{os.urandom(8).hex()}"  # to an index that is there, buildah would add: a runner may be used again
+        )
         archive = out / release.ARCHIVE
         options = ["--format", "oci", "--layers=false", "--platform", ",".join(platforms), "--file", str(file)]
         options += ["--timestamp", committed()]  # the same content is the same image, whenever it is built
         for key, value in labels(name).items():
             options += ["--label", f"org.opencontainers.image.{key}={value}"]
         if len(platforms) > 1:
-            buildah("build", *options, "--manifest", BUILT, str(file.parent))
-            buildah("manifest", "push", "--quiet", "--all", BUILT, f"oci-archive:{archive}")
+            buildah("build", *options, "--manifest", built, str(file.parent))
+            buildah("manifest", "push", "--quiet", "--all", built, f"oci-archive:{archive}")
         else:
-            buildah("build", *options, "--tag", BUILT, str(file.parent))
-            buildah("push", "--quiet", BUILT, f"oci-archive:{archive}")
+            buildah("build", *options, "--tag", built, str(file.parent))
+            buildah("push", "--quiet", built, f"oci-archive:{archive}")
         digest, made = image.layout(archive)
         if sorted(made) != sorted(platforms):
             raise runner.Failed(f"buildah built {', '.join(made)}, not {', '.join(platforms)}", "error")
@@ -67,13 +69,6 @@ def build() -> None:
         rows = [(runner.code(platform), runner.code(one)) for platform, one in made.items()]
         runner.summary(f"image {runner.code(f'{name} {version}')}", ("platform", "digest"), rows)
         runner.say(f"{name} {version} is {digest}")
-
-
-def version_now() -> str:
-    """The version of what this run builds: the day, and the run, with its attempt where it is not the first."""
-    attempt = os.environ["GITHUB_RUN_ATTEMPT"]
-    day = datetime.datetime.now(datetime.UTC).strftime("%Y.%m.%d")
-    return f"{day}-{os.environ['GITHUB_RUN_NUMBER']}{'' if attempt == '1' else f'.{attempt}'}"
 
 
 def committed() -> str:
@@ -104,6 +99,7 @@ def opened() -> None:
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
         with zipfile.ZipFile(Path(runner.required("RELEASE")) / release.PACKAGE) as package:
             package.extract(release.ARCHIVE, folder)
+        subprocess.run(["buildah", "rm", OPENED], capture_output=True, check=False)  # of a runner's earlier job
         buildah("from", "--quiet", "--name", OPENED, f"oci-archive:{Path(folder, release.ARCHIVE)}")
     bin_folder = runner.temp() / "dpra-bin"
     bin_folder.mkdir(exist_ok=True)
