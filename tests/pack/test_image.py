@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 PACK = Path(__file__).parents[2] / ".github" / "actions"
@@ -290,6 +292,63 @@ def test_an_index_with_a_platform_twice_is_none(tmp_path: Path) -> None:
             tar.add(tmp_path / "one", name)
     with pytest.raises(runner.Failed, match="no OCI archive with one image"):
         image.layout(tmp_path / "image.tar")
+
+
+SBOM = {"bomFormat": "CycloneDX", "specVersion": "1.6", "components": []}
+
+
+@pytest.fixture
+def bucket(job: Any) -> Iterator[Any]:
+    """A bucket with an image that a hotfix brought without an SBOM, and the record that names it; and its release."""
+    from dpra.rehearsal import mends
+    from moto.server import ThreadedMotoServer
+
+    mends.forget()
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    given = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+    job.env |= given
+    s3 = boto3.client(
+        *("s3", "eu-west-1"), endpoint_url=given["AWS_ENDPOINT_URL"], aws_access_key_id="a", aws_secret_access_key="b"
+    )
+    s3.create_bucket(Bucket="store", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    base = {"image": "debian:12", "digest": f"sha256:{DIGEST}"}
+    before, now = (
+        {"name": "base", "version": f"2026.11.2{one}-{one}", "base": base, "digest": f"sha256:{str(one) * 64}"}
+        | {"platforms": {"linux/amd64": f"sha256:{str(one) * 64}"}}
+        for one in (1, 2)
+    )
+    kept = {"digest": "1" * 64, "commit": job.env["GITHUB_SHA"], "run": "1"}
+    for name, content in {
+        f"{'1' * 64}/image.json": before,
+        f"{'1' * 64}/release.json": {"commit": job.env["GITHUB_SHA"]},
+        "record.json": {"schema": 1, "lock": None, "waiting": None, "current": kept, "history": [], "regions": {}},
+    }.items():
+        s3.put_object(Bucket="store", Key=f"base/{name}", Body=json.dumps(content).encode())
+    job.write("release/image.json", json.dumps(now))
+    yield s3
+    server.stop()
+
+
+def test_an_image_that_came_without_an_sbom_blocks_no_other(job: Any, bucket: Any) -> None:
+    """A hotfix may skip it: the difference says what it does not know, and a rebuild is a new image."""
+    about = {"component": "base", "release": "release", "account": "123456789012"}
+    record = {"record": "s3://store/base/record.json", "record_region": "eu-west-1"}
+    done = job.use("image", do="difference", **about, **record)
+    assert done.code == 0, done.out
+    assert "1 platform not compared, without SBOM" in done.out
+    job.write("release/sbom.cdx.json", json.dumps(SBOM))
+    done = job.use("image", do="unchanged", **about, region="eu-west-1", bucket="store")
+    assert (done.code, done.outputs.get("unchanged", "")) == (0, ""), done.out
+
+
+def test_whatever_else_is_missing_of_the_last_image_is_told(job: Any, bucket: Any) -> None:
+    bucket.delete_object(Bucket="store", Key=f"base/{'1' * 64}/image.json")
+    about = {"component": "base", "release": "release", "account": "123456789012"}
+    done = job.use("image", do="difference", **about, record="s3://store/base/record.json", record_region="eu-west-1")
+    assert done.code == 1
+    assert "NoSuchKey" in done.errors[0]
 
 
 def test_a_command_that_fails_in_the_build_fails_it(builder: Any) -> None:

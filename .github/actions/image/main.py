@@ -152,12 +152,14 @@ def difference() -> None:
 
 
 def known(directory: Path, *, looked_at: bool = False) -> image_difference.Image:
-    """The image of a release: its image.json, and the SBOM of all of its platforms.
+    """The image of a release: its image.json, and the SBOM of all of its platforms; a hotfix may have brought none.
 
     Args:
         looked_at: with what is known today of vulnerabilities in it.
     """
     sbom, said = directory / release.SBOMS[0], image.read(directory)
+    if not sbom.is_file():
+        return image_difference.image(said, {})
     there = dict.fromkeys(said["platforms"], json.loads(sbom.read_bytes()))
     found = image_difference.vulnerabilities(sbom, TRIVY) if looked_at else None
     return image_difference.image(said, there, found)
@@ -167,7 +169,11 @@ def fetched(region: str, bucket: str, digest: str, *more: str) -> Path:
     """A folder with what is known of the image of a stored release."""
     folder = Path(tempfile.mkdtemp(dir=runner.temp()))
     for name in (release.IMAGE, release.SBOMS[0], *more):
-        store.fetch(region, bucket, runner.required("COMPONENT"), digest, name, folder)
+        try:
+            store.fetch(region, bucket, runner.required("COMPONENT"), digest, name, folder)
+        except aws.Refused as refused:
+            if (name, refused.code) != (release.SBOMS[0], "NoSuchKey"):
+                raise
     return folder
 
 
