@@ -343,6 +343,23 @@ def test_an_image_that_came_without_an_sbom_blocks_no_other(job: Any, bucket: An
     assert (done.code, done.outputs.get("unchanged", "")) == (0, ""), done.out
 
 
+def test_a_rebuild_is_the_same_image_but_for_what_this_run_or_a_lost_runner_left(job: Any, bucket: Any) -> None:
+    """What an earlier attempt stored before its runner was lost was offered to nobody: it goes on."""
+
+    def asked(version: str) -> tuple[int, str]:
+        job.write("release/image.json", json.dumps({**said, "version": version}))
+        done = job.use("image", do="unchanged", **about, region="eu-west-1", bucket="store")
+        return done.code, done.outputs.get("unchanged", "")
+
+    about = {"component": "base", "release": "release", "account": "123456789012"}
+    said = json.loads(bucket.get_object(Bucket="store", Key=f"base/{'1' * 64}/image.json")["Body"].read())
+    job.write("release/sbom.cdx.json", json.dumps(SBOM))
+    assert asked("2026.11.22-2") == (0, "every platform has the same digest")
+    assert asked("2026.11.22-1.2") == (0, "")
+    bucket.delete_object(Bucket="store", Key=f"base/{'1' * 64}/image.json")
+    assert asked("2026.11.22-2") == (0, "")
+
+
 def test_whatever_else_is_missing_of_the_last_image_is_told(job: Any, bucket: Any) -> None:
     bucket.delete_object(Bucket="store", Key=f"base/{'1' * 64}/image.json")
     about = {"component": "base", "release": "release", "account": "123456789012"}

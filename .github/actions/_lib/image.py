@@ -99,6 +99,12 @@ def _run() -> str:
     return f"{'hotfix-' if workflow.endswith('/hotfix.yml') else ''}{os.environ['GITHUB_RUN_NUMBER']}"
 
 
+def run_of(directory: Path) -> str:
+    """The run that built the image of a release, whichever its attempt."""
+    match = VERSION.fullmatch(read(directory)["version"])
+    return match[2] if match else ""
+
+
 def verify(directory: Path, component: str) -> None:
     """Fail unless image.json says what the release's package is, and a version of this run.
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
@@ -113,7 +114,8 @@ def opened() -> None:
 def unchanged() -> None:
     """Say why the image is the one that was stored last, of the same commit; nothing where it is another.
 
-    Whether production has that or refused it: nobody is asked anew about the same image."""
+    Whether production has that or refused it: nobody is asked anew about the same image. What an earlier attempt of the
+    run stored was offered to nobody, and what a lost runner stored in part is no image."""
     region, bucket, component = (runner.required(name) for name in ("REGION", "BUCKET", "COMPONENT"))
     aws.expect_account(region, runner.required("ACCOUNT"))
     listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/").get("Contents", [])
@@ -121,10 +123,12 @@ def unchanged() -> None:
     if not stored:
         return
     digest = str(max(stored, key=lambda one: str(one["LastModified"]))["Key"]).split("/")[1]
-    before = fetched(region, bucket, digest, release.MANIFEST)
+    before = fetched(region, bucket, digest, release.MANIFEST, lacks=(release.IMAGE, *release.SBOMS))
     if json.loads((before / release.MANIFEST).read_bytes())["commit"] != os.environ["GITHUB_SHA"]:
         return
     now = Path(runner.required("RELEASE"))
+    if not (before / release.IMAGE).exists() or image.run_of(before) == image.run_of(now):
+        return
     if why := image_difference.unchanged(known(before), known(now)):
         runner.output("unchanged", why)
         with evidence.recorded("package-and-store-artifacts"):
@@ -165,14 +169,14 @@ def known(directory: Path, *, looked_at: bool = False) -> image_difference.Image
     return image_difference.image(said, there, found)
 
 
-def fetched(region: str, bucket: str, digest: str, *more: str) -> Path:
-    """A folder with what is known of the image of a stored release."""
+def fetched(region: str, bucket: str, digest: str, *more: str, lacks: Sequence[str] = release.SBOMS) -> Path:
+    """A folder with what is known of the image of a stored release, which may lack some of it."""
     folder = Path(tempfile.mkdtemp(dir=runner.temp()))
     for name in (release.IMAGE, release.SBOMS[0], *more):
         try:
             store.fetch(region, bucket, runner.required("COMPONENT"), digest, name, folder)
         except aws.Refused as refused:
-            if (name, refused.code) != (release.SBOMS[0], "NoSuchKey"):
+            if refused.code != "NoSuchKey" or name not in lacks:
                 raise
     return folder
 
