@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,8 +245,6 @@ def test_what_runs_is_known_where_one_image_has_several_versions(
     cloud: Cloud, releases: dict[str, Path], tmp_path: Path
 ) -> None:
     """The same commit, built again: another release and version, and the image is the same byte by byte."""
-    import shutil
-
     import images
 
     said = json.loads((releases["one"] / "image.json").read_text())
@@ -306,8 +306,10 @@ def test_a_rollback_by_hand_takes_the_version_and_any_other_word_as_it_is(
 
 @pytest.mark.parametrize("cloud", ["product"], indirect=True)
 def test_service_catalog_offers_what_runs_and_not_what_went_back(
-    cloud: Cloud, releases: dict[str, Path], tmp_path: Path
+    cloud: Cloud, releases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from deployers import ecr
+
     catalog = admin(cloud, "servicecatalog")
     [own] = re.findall(r"prod-\w+", (tmp_path / "made/dpra.yml").read_text())
 
@@ -319,6 +321,14 @@ def test_service_catalog_offers_what_runs_and_not_what_went_back(
         (path / "template.yml").write_text(PRODUCT)
         deploy(path, products={REGION: own})
     assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: True}
+    with monkeypatch.context() as patch:  # the runner is lost in the middle of the rollback
+        patch.setattr(ecr, "put", lambda *_, **__: sys.exit())
+        with pytest.raises(SystemExit):
+            deploy(releases["one"], back=True, products={REGION: own})
+        patch.undo()
+        patch.setattr(ecr, "offer", lambda *_: sys.exit())
+        with pytest.raises(SystemExit):
+            deploy(releases["one"], back=True, products={REGION: own})
     deploy(releases["one"], back=True, products={REGION: own})
     assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: False}
     deploy(releases["two"], products={REGION: own})

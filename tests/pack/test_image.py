@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -248,6 +249,19 @@ def test_what_is_scanned_is_what_is_published(builder: Any) -> None:
     )
     assert done.code == 1
     assert "'./image.tar' has the place of another file" in done.out
+
+
+def test_a_package_that_is_larger_than_memory_has_a_digest(tmp_path: Path) -> None:
+    import release
+
+    with (tmp_path / "package.zip").open("wb") as file:
+        file.truncate(2**27)
+    tracemalloc.start()
+    digest = release.sha256(tmp_path / "package.zip")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**22
+    assert digest == hashlib.sha256(bytes(2**27)).hexdigest()
 
 
 def test_a_hotfix_and_a_run_of_the_pipeline_never_have_one_version(builder: Any) -> None:

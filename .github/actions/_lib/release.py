@@ -174,4 +174,5 @@ def extract(package: Path, folder: Path) -> list[tuple[Path, zipfile.ZipInfo]]:
 
 
 def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:  # an image is larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()

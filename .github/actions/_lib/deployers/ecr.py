@@ -39,25 +39,38 @@ def deploy(target: Target, change: Change) -> Done:
     remember(target, change, version, uri)
     if (now := parameter(target, "latest")) not in (before, uri):
         raise runner.Failed(f"somebody moved {name_of(target, 'latest')} meanwhile, to {now}: run this again")
+    if change.back:
+        take_back(
+            target, version, was
+        )  # first: whoever comes after a lost runner sees by latest that there is something
     if now != uri:
         put(target, "latest", uri, Overwrite=True)
     if len(versions_of(target, uri)) > 1:  # the same image, built twice of one commit
         about = {"ResourceType": "Parameter", "ResourceId": name_of(target, "latest")}
         aws.call(target.region, "ssm", "add-tags-to-resource", **about, Tags=[ours(change)])
     runner.say(f"{name_of(target, 'latest')} names {version}, {said['digest']}")
-    offer(target, change, version, was)
+    offer(target, change, version)
     outputs = {"ImageUri": uri, "ImageVersion": version, "Parameter": name_of(target, "latest")}
     return Done(f"{target.region} {name_of(target, version)}", started, outputs)
 
 
-def offer(target: Target, change: Change, version: str, before: str) -> None:
-    """Where Service Catalog has a product of the image in this region, offer the version, and none that went back."""
-    if not (product := (target.settings.get("products") or {}).get(target.region)):
+def product_of(target: Target) -> str:
+    """The product that Service Catalog has of the image in this region; empty where it has none."""
+    return str((target.settings.get("products") or {}).get(target.region) or "")
+
+
+def offer(target: Target, change: Change, version: str) -> None:
+    """Where Service Catalog has a product of the image, offer the version."""
+    if not (product := product_of(target)):
         return
     template = service_catalog.filled((change.release / release.TEMPLATE).read_bytes(), target.component, version)
     where = {"bucket": target.bucket, "folder": f"{target.component}/{change.digest}", "account": target.account}
     service_catalog.publish(target.region, product, version, template, **where)
-    if change.back and before not in ("", version):
+
+
+def take_back(target: Target, version: str, before: str) -> None:
+    """Where Service Catalog has a product of the image, offer none that went back."""
+    if (product := product_of(target)) and before not in ("", version):
         service_catalog.withdraw(target.region, product, before)
 
 
