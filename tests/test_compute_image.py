@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dpra import catalogue, problems
 from dpra.rehearsal import scenarios
+from dpra.spec import reader
 
 ROWS = scenarios.table("compute-image")
 # DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
@@ -52,6 +54,21 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpr
     assert "secrets" in hooks
     assert "hadolint" in hooks
     assert "docker" in (base / ".github/dependabot.yml").read_text()  # the base's new digest comes as a pull request
+
+
+def test_no_job_that_runs_code_of_the_repository_comes_between_scan_and_store() -> None:
+    """It could upload another release, or another SBOM, in place of what is scanned and signed."""
+    said = reader.read((Path(__file__).parent / "specs/image.yml").read_bytes(), catalogue.words())
+    for workflow in problems.planned(said).workflows.values():
+        jobs = workflow.jobs
+
+        def before(name: str, jobs: Any = jobs) -> set[str]:
+            return {one for need in jobs[name].needs for one in (need, *before(need))}
+
+        if "artifacts" in jobs:
+            own = {name for name in before("artifacts") if not jobs[name].trusted}
+            assert own
+            assert own <= before("scan")
 
 
 def test_machine_images_are_said_to_come_later(dpra: Any, base: Path) -> None:

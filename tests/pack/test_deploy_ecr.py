@@ -3,7 +3,9 @@
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -239,6 +241,36 @@ def test_an_image_that_is_not_what_was_signed_is_not_published(cloud: Cloud, rel
     assert running() == "one"
 
 
+def test_what_runs_is_known_where_one_image_has_several_versions(
+    cloud: Cloud, releases: dict[str, Path], tmp_path: Path
+) -> None:
+    """The same commit, built again: another release and version, and the image is the same byte by byte."""
+    import images
+
+    said = json.loads((releases["one"] / "image.json").read_text())
+    for word, version in {"again": "2026.11.28-1.2", "more": "2026.11.28-1.3"}.items():
+        shutil.copytree(releases["one"], tmp_path / word)
+        (tmp_path / word / "image.json").write_text(json.dumps({**said, "version": version}))
+    for word in ("one", "again", "two", "again", "one", "two", "one", "again"):
+        deploy(tmp_path / word)
+        assert running() == word
+    # A runner that was lost before the parameter of the version was written leaves a tag of the image alone.
+    images.push(tmp_path / "more/package.zip", REGION, ACCOUNT, REPOSITORY, "2026.11.28-1.3")
+    assert running() == "again"
+    deploy(tmp_path / "more")
+    assert running() == "more"
+
+
+def test_a_rollback_to_a_commit_asks_no_region_for_a_version(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The region that is asked may be the one that fails."""
+    import aws
+    from deployers import ecr
+
+    monkeypatch.setattr(aws, "call", lambda *_, **__: pytest.fail("it asks"))
+    for word in ("c0ffee0", "latest", "2026.11.28", "a b"):
+        assert ecr.named(target(), word) == ""
+
+
 @pytest.mark.parametrize("version", ["latest", "", "../other/latest", "2026.11.28-1/x", 1])
 def test_a_version_that_dpra_did_not_make_is_refused(cloud: Cloud, releases: dict[str, Path], version: Any) -> None:
     """The job that builds runs the repository's own commands: what it says is data, and held against what it may be."""
@@ -274,8 +306,10 @@ def test_a_rollback_by_hand_takes_the_version_and_any_other_word_as_it_is(
 
 @pytest.mark.parametrize("cloud", ["product"], indirect=True)
 def test_service_catalog_offers_what_runs_and_not_what_went_back(
-    cloud: Cloud, releases: dict[str, Path], tmp_path: Path
+    cloud: Cloud, releases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from deployers import ecr
+
     catalog = admin(cloud, "servicecatalog")
     [own] = re.findall(r"prod-\w+", (tmp_path / "made/dpra.yml").read_text())
 
@@ -287,6 +321,14 @@ def test_service_catalog_offers_what_runs_and_not_what_went_back(
         (path / "template.yml").write_text(PRODUCT)
         deploy(path, products={REGION: own})
     assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: True}
+    with monkeypatch.context() as patch:  # the runner is lost in the middle of the rollback
+        patch.setattr(ecr, "put", lambda *_, **__: sys.exit())
+        with pytest.raises(SystemExit):
+            deploy(releases["one"], back=True, products={REGION: own})
+        patch.undo()
+        patch.setattr(ecr, "offer", lambda *_: sys.exit())
+        with pytest.raises(SystemExit):
+            deploy(releases["one"], back=True, products={REGION: own})
     deploy(releases["one"], back=True, products={REGION: own})
     assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: False}
     deploy(releases["two"], products={REGION: own})

@@ -5,17 +5,24 @@ digest (of the index, or of the only manifest), platforms (platform -> digest of
 Source: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
+import datetime
 import hashlib
 import json
+import os
 import re
 import tarfile
+import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import release
 import runner
 
-VERSION = re.compile(r"\d{4}\.\d{2}\.\d{2}-\d+(\.\d+)?")  # the day, the run and, but for its first, the attempt
+# The day, the run (of a hotfix, whose runs are counted apart, with that word) and, but for its first, the attempt.
+VERSION = re.compile(r"(\d{4}\.\d{2}\.\d{2})-((?:hotfix-)?\d+)(?:\.(\d+))?", re.ASCII)
+DIGEST, PLATFORM = re.compile(r"sha256:[0-9a-f]{64}"), re.compile(r"[a-z0-9_.]+(/[a-z0-9_.]+){1,2}")
+DAY = "%Y.%m.%d"
 INDEX = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -36,7 +43,10 @@ def layout(archive: Path) -> tuple[str, dict[str, str]]:
                 config = json.loads(_blob(tar, json.loads(_blob(tar, digest))["config"]["digest"]))
                 return digest, {_platform(config): digest}
             manifests = json.loads(_blob(tar, digest))["manifests"]
-            return digest, {_platform(one["platform"]): str(one["digest"]) for one in manifests}
+            found = {_platform(one["platform"]): str(one["digest"]) for one in manifests}
+            if len(found) != len(manifests):
+                raise ValueError("a platform is there twice")  # each runtime would take another one
+            return digest, found
     except (tarfile.TarError, LookupError, TypeError, ValueError, AttributeError) as problem:
         raise runner.Failed(f"{archive.name} is no OCI archive with one image ({type(problem).__name__})") from problem
 
@@ -67,8 +77,57 @@ def read(directory: Path) -> dict[str, Any]:
     """
     try:
         said: dict[str, Any] = json.loads((directory / release.IMAGE).read_bytes())
-        if VERSION.fullmatch(said["version"]) and isinstance(said["digest"], str) and said["platforms"]:
+        digests = [said["digest"], *said["platforms"].values(), *([said["base"]["digest"]] if said.get("base") else [])]
+        wrong = [one for one in digests if not DIGEST.fullmatch(one)]
+        wrong += [one for one in said["platforms"] if not PLATFORM.fullmatch(one)]
+        if VERSION.fullmatch(said["version"]) and said["platforms"] and not wrong:
             return said
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
     raise runner.Failed(f"the release's {release.IMAGE} does not say what image it is")
+
+
+def version() -> str:
+    """The version of what this run builds."""
+    day, attempt = datetime.datetime.now(datetime.UTC).strftime(DAY), os.environ["GITHUB_RUN_ATTEMPT"]
+    return f"{day}-{_run()}{'' if attempt == '1' else f'.{attempt}'}"
+
+
+def _run() -> str:
+    """The run's number, which each workflow counts by itself."""
+    workflow = os.environ.get("GITHUB_WORKFLOW_REF", "").partition("@")[0]
+    return f"{'hotfix-' if workflow.endswith('/hotfix.yml') else ''}{os.environ['GITHUB_RUN_NUMBER']}"
+
+
+def run_of(directory: Path) -> str:
+    """The run that built the image of a release, whichever its attempt."""
+    match = VERSION.fullmatch(read(directory)["version"])
+    return match[2] if match else ""
+
+
+def verify(directory: Path, component: str) -> None:
+    """Fail unless image.json says what the release's package is, and a version of this run.
+
+    The job that built it runs the repository's own commands, and the digest of the release is none of image.json: what
+    it says is believed from here on, and where a version is published already nothing else is looked at."""
+    said = read(directory)
+    with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
+        with zipfile.ZipFile(directory / release.PACKAGE) as package:
+            if package.namelist() != [release.ARCHIVE]:
+                raise runner.Failed(f"the package of an image has {release.ARCHIVE} and nothing else")
+            package.extract(release.ARCHIVE, folder)
+        digest, platforms = layout(Path(folder, release.ARCHIVE))
+    match = VERSION.fullmatch(said["version"])
+    day, run, attempt = match.groups() if match else ("", "", "")
+    pairs = {
+        "name": (said.get("name"), component),
+        "digest": (said["digest"], digest),
+        "platforms": (said["platforms"], platforms),
+        "run": (run, _run()),
+    }
+    for what, (told, true) in pairs.items():
+        if told != true:
+            raise runner.Failed(f"{release.IMAGE} says {what} {told}, and the image's is {true}")
+    now = datetime.datetime.now(datetime.UTC).strftime(DAY)
+    if day > now or int(attempt or 1) > int(os.environ["GITHUB_RUN_ATTEMPT"]):
+        raise runner.Failed(f"{release.IMAGE} says version {said['version']}, which is none of this run")

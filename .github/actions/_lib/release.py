@@ -152,12 +152,27 @@ def verify_beside(directory: Path, signed: Mapping[str, str]) -> None:
 
 def unpack(directory: Path, folder: Path) -> None:
     """Put the files of the release's package into the folder, all of them plain ones."""
-    with zipfile.ZipFile(directory / PACKAGE) as package:
-        for entry in package.infolist():
-            path = Path(package.extract(entry, folder))  # keeps to the folder, whatever the entry is called
-            if not entry.is_dir():
-                path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
+    for path, entry in extract(directory / PACKAGE, folder):
+        if not entry.is_dir():
+            path.chmod(0o755 if entry.external_attr >> 16 & stat.S_IXUSR else 0o644)
+
+
+def extract(package: Path, folder: Path) -> list[tuple[Path, zipfile.ZipInfo]]:
+    """Put what is in a package into the folder; each path, and what the package says of it.
+
+    Raises:
+        runner.Failed: two entries have one place there: who takes one by its name could get another than who looks.
+    """
+    found: dict[Path, zipfile.ZipInfo] = {}
+    with zipfile.ZipFile(package) as packed:
+        for entry in packed.infolist():
+            path = Path(packed.extract(entry, folder))  # keeps to the folder, whatever the entry is called
+            if path in found and not (entry.is_dir() and path.is_dir()):
+                raise runner.Failed(f"'{entry.filename}' has the place of another file of the package", "error")
+            found[path] = entry
+    return list(found.items())
 
 
 def sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:  # an image is larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()

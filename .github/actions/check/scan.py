@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -105,8 +104,8 @@ def unpack(target: str, private: Path) -> str:
             raise runner.Failed(f"the target '{target}' does not exist", "error")
         return target
     content = private / "package"
-    with zipfile.ZipFile(archive) as packed:
-        packed.extractall(content)
+    content.mkdir()
+    release.extract(archive, content)
     return str(content)
 
 

@@ -1,6 +1,5 @@
 """Builds a golden image, opens what was built for its tests, and shows what differs from the last one."""
 
-import datetime
 import json
 import os
 import shutil
@@ -9,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
@@ -25,7 +25,7 @@ import runner
 import store
 
 TRIVY = Path(__file__).resolve().parent.parent / "check" / "tools" / "trivy.sh"
-BUILT, OPENED = "dpra-built-image", "dpra-image"  # how buildah calls them
+OPENED = "dpra-image"  # how buildah calls the container
 
 
 def build() -> None:
@@ -34,25 +34,30 @@ def build() -> None:
         file, platforms = Path(runner.required("FILE")), runner.required("PLATFORMS").split()
         if not file.is_file():
             raise runner.Failed(f"{file} does not exist: create it, or say image.file in dpra.yml", "error")
-        text = file.read_text(encoding="utf-8", errors="replace")
+        if file.suffix == ".in":
+            raise runner.Failed(f"{file}: buildah would build what the C preprocessor makes of it: name it otherwise")
+        text = file.read_bytes().decode("utf-8", "replace")  # a carriage return ends no line
         for line, name in dockerfile.unpinned(text):
             runner.error(f"{name} is taken without a digest: name it as NAME@sha256:…", str(file), line, "base image")
             facts["findings"] = {"without digest": facts.get("findings", {}).get("without digest", 0) + 1}
         if "findings" in facts:
             raise runner.Failed
-        name, version = runner.required("COMPONENT"), version_now()
+        name, version = runner.required("COMPONENT"), image.version()
         out = Path(tempfile.mkdtemp(dir=runner.temp()))
+        built = (
+            f"dpra-{os.urandom(8).hex()}"  # to an index that is there, buildah would add: a runner may be used again
+        )
         archive = out / release.ARCHIVE
         options = ["--format", "oci", "--layers=false", "--platform", ",".join(platforms), "--file", str(file)]
         options += ["--timestamp", committed()]  # the same content is the same image, whenever it is built
         for key, value in labels(name).items():
             options += ["--label", f"org.opencontainers.image.{key}={value}"]
         if len(platforms) > 1:
-            buildah("build", *options, "--manifest", BUILT, str(file.parent))
-            buildah("manifest", "push", "--quiet", "--all", BUILT, f"oci-archive:{archive}")
+            buildah("build", *options, "--manifest", built, str(file.parent))
+            buildah("manifest", "push", "--quiet", "--all", built, f"oci-archive:{archive}")
         else:
-            buildah("build", *options, "--tag", BUILT, str(file.parent))
-            buildah("push", "--quiet", BUILT, f"oci-archive:{archive}")
+            buildah("build", *options, "--tag", built, str(file.parent))
+            buildah("push", "--quiet", built, f"oci-archive:{archive}")
         digest, made = image.layout(archive)
         if sorted(made) != sorted(platforms):
             raise runner.Failed(f"buildah built {', '.join(made)}, not {', '.join(platforms)}", "error")
@@ -65,13 +70,6 @@ def build() -> None:
         rows = [(runner.code(platform), runner.code(one)) for platform, one in made.items()]
         runner.summary(f"image {runner.code(f'{name} {version}')}", ("platform", "digest"), rows)
         runner.say(f"{name} {version} is {digest}")
-
-
-def version_now() -> str:
-    """The version of what this run builds: the day, and the run, with its attempt where it is not the first."""
-    attempt = os.environ["GITHUB_RUN_ATTEMPT"]
-    day = datetime.datetime.now(datetime.UTC).strftime("%Y.%m.%d")
-    return f"{day}-{os.environ['GITHUB_RUN_NUMBER']}{'' if attempt == '1' else f'.{attempt}'}"
 
 
 def committed() -> str:
@@ -102,6 +100,7 @@ def opened() -> None:
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
         with zipfile.ZipFile(Path(runner.required("RELEASE")) / release.PACKAGE) as package:
             package.extract(release.ARCHIVE, folder)
+        subprocess.run(["buildah", "rm", OPENED], capture_output=True, check=False)  # of a runner's earlier job
         buildah("from", "--quiet", "--name", OPENED, f"oci-archive:{Path(folder, release.ARCHIVE)}")
     bin_folder = runner.temp() / "dpra-bin"
     bin_folder.mkdir(exist_ok=True)
@@ -115,7 +114,8 @@ def opened() -> None:
 def unchanged() -> None:
     """Say why the image is the one that was stored last, of the same commit; nothing where it is another.
 
-    Whether production has that or refused it: nobody is asked anew about the same image."""
+    Whether production has that or refused it: nobody is asked anew about the same image. What an earlier attempt of the
+    run stored was offered to nobody, and what a lost runner stored in part is no image."""
     region, bucket, component = (runner.required(name) for name in ("REGION", "BUCKET", "COMPONENT"))
     aws.expect_account(region, runner.required("ACCOUNT"))
     listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/").get("Contents", [])
@@ -123,10 +123,12 @@ def unchanged() -> None:
     if not stored:
         return
     digest = str(max(stored, key=lambda one: str(one["LastModified"]))["Key"]).split("/")[1]
-    before = fetched(region, bucket, digest, release.MANIFEST)
+    before = fetched(region, bucket, digest, release.MANIFEST, lacks=(release.IMAGE, *release.SBOMS))
     if json.loads((before / release.MANIFEST).read_bytes())["commit"] != os.environ["GITHUB_SHA"]:
         return
     now = Path(runner.required("RELEASE"))
+    if not (before / release.IMAGE).exists() or image.run_of(before) == image.run_of(now):
+        return
     if why := image_difference.unchanged(known(before), known(now)):
         runner.output("unchanged", why)
         with evidence.recorded("package-and-store-artifacts"):
@@ -154,22 +156,28 @@ def difference() -> None:
 
 
 def known(directory: Path, *, looked_at: bool = False) -> image_difference.Image:
-    """The image of a release: its image.json, and the SBOM of all of its platforms.
+    """The image of a release: its image.json, and the SBOM of all of its platforms; a hotfix may have brought none.
 
     Args:
         looked_at: with what is known today of vulnerabilities in it.
     """
     sbom, said = directory / release.SBOMS[0], image.read(directory)
+    if not sbom.is_file():
+        return image_difference.image(said, {})
     there = dict.fromkeys(said["platforms"], json.loads(sbom.read_bytes()))
     found = image_difference.vulnerabilities(sbom, TRIVY) if looked_at else None
     return image_difference.image(said, there, found)
 
 
-def fetched(region: str, bucket: str, digest: str, *more: str) -> Path:
-    """A folder with what is known of the image of a stored release."""
+def fetched(region: str, bucket: str, digest: str, *more: str, lacks: Sequence[str] = release.SBOMS) -> Path:
+    """A folder with what is known of the image of a stored release, which may lack some of it."""
     folder = Path(tempfile.mkdtemp(dir=runner.temp()))
     for name in (release.IMAGE, release.SBOMS[0], *more):
-        store.fetch(region, bucket, runner.required("COMPONENT"), digest, name, folder)
+        try:
+            store.fetch(region, bucket, runner.required("COMPONENT"), digest, name, folder)
+        except aws.Refused as refused:
+            if refused.code != "NoSuchKey" or name not in lacks:
+                raise
     return folder
 
 

@@ -9,6 +9,7 @@ sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
 import evidence
+import image
 import images
 import release
 import runner
@@ -24,6 +25,8 @@ def main() -> None:
             uri = images.push(directory / "package.zip", region, account, repository, digest)
             (directory / release.IMAGE).write_text(json.dumps({"uri": uri}) + "\n", encoding="utf-8")
             runner.say(f"the image is {uri}")
+        elif (directory / release.IMAGE).exists():
+            image.verify(directory, runner.required("COMPONENT"))
     except (runner.Failed, OSError) as failed:  # store.py records what comes after
         with evidence.recorded("package-and-store-artifacts"):
             raise failed

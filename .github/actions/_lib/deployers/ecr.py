@@ -26,8 +26,8 @@ def deploy(target: Target, change: Change) -> Done:
     said = image.read(change.release)
     version, repository, before = said["version"], repository_of(target), parameter(target, "latest")
     registry = f"{target.account}.dkr.ecr.{target.region}.{aws.domain(target.region)}"
-    uri = f"{registry}/{repository}@{said['digest']}"
-    rows = [("latest", before or "-", uri), ("version", version_of(target, before) or "-", version)]
+    uri, was = f"{registry}/{repository}@{said['digest']}", version_of(target, before)
+    rows = [("latest", before or "-", uri), ("version", was or "-", version)]
     deployment.show(name_of(target, "latest"), ("what", "now", "then"), rows)
     started = deployment.timestamp()
     change.before()
@@ -39,22 +39,38 @@ def deploy(target: Target, change: Change) -> Done:
     remember(target, change, version, uri)
     if (now := parameter(target, "latest")) not in (before, uri):
         raise runner.Failed(f"somebody moved {name_of(target, 'latest')} meanwhile, to {now}: run this again")
+    if change.back:
+        take_back(
+            target, version, was
+        )  # first: whoever comes after a lost runner sees by latest that there is something
     if now != uri:
         put(target, "latest", uri, Overwrite=True)
+    if len(versions_of(target, uri)) > 1:  # the same image, built twice of one commit
+        about = {"ResourceType": "Parameter", "ResourceId": name_of(target, "latest")}
+        aws.call(target.region, "ssm", "add-tags-to-resource", **about, Tags=[ours(change)])
     runner.say(f"{name_of(target, 'latest')} names {version}, {said['digest']}")
-    offer(target, change, version, version_of(target, before))
+    offer(target, change, version)
     outputs = {"ImageUri": uri, "ImageVersion": version, "Parameter": name_of(target, "latest")}
     return Done(f"{target.region} {name_of(target, version)}", started, outputs)
 
 
-def offer(target: Target, change: Change, version: str, before: str) -> None:
-    """Where Service Catalog has a product of the image in this region, offer the version, and none that went back."""
-    if not (product := (target.settings.get("products") or {}).get(target.region)):
+def product_of(target: Target) -> str:
+    """The product that Service Catalog has of the image in this region; empty where it has none."""
+    return str((target.settings.get("products") or {}).get(target.region) or "")
+
+
+def offer(target: Target, change: Change, version: str) -> None:
+    """Where Service Catalog has a product of the image, offer the version."""
+    if not (product := product_of(target)):
         return
     template = service_catalog.filled((change.release / release.TEMPLATE).read_bytes(), target.component, version)
     where = {"bucket": target.bucket, "folder": f"{target.component}/{change.digest}", "account": target.account}
     service_catalog.publish(target.region, product, version, template, **where)
-    if change.back and before not in ("", version):
+
+
+def take_back(target: Target, version: str, before: str) -> None:
+    """Where Service Catalog has a product of the image, offer none that went back."""
+    if (product := product_of(target)) and before not in ("", version):
         service_catalog.withdraw(target.region, product, before)
 
 
@@ -64,25 +80,37 @@ def settled(target: Target) -> None:
 
 def running(target: Target) -> str:
     """The digest of the release whose image `latest` names; empty where that is of no release."""
-    return released(target, parameter(target, "latest"))
+    version = version_of(target, parameter(target, "latest"))
+    return released(target, version) if version else ""
 
 
 def named(target: Target, version: str) -> str:
-    """The digest of the release that brought a version; empty where none did."""
-    return released(target, parameter(target, version)) if version != "latest" else ""
+    """The digest of the release that brought a version; empty where none did, or the word is no version."""
+    there = image.VERSION.fullmatch(version) and parameter(target, version)
+    return released(target, version) if there else ""
 
 
-def released(target: Target, uri: str) -> str:
-    """The digest of the release of an image; empty where it is of none."""
-    version = version_of(target, uri)
-    return tags(target, version).get(OURS, "").partition("/")[0] if version else ""
+def released(target: Target, version: str) -> str:
+    """The digest of the release of a version; empty where it is of none."""
+    return tags(target, version).get(OURS, "").partition("/")[0]
 
 
 def version_of(target: Target, uri: str) -> str:
-    """The version of an image, which is its tag; empty where it is none of this repository's."""
+    """The version of what `latest` names; empty where it is none of this repository's.
+
+    Of an image with several it is that of the release that moved `latest`."""
+    found = versions_of(target, uri)
+    if len(found) > 1:
+        moved = tags(target, "latest").get(OURS, "")
+        return next((one for one in found if moved and tags(target, one).get(OURS) == moved), found[0])
+    return found[0] if found else ""
+
+
+def versions_of(target: Target, uri: str) -> list[str]:
+    """The versions of an image, which are its tags; none where it is no image of this repository."""
     place, _, digest = uri.partition("@")
     if not digest or not place.endswith(f"/{repository_of(target)}"):
-        return ""
+        return []
     asked = {
         "registryId": target.account,
         "repositoryName": repository_of(target),
@@ -92,9 +120,9 @@ def version_of(target: Target, uri: str) -> str:
         found = aws.call(target.region, "ecr", "describe-images", **asked)["imageDetails"]
     except aws.Refused as refused:
         if refused.code == "ImageNotFoundException":
-            return ""
+            return []
         raise
-    return next((str(tag) for one in found for tag in one.get("imageTags", ())), "")
+    return sorted(str(tag) for one in found for tag in one.get("imageTags", ()))
 
 
 def remember(target: Target, change: Change, version: str, uri: str) -> None:
@@ -103,8 +131,11 @@ def remember(target: Target, change: Change, version: str, uri: str) -> None:
         if there != uri:
             raise runner.Failed(f"{name_of(target, version)} names {there} already, and a version is written once")
     else:
-        said = {"Key": OURS, "Value": f"{change.digest}/{change.commit}"}
-        put(target, version, uri, Tags=[said])
+        put(target, version, uri, Tags=[ours(change)])
+
+
+def ours(change: Change) -> dict[str, str]:
+    return {"Key": OURS, "Value": f"{change.digest}/{change.commit}"}
 
 
 # ---- Parameters
@@ -134,6 +165,12 @@ def put(target: Target, word: str, value: str, **more: Any) -> None:
 
 
 def tags(target: Target, word: str) -> dict[str, str]:
+    """The tags of a parameter; none where there is no such parameter, as its deployment did not get that far."""
     asked = {"ResourceType": "Parameter", "ResourceId": name_of(target, word)}
-    found = aws.call(target.region, "ssm", "list-tags-for-resource", **asked).get("TagList", [])
+    try:
+        found = aws.call(target.region, "ssm", "list-tags-for-resource", **asked).get("TagList", [])
+    except aws.Refused as refused:
+        if refused.code == "InvalidResourceId":
+            return {}
+        raise
     return {str(one["Key"]): str(one["Value"]) for one in found}
