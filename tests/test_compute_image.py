@@ -54,6 +54,36 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpr
     assert "docker" in (base / ".github/dependabot.yml").read_text()  # the base's new digest comes as a pull request
 
 
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            "products: {us-east-1: prod-abcd1234efgh5}",
+            "20:14: image.products.us-east-1: no image goes to us-east-1; production has eu-west-1",
+        ),
+        ("template: infrastructure/offer.yml", "20:3: image.template: goes together with image.products"),
+    ],
+)
+def test_what_no_region_could_ever_get_is_told_with_its_line(dpra: Any, base: Path, image: str, told: str) -> None:
+    with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
+        spec.write(f"  {image}\n")
+    done = dpra("plan", cwd=base)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize(("said", "status"), [("", "outside-pipeline"), ("approval: false\n", "left-out")])
+def test_the_approval_of_the_test_stage_is_that_of_production(dpra: Any, base: Path, said: str, status: str) -> None:
+    with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
+        spec.write(said)
+    actions = json.loads(dpra("plan", "--format", "json", cwd=base).stdout)["actions"]
+    [test], [prod] = ([one for one in actions if one["action"] == name] for name in ("approval", "manual-approval"))
+    assert test["status"] == status
+    assert test["tool"] == prod["tool"]
+    assert "<" not in test["tool"]
+    assert (prod["status"], prod["reason"]) == (test["status"], test["reason"]) or not said
+
+
 def test_machine_images_are_said_to_come_later(dpra: Any, base: Path) -> None:
     spec = base / "dpra.yml"
     spec.write_text(spec.read_text().replace("kind: container", "kind: machine"))
