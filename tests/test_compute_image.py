@@ -1,12 +1,14 @@
 """The type compute-image, as a new user meets it: what `dpra new` makes, what stops it, what is promised."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dpra.rehearsal import scenarios
+from ruamel.yaml import YAML
 
 ROWS = scenarios.table("compute-image")
 # DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
@@ -82,6 +84,21 @@ def test_the_approval_of_the_test_stage_is_that_of_production(dpra: Any, base: P
     assert test["tool"] == prod["tool"]
     assert "<" not in test["tool"]
     assert (prod["status"], prod["reason"]) == (test["status"], test["reason"]) or not said
+
+
+def test_an_image_in_a_folder_has_its_bases_moved_and_its_lines_checked_there(dpra: Any, base: Path) -> None:
+    with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
+        spec.write("  file: images/base/Containerfile\n")
+    (base / "images/base").mkdir(parents=True)
+    (base / "Dockerfile").rename(base / "images/base/Containerfile")
+    assert dpra("generate", cwd=base).returncode == 0
+    bot = YAML(typ="safe").load(base / ".github/dependabot.yml")
+    [folder] = [one["directory"] for one in bot["updates"] if one["package-ecosystem"] == "docker"]
+    assert folder == "/images/base"
+    hooks = YAML(typ="safe").load(base / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    [files] = [one["files"] for one in hooks if "hadolint" in one["id"]]
+    assert re.search(files, "images/base/Containerfile")
+    assert not re.search(files, "images/base/Containerfile.d/notes")
 
 
 def test_machine_images_are_said_to_come_later(dpra: Any, base: Path) -> None:
