@@ -1,6 +1,7 @@
 """The type compute-image, as a new user meets it: what `dpra new` makes, what stops it, what is promised."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from dpra import catalogue, problems
 from dpra.rehearsal import scenarios
 from dpra.spec import reader
+from ruamel.yaml import YAML
 
 ROWS = scenarios.table("compute-image")
 # DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
@@ -69,6 +71,51 @@ def test_no_job_that_runs_code_of_the_repository_comes_between_scan_and_store() 
             own = {name for name in before("artifacts") if not jobs[name].trusted}
             assert own
             assert own <= before("scan")
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        (
+            "products: {us-east-1: prod-abcd1234efgh5}",
+            "20:14: image.products.us-east-1: no image goes to us-east-1; production has eu-west-1",
+        ),
+        ("template: infrastructure/offer.yml", "20:3: image.template: goes together with image.products"),
+    ],
+)
+def test_what_no_region_could_ever_get_is_told_with_its_line(dpra: Any, base: Path, image: str, told: str) -> None:
+    with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
+        spec.write(f"  {image}\n")
+    done = dpra("plan", cwd=base)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+@pytest.mark.parametrize(("said", "status"), [("", "outside-pipeline"), ("approval: false\n", "left-out")])
+def test_the_approval_of_the_test_stage_is_that_of_production(dpra: Any, base: Path, said: str, status: str) -> None:
+    with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
+        spec.write(said)
+    actions = json.loads(dpra("plan", "--format", "json", cwd=base).stdout)["actions"]
+    [test], [prod] = ([one for one in actions if one["action"] == name] for name in ("approval", "manual-approval"))
+    assert test["status"] == status
+    assert test["tool"] == prod["tool"]
+    assert "<" not in test["tool"]
+    assert (prod["status"], prod["reason"]) == (test["status"], test["reason"]) or not said
+
+
+def test_an_image_in_a_folder_has_its_bases_moved_and_its_lines_checked_there(dpra: Any, base: Path) -> None:
+    with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
+        spec.write("  file: images/base/Containerfile\n")
+    (base / "images/base").mkdir(parents=True)
+    (base / "Dockerfile").rename(base / "images/base/Containerfile")
+    assert dpra("generate", cwd=base).returncode == 0
+    bot = YAML(typ="safe").load(base / ".github/dependabot.yml")
+    [folder] = [one["directory"] for one in bot["updates"] if one["package-ecosystem"] == "docker"]
+    assert folder == "/images/base"
+    hooks = YAML(typ="safe").load(base / ".pre-commit-config.yaml")["repos"][0]["hooks"]
+    [files] = [one["files"] for one in hooks if "hadolint" in one["id"]]
+    assert re.search(files, "images/base/Containerfile")
+    assert not re.search(files, "images/base/Containerfile.d/notes")
 
 
 def test_machine_images_are_said_to_come_later(dpra: Any, base: Path) -> None:

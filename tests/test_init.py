@@ -223,6 +223,15 @@ def test_a_template_that_is_there_is_deployed_and_no_starter_is_written(dpra, tm
     assert not (tmp_path / initial.STARTER).exists()
 
 
+def test_a_dockerfile_alone_may_be_a_golden_image(dpra, tmp_path) -> None:
+    write(tmp_path, {"Dockerfile": "FROM scratch\n"})
+    said = dpra("init", "--dry-run", cwd=tmp_path)
+    assert said.returncode == 0
+    assert "say pipeline: compute-image" in made(tmp_path).notes[-1]
+    write(tmp_path, {"infra/stack.yml": "AWSTemplateFormatVersion: '2010-09-09'\nResources: {}\n"})
+    assert not any("compute-image" in note for note in made(tmp_path).notes)
+
+
 def test_the_starter_lints_clean(dpra, tmp_path) -> None:
     assert dpra("init", cwd=tmp_path).returncode == 0
     lint = Path(sys.executable).parent / "cfn-lint"

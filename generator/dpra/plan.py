@@ -243,6 +243,13 @@ class Plan:
         return self._inside(self.manager.get("lock-file", "")) if self.spec.setup.cache else ""
 
     @property
+    def manifests(self) -> str:
+        """The folder of what names the dependencies, seen from the repository's root; empty for that."""
+        if "image" in self.catalogue.takes:
+            return PurePosixPath(self.spec.image.file).parent.as_posix().removeprefix(".")
+        return self.spec.working_directory
+
+    @property
     def install(self) -> str:
         """The command that installs dependencies; empty where there is nothing to install."""
         return self.spec.setup.install or str(self.manager.get("install", ""))

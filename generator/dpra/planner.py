@@ -55,8 +55,11 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
     def made(status: str, reason: str, job: str = "", step: str = "", tool: str = "") -> PlannedAction:
         return PlannedAction(action.stage, action.id, action.level, job, step, tool, status, reason)
 
+    unsaid = _unsaid(plan.spec, action.asks) if action.asks else ""
+    if action.outside and unsaid:
+        return made("left-out", unsaid)
     if action.outside:
-        return made("outside-pipeline", action.outside, tool=action.tool)
+        return made("outside-pipeline", action.outside, tool=_tool(plan, action))
     step = action.by or action.id
     there = [job.id for job in plan.catalogue.jobs_of(action.stage) if step in job.steps]
     doing = [job.template for job in plan.jobs.values() if job.stage == action.stage and step in job.steps]
@@ -67,8 +70,8 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
         return made("not-applicable", _idle(action))
     if action.by and plan.deployer and plan.deployer.deploys == "software":
         return made("outside-pipeline", f"{plan.deployer.name} deploys into infrastructure that is there")
-    if action.asks and not _said(plan.spec, action.asks):
-        return made("left-out", f"on demand: say `{action.asks}`")
+    if unsaid:
+        return made("left-out", unsaid)
     if action.by:
         return made(
             "blocks", f"done by {action.by}: {action.because}" if action.because else f"done by {action.by}", job, step
@@ -106,12 +109,12 @@ def planned(plan: Plan, action: catalogue.Action) -> PlannedAction:
     return made("blocks", reason, job, step, tool)
 
 
-def _said(spec: Spec, key: str) -> bool:
-    """Whether the spec says a key, such as deploy.database."""
+def _unsaid(spec: Spec, key: str) -> str:
+    """Why there is nothing to do, as the spec does not say a key, such as deploy.database; empty where it does."""
     value: object = spec
     for part in key.split("."):
         value = getattr(value, part.replace("-", "_"), None)
-    return bool(value)
+    return f"dpra.yml says `{key}: false`" if value is False else "" if value else f"on demand: say `{key}`"
 
 
 def _tool(plan: Plan, action: catalogue.Action) -> str:

@@ -30,6 +30,7 @@ def builder(job: Any, needs: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     paths = job.root / "paths.txt"
     paths.touch()
     job.env |= {"GITHUB_RUN_NUMBER": "42", "GITHUB_PATH": str(paths), "DPRA_REHEARSAL_OFFLINE": "1"}
+    job.env["GITHUB_WORKSPACE"] = str(job.workspace)
     job.git("init", "--quiet")
     job.write("Dockerfile", DOCKERFILE)
     commit(job)
@@ -415,6 +416,19 @@ def test_tests_run_in_the_image_that_was_built_and_each_is_told(builder: Any) ->
     report = (builder.evidence / "integration-tests.junit.xml").read_text()
     assert "exit code 3" in report
     assert "why it fails" in report
+
+
+def test_a_component_in_a_folder_is_tested_there_with_all_of_the_repository(builder: Any) -> None:
+    builder.write("shared/expected", "debian\n")
+    body = "grep -q debian /repository/shared/expected ../../shared/expected\n[ -f tests/reads ]"
+    builder.write("images/base/tests/reads", f"#!/bin/sh\nset -e\n{body}\n").chmod(0o755)
+    opened(builder, packed(builder))
+    report = '<testsuite><testcase name="a"/></testsuite>'
+    for command in ("in-image --each tests", f"in-image tests/reads && echo '{report}' > \"$JUNIT_FILE\""):
+        done = builder.use(
+            "test", **{"action": "integration-tests", "command": command, "working-directory": "images/base"}
+        )
+        assert done.code == 0, done.out
 
 
 def test_a_folder_without_tests_fails(builder: Any) -> None:

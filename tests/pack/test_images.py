@@ -122,6 +122,24 @@ def test_who_may_not_push_does_not(cloud: Cloud, tmp_path: Path, lacking: str) -
     assert any(f"is not authorized to perform: {lacking}" in line for line in cloud.refusals)
 
 
+def test_a_repository_of_another_rehearsal_that_skopeo_remembers_is_no_refusal(cloud: Cloud) -> None:
+    [login] = [cloud.registry.log_in(key)["authorizationData"][0]["authorizationToken"] for key in [*cloud.roles][-1:]]
+    host = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+
+    def asked(repository: str) -> int:
+        path = f"/v2/{repository}/blobs/sha256:{'0' * 64}"
+        try:
+            return cloud.registry.answer("HEAD", host, path, {}, f"Basic {login}", b"")[0]
+        except Exception as refused:
+            return refused.status  # type: ignore[attr-defined]
+
+    allow("ecr:PutImage")
+    assert asked("images/other") == 404
+    assert cloud.refusals == []
+    assert asked("dpra-shop") == 403
+    assert len(cloud.refusals) == 1
+
+
 def test_without_a_token_of_ecr_nothing_is_pushed(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "image.tar").write_bytes(archive(b"one"))
     to = f"docker://{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/dpra-shop:1"

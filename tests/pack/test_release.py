@@ -86,7 +86,11 @@ def test_documents_and_a_program_are_packed_as_data_and_no_program_replaces_a_do
         ({"command": 'mkfifo "$PACKAGE_DIR/x"'}, "'x' is not a regular file"),
         ({"command": "touch \"$PACKAGE_DIR/\"$'a\\nb'"}, "must be printable"),
         ({"command": "touch \"$PACKAGE_DIR/\"$'a\\xff'"}, "must be printable"),
-        ({"template": "other.yml"}, "the template 'other.yml' does not exist"),
+        ({"template": "other.yml"}, "the template 'other.yml' does not exist: create it, or say deploy.template"),
+        (
+            {"template": "other.yml", "image": "."},
+            "the template 'other.yml' does not exist: create it, or say image.template",
+        ),
         ({"template": "large.yml"}, "is larger than 51200 bytes"),
         ({"component": ""}, "the input 'component' is required"),
     ],

@@ -5,15 +5,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
+from dpra import catalogue, problems
+from dpra.rehearsal import deployers
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.mends import service_catalog
 from dpra.rehearsal.mends.appconfig.api import beyond
+from dpra.spec import reader
 
+ROOT = Path(__file__).parents[2]
 ACCOUNT, REGION, BUCKET = "111111111111", "eu-west-1", "templates"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/publisher"
 TEMPLATE = "Resources:\n  Topic:\n    Type: AWS::SNS::Topic\n    Properties: {TopicName: !Sub '${AWS::StackName}-x'}\n"
@@ -57,6 +62,18 @@ def product(api: Any, name: str = "shop", **more: Any) -> str:
 def version(api: Any, of: str, name: str = "1.0", key: str = "one.yml", **more: Any) -> Any:
     said = {"Name": name, "Info": {"LoadTemplateFromURL": f"{ADDRESS}{key}"}, **more.pop("said", {})}
     return api.create_provisioning_artifact(ProductId=of, Parameters=said, **more)
+
+
+def test_the_products_that_a_spec_names_are_there_without_versions_in_a_portfolio(client: Made) -> None:
+    plan = problems.planned(reader.read((ROOT / "tests/specs/image-full.yml").read_bytes(), catalogue.words()))
+    deployers.call("provide", plan, None)
+    [(region, number)] = plan.spec.image.products.items()
+    assert region == REGION
+    api = client("servicecatalog", account="333333333333")
+    [portfolio] = api.list_portfolios_for_product(ProductId=number)["PortfolioDetails"]
+    assert portfolio["DisplayName"] == plan.spec.name
+    assert api.describe_product_as_admin(Id=number)["ProvisioningArtifactSummaries"] == []
+    assert any(number in line for line in deployers.call("simulated", plan, ()))
 
 
 def test_a_version_is_made_found_and_hidden_from_users_while_it_is_not_active(api: Any) -> None:

@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -I -B
-"""Runs a command in a container of the image that was built; the repository lies in /repository, to read.
+"""Runs a command in a container of the image that was built; the repository lies in /repository, to read, and the
+command runs in the folder of it in which in-image does.
 
 in-image COMMAND...      the command's exit code is ours
 in-image --each FOLDER   each executable file of the folder is a test: it passes where it exits with 0; their JUnit
@@ -17,9 +18,19 @@ CONTAINER, REPOSITORY = "dpra-image", "/repository"
 LONGEST = 20_000  # characters of a test's output that the report keeps
 
 
+def place() -> tuple[Path, str]:
+    """The repository, and how the folder of it in which we are is called in the container."""
+    here = Path.cwd()
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or here).resolve()
+    if not here.is_relative_to(root):
+        root = here
+    return root, Path(REPOSITORY, here.relative_to(root)).as_posix()
+
+
 def run(words: list[str], **more: int) -> "subprocess.CompletedProcess[bytes]":
     report = os.environ.get("JUNIT_FILE", "")
-    options = ["--workingdir", REPOSITORY, "--volume", f"{Path.cwd()}:{REPOSITORY}:ro"]
+    root, folder_there = place()
+    options = ["--workingdir", folder_there, "--volume", f"{root}:{REPOSITORY}:ro"]
     if report:  # a folder of its own, in which a user of the image may write, too
         folder = Path(report).parent / "in-image"
         folder.mkdir(exist_ok=True)
@@ -39,7 +50,7 @@ def each(folder: Path) -> int:
     suite, failed = ElementTree.Element("testsuite", name=folder.as_posix(), tests=str(len(tests))), 0
     for test in tests:
         began = time.monotonic()
-        ran = run([f"{REPOSITORY}/{test.as_posix()}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        ran = run([f"{place()[1]}/{test.as_posix()}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said = ran.stdout.decode(errors="replace")
         print(f"{'ok  ' if not ran.returncode else 'FAIL'} {test.name}", said.strip(), sep="\n", flush=True)
         case = ElementTree.SubElement(suite, "testcase", name=test.name, time=f"{time.monotonic() - began:.3f}")

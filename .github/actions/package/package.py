@@ -48,8 +48,9 @@ def main() -> None:
         command = runner.given("COMMAND") if filled else runner.required("COMMAND")
         template = Path(name)
         if name and not template.is_file():
+            key = "image.template" if built else "deploy.template"
             raise runner.Failed(
-                f"the template '{template}' does not exist: create it, or set the input 'template'", "error"
+                f"the template '{template}' does not exist: create it, or say {key} in dpra.yml", "error"
             )
         if name and template.stat().st_size > LARGEST_TEMPLATE:
             raise runner.Failed(

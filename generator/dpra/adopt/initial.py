@@ -46,6 +46,11 @@ def make(found: Found, region: str, choose: Choose, ignored: Ignored = lambda _:
 
     language = _language(found, choose, notes)
     template, starter = _template(found, language.folder if language else "", choose, notes)
+    if language and language.language == "container" and starter:
+        notes.append(
+            f"{language.why} is taken for a service that is deployed; an image that others build on has a pipeline of "
+            "its own: say pipeline: compute-image, docs/compute-image.md tells of it"
+        )
     lines = [
         "# yaml-language-server: $schema=.github/dpra.schema.json",
         "# Made by dpra init. Every key: dpra schema. What it leads to: dpra plan.",

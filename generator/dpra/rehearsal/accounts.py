@@ -25,6 +25,7 @@ def prepare(root: Path, plan: Plan) -> None:
             providers.add(stack.account)
         create(root, Path(stack.path), stack.account, stack.region, stack.name, given)
     flags.deliver(plan)
+    deployers.call("provide", plan, None)
 
 
 def create(root: Path, path: Path, account: str, region: str, stack: str, parameters: dict[str, str]) -> None:

@@ -73,6 +73,9 @@ class Registry:
         image = arn(region, "ecr", account, f"repository/{name}")
         action = "ecr:PutImage" if (method, kind) == ("PUT", "manifests") else PUSH.get(method, PULL[kind])
         if (method, kind) == ("HEAD", "blobs"):
+            # skopeo remembers which repositories had a layer, also those of other rehearsals on this machine.
+            if not _is_there(account, region, name):
+                return 404, {}, _error("NAME_UNKNOWN")
             action = "ecr:BatchCheckLayerAvailability"
         self.allow(access_key, action, image)
         if upload:
@@ -123,6 +126,12 @@ class Registry:
         if by_tag:
             self.tags[image, reference] = digest
         return 201, {"Docker-Content-Digest": digest}, b""
+
+
+def _is_there(account: str, region: str, repository: str) -> bool:
+    from moto.ecr.models import ecr_backends
+
+    return repository in ecr_backends[account][region].repositories
 
 
 def _error(code: str) -> bytes:

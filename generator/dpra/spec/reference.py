@@ -37,7 +37,9 @@ def _default(field_: Any, words: Words) -> str:
     default = left_out(field_, words) or field_.default
     if isinstance(default, tuple):
         default = default[0] if len(default) == 1 else ""
-    return f"`{default}`".lower() if isinstance(default, bool) or (isinstance(default, str) and default) else ""
+    if isinstance(default, bool):
+        return f"`{default}`".lower()
+    return f"`{default}`" if isinstance(default, (str, int)) and default else ""
 
 
 def _kind(kind: Any, path: str, words: Words, todo: list[tuple[str, Any]]) -> str:

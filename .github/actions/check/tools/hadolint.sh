@@ -3,7 +3,7 @@
 # default for code-quality: container
 # version: 2.15.1
 # version-command: hadolint --version
-# hook: (^|/)([^/]+\.)?Dockerfile(\.[^/]+)?$
+# hook: (^|/)([^/]+\.)?(Docker|Container)file(\.[^/]+)?$
 # ok-exit-codes: 0
 # source linux-x64: https://github.com/hadolint/hadolint/releases/download/v2.15.1/hadolint-linux-x86_64 sha256: c7187db94eeeeca956519a6af171adc31453941a1e777961f6e680f697c8c507
 # source linux-arm64: https://github.com/hadolint/hadolint/releases/download/v2.15.1/hadolint-linux-arm64 sha256: f6198ef8090f404dbb771abfee086eb8c48ac177f30da7fd3510aca35b344b5d

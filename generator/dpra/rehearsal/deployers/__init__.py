@@ -13,6 +13,10 @@ from ..result import Deployment
 class Tool(Protocol):
     """What such a module may have."""
 
+    def provide(self, plan: Plan) -> None:
+        """Make what others make in the accounts before a release, and the spec names."""
+        ...
+
     def running(self, plan: Plan) -> Sequence[Deployment]:
         """What runs where in the accounts of a rehearsal."""
         ...

@@ -12,6 +12,17 @@ from ..result import Deployment
 OURS = "dpra:released"  # the tag of a version's parameter, as the deploy tool writes it
 
 
+def provide(plan: Plan) -> None:
+    """The products of Service Catalog that the spec names, each in a portfolio."""
+    from moto.servicecatalog.models import servicecatalog_backends
+
+    from ..mends import service_catalog
+
+    for where in _deployed(plan):
+        for region, number in plan.spec.image.products.items():
+            service_catalog.offer(servicecatalog_backends[where.account][region], number, plan.spec.name)
+
+
 def running(plan: Plan) -> list[Deployment]:
     """The image that `latest` names, by its release; one of no release is `foreign`."""
     found = (_running(plan, where, region) for where in _deployed(plan) for region in where.regions)
@@ -20,8 +31,13 @@ def running(plan: Plan) -> list[Deployment]:
 
 def simulated(plan: Plan) -> tuple[str, ...]:
     """What of images a rehearsal only plays."""
+    products = [f"{number} in {region}" for region, number in plan.spec.image.products.items()]
     return (
         "Amazon ECR's registry, and offline the images that a Dockerfile begins with: a small Debian of dpra's own",
+        *(
+            (f"Service Catalog's products, each in a portfolio, without a version yet: {', '.join(products)}",)
+            * bool(products)
+        ),
     )
 
 

@@ -208,6 +208,18 @@ def create_product(backend: ServiceCatalogBackend, asked: Said) -> Said:
     return {"ProductViewDetail": viewed(product), "ProvisioningArtifactDetail": detail, "Tags": product.tags}
 
 
+def offer(backend: ServiceCatalogBackend, number: str, name: str) -> None:
+    """A product with this id, without a version, in a portfolio: as if somebody had made it."""
+    product = backend.create_product(
+        name, "platform", None, None, None, None, None, "CLOUD_FORMATION_TEMPLATE", [], None
+    )
+    del backend.products[product.id]
+    product.id = number
+    backend.products[number] = product
+    portfolio, _ = backend.create_portfolio(None, name, None, "platform", [], None)
+    associate_product_with_portfolio(backend, {"ProductId": number, "PortfolioId": portfolio["Id"]})
+
+
 def viewed(product: Product) -> Said:
     return {
         "ProductViewSummary": product.to_dict(),
