@@ -63,10 +63,12 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpr
             "products: {us-east-1: prod-abcd1234efgh5}",
             "20:14: image.products.us-east-1: no image goes to us-east-1; production has eu-west-1",
         ),
+        ("file: images/base.img", "20:3: image.file: no check would look at it: call it Dockerfile"),
+        ("file: Dockerfile.dockerignore", "20:3: image.file: no check would look at it"),
         ("template: infrastructure/offer.yml", "20:3: image.template: goes together with image.products"),
     ],
 )
-def test_what_no_region_could_ever_get_is_told_with_its_line(dpra: Any, base: Path, image: str, told: str) -> None:
+def test_what_of_an_image_nothing_would_ever_use_is_told_with_its_line(dpra: Any, base: Path, image: str, told: str) -> None:
     with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
         spec.write(f"  {image}\n")
     done = dpra("plan", cwd=base)
