@@ -68,7 +68,9 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpr
         ("template: infrastructure/offer.yml", "20:3: image.template: goes together with image.products"),
     ],
 )
-def test_what_of_an_image_nothing_would_ever_use_is_told_with_its_line(dpra: Any, base: Path, image: str, told: str) -> None:
+def test_what_of_an_image_nothing_would_ever_use_is_told_with_its_line(
+    dpra: Any, base: Path, image: str, told: str
+) -> None:
     with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
         spec.write(f"  {image}\n")
     done = dpra("plan", cwd=base)
