@@ -80,10 +80,14 @@ def test_no_job_that_runs_code_of_the_repository_comes_between_scan_and_store() 
             "products: {us-east-1: prod-abcd1234efgh5}",
             "20:14: image.products.us-east-1: no image goes to us-east-1; production has eu-west-1",
         ),
+        ("file: images/base.img", "20:3: image.file: no check would look at it: call it Dockerfile"),
+        ("file: Dockerfile.dockerignore", "20:3: image.file: no check would look at it"),
         ("template: infrastructure/offer.yml", "20:3: image.template: goes together with image.products"),
     ],
 )
-def test_what_no_region_could_ever_get_is_told_with_its_line(dpra: Any, base: Path, image: str, told: str) -> None:
+def test_what_of_an_image_nothing_would_ever_use_is_told_with_its_line(
+    dpra: Any, base: Path, image: str, told: str
+) -> None:
     with (base / "dpra.yml").open("a", encoding="utf-8") as spec:
         spec.write(f"  {image}\n")
     done = dpra("plan", cwd=base)
