@@ -335,6 +335,16 @@ def test_service_catalog_offers_what_runs_and_not_what_went_back(
     assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: True}
 
 
+def test_the_role_can_move_latest_and_no_version(cloud: Cloud, releases: dict[str, Path]) -> None:
+    import aws
+
+    deploy(releases["one"])
+    own = f"/images/base/{VERSIONS['one']}"
+    with pytest.raises(aws.Refused, match="AccessDenied"):
+        aws.call(REGION, "ssm", "put-parameter", Name=own, Value="x", Type="String", Overwrite=True)
+    assert parameters(cloud)[own] == parameters(cloud)[LATEST]
+
+
 def test_the_role_reaches_no_other_components_image(cloud: Cloud, releases: dict[str, Path]) -> None:
     import aws
 

@@ -37,14 +37,14 @@ NAMED = {
     "ecr": ("repositoryName",),
     "kms": ("KeyId",),
     "servicecatalog": ("ProductId",),
-    "ssm": ("Name", "ResourceId", "Path"),
-}  # what names the resource in a request of JSON: one of these
+    "ssm": ("Name", "ResourceId", "Path", "Overwrite"),
+}  # what is read of a request of JSON: what names its resource, and what conditions ask for
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
 # The condition keys that a request here has where it would have them on AWS: of any other one it is not known.
 KNOWN = {
     *("aws:PrincipalArn", "aws:ResourceAccount", "aws:SecureTransport", "iam:PassedToService"),
-    *("iam:PermissionsBoundary", "kms:RequestAlias", "kms:ResourceAliases", *S3_CONDITIONS.values()),
+    *("iam:PermissionsBoundary", "kms:RequestAlias", "kms:ResourceAliases", "ssm:Overwrite", *S3_CONDITIONS.values()),
 }
 EVERY = "ForAllValues:"
 OPERATORS = {**OF_TEXT, "ArnEquals": like, "ArnLike": like, "Bool": str.__eq__}  # without a value of its key none holds
@@ -72,6 +72,8 @@ def asked(
         yield action, *key(region, account, form)
     else:
         said = {key: environ[header] for header, key in S3_CONDITIONS.items() if service == "s3" and header in environ}
+        if service == "ssm":
+            said["ssm:Overwrite"] = form.get("Overwrite", "").lower()
         yield action, resource(service, region, account, environ["PATH_INFO"], form), said
     if service == "cloudformation" and form.get("RoleARN"):
         yield "iam:PassRole", form["RoleARN"], {"iam:PassedToService": "cloudformation.amazonaws.com"}
