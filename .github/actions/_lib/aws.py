@@ -109,6 +109,11 @@ def domain(region: str) -> str:
     return partitions.get(region.partition("-")[0], "amazonaws.com")
 
 
+def registry(region: str, account: str) -> str:
+    """Where the account's images of a region are, in Amazon ECR."""
+    return f"{account}.dkr.ecr.{region}.{domain(region)}"
+
+
 def expect_account(region: str, account: str) -> None:
     """Fail unless the credentials are of this account: the last chance before anything is touched."""
     caller = call(region, "sts", "get-caller-identity")["Account"]

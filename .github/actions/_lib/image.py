@@ -115,8 +115,7 @@ def verify(directory: Path, component: str) -> None:
         with zipfile.ZipFile(directory / release.PACKAGE) as package:
             if package.namelist() != [release.ARCHIVE]:
                 raise runner.Failed(f"the package of an image has {release.ARCHIVE} and nothing else")
-            package.extract(release.ARCHIVE, folder)
-        digest, platforms = layout(Path(folder, release.ARCHIVE))
+        digest, platforms = layout(release.image_archive(directory / release.PACKAGE, Path(folder)))
     match = VERSION.fullmatch(said["version"])
     day, run, attempt = match.groups() if match else ("", "", "")
     pairs = {

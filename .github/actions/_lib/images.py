@@ -5,29 +5,25 @@ import json
 import subprocess
 import tarfile
 import tempfile
-import zipfile
 from pathlib import Path
 
 import aws
+import release
 import runner
-from release import ARCHIVE
 
 
 def push(package: Path, region: str, account: str, repository: str, tag: str) -> str:
     """Push the package's image; its address by digest. A tag that is there already stays, and is what was pushed."""
-    registry = f"{account}.dkr.ecr.{region}.{aws.domain(region)}"
+    registry = aws.registry(region, account)
     digest = _pushed(region, account, repository, tag)
     if not digest:
         with tempfile.TemporaryDirectory(dir=runner.temp()) as name:
             folder = Path(name)
-            with zipfile.ZipFile(package) as packed:
-                if ARCHIVE not in packed.namelist():
-                    raise runner.Failed(f"the package has no {ARCHIVE}: the package command must save the image there")
-                packed.extract(ARCHIVE, folder)
+            archive = release.image_archive(package, folder)
             _log_in(folder / "auth.json", region, account, registry)
             # The policy would be one for signatures of the source, which is our own file.
             words = ["skopeo", "--insecure-policy", "copy", "--quiet", "--authfile", str(folder / "auth.json")]
-            words += ["--digestfile", str(folder / "digest"), *_source(folder / ARCHIVE)]
+            words += ["--digestfile", str(folder / "digest"), *_source(archive)]
             try:
                 ran = subprocess.run([*words, f"docker://{registry}/{repository}:{tag}"], check=False)
             except OSError as problem:

@@ -173,6 +173,18 @@ def extract(package: Path, folder: Path) -> list[tuple[Path, zipfile.ZipInfo]]:
     return list(found.items())
 
 
+def image_archive(package: Path, folder: Path) -> Path:
+    """Put the container image of a package into the folder; its path.
+
+    Raises:
+        runner.Failed: the package has none.
+    """
+    with zipfile.ZipFile(package) as packed:
+        if ARCHIVE not in packed.namelist():
+            raise runner.Failed(f"the package has no {ARCHIVE}: the package command must save the image there")
+        return Path(packed.extract(ARCHIVE, folder))
+
+
 def sha256(path: Path) -> str:
     with path.open("rb") as file:  # an image is larger than memory
         return hashlib.file_digest(file, "sha256").hexdigest()

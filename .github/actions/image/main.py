@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,9 +43,8 @@ def build() -> None:
             raise runner.Failed
         name, version = runner.required("COMPONENT"), image.version()
         out = Path(tempfile.mkdtemp(dir=runner.temp()))
-        built = (
-            f"dpra-{os.urandom(8).hex()}"  # to an index that is there, buildah would add: a runner may be used again
-        )
+        # Of this run alone: to an index that is there buildah would add, and a runner may be used again.
+        built = f"dpra-{os.urandom(8).hex()}"
         archive = out / release.ARCHIVE
         options = ["--format", "oci", "--layers=false", "--platform", ",".join(platforms), "--file", str(file)]
         options += ["--timestamp", committed()]  # the same content is the same image, whenever it is built
@@ -98,10 +96,9 @@ def buildah(*words: str) -> None:
 def opened() -> None:
     """Make a container of the release's image, and put in-image into PATH for the steps that follow."""
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
-        with zipfile.ZipFile(Path(runner.required("RELEASE")) / release.PACKAGE) as package:
-            package.extract(release.ARCHIVE, folder)
+        archive = release.image_archive(Path(runner.required("RELEASE")) / release.PACKAGE, Path(folder))
         subprocess.run(["buildah", "rm", OPENED], capture_output=True, check=False)  # of a runner's earlier job
-        buildah("from", "--quiet", "--name", OPENED, f"oci-archive:{Path(folder, release.ARCHIVE)}")
+        buildah("from", "--quiet", "--name", OPENED, f"oci-archive:{archive}")
     bin_folder = runner.temp() / "dpra-bin"
     bin_folder.mkdir(exist_ok=True)
     shutil.copyfile(in_image.__file__, bin_folder / "in-image")

@@ -98,7 +98,7 @@ def version(
 ) -> Version:
     """One of them, of all parameters, all images by digest, and what each index names."""
     parameter = named[name]
-    registry = f"{place.account}.dkr.ecr.{place.region}.{aws.domain(place.region)}"
+    registry = aws.registry(place.region, place.account)
     said = re.fullmatch(f"{re.escape(f'{registry}/{place.repository}')}@({DIGEST})", parameter["Value"])
     digest = said[1] if said else ""
     image, parts = images.get(digest, {}), platforms.get(digest, ())

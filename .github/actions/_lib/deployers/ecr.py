@@ -25,7 +25,7 @@ def deploy(target: Target, change: Change) -> Done:
     """Push the release's image, unless it is there, and move the parameter `latest` to it."""
     said = image.read(change.release)
     version, repository, before = said["version"], repository_of(target), parameter(target, "latest")
-    registry = f"{target.account}.dkr.ecr.{target.region}.{aws.domain(target.region)}"
+    registry = aws.registry(target.region, target.account)
     uri, was = f"{registry}/{repository}@{said['digest']}", version_of(target, before)
     rows = [("latest", before or "-", uri), ("version", was or "-", version)]
     deployment.show(name_of(target, "latest"), ("what", "now", "then"), rows)
@@ -39,10 +39,8 @@ def deploy(target: Target, change: Change) -> Done:
     remember(target, change, version, uri)
     if (now := parameter(target, "latest")) not in (before, uri):
         raise runner.Failed(f"somebody moved {name_of(target, 'latest')} meanwhile, to {now}: run this again")
-    if change.back:
-        take_back(
-            target, version, was
-        )  # first: whoever comes after a lost runner sees by latest that there is something
+    if change.back:  # first: whoever comes after a lost runner sees by latest that there is something
+        take_back(target, version, was)
     if now != uri:
         put(target, "latest", uri, Overwrite=True)
     if len(versions_of(target, uri)) > 1:  # the same image, built twice of one commit

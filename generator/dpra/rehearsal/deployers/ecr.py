@@ -31,14 +31,10 @@ def running(plan: Plan) -> list[Deployment]:
 
 def simulated(plan: Plan) -> tuple[str, ...]:
     """What of images a rehearsal only plays."""
-    products = [f"{number} in {region}" for region, number in plan.spec.image.products.items()]
-    return (
-        "Amazon ECR's registry, and offline the images that a Dockerfile begins with: a small Debian of dpra's own",
-        *(
-            (f"Service Catalog's products, each in a portfolio, without a version yet: {', '.join(products)}",)
-            * bool(products)
-        ),
-    )
+    said = "Amazon ECR's registry, and offline the images that a Dockerfile begins with: a small Debian of dpra's own"
+    if not (products := [f"{number} in {region}" for region, number in plan.spec.image.products.items()]):
+        return (said,)
+    return said, f"Service Catalog's products, each in a portfolio, without a version yet: {', '.join(products)}"
 
 
 def _deployed(plan: Plan) -> Iterator[Environment]:
