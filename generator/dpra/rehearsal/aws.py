@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from importlib import import_module
 from io import BytesIO
 from types import MappingProxyType
 from typing import Any
@@ -22,7 +23,7 @@ from xml.sax.saxutils import escape
 from dpra.names import partition
 from dpra.spec.models import PARTITIONS
 
-from . import functions, permissions, sts
+from . import functions, permissions, roots, sts
 from .faults import Pending
 from .github import GitHub
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
@@ -106,6 +107,7 @@ class Cloud:
 
     def __exit__(self, *_: object) -> None:
         functions.stop()
+        roots.stop()
         self.server.shutdown()
         self.server.server_close()
 
@@ -156,8 +158,8 @@ class Cloud:
             job = self.callers.get(access_key, {})
             pending = self.faults.get(job.get("run_id", ""))
             operation = permissions.operation(service, environ, form)
-            if service == "appconfig":  # its permissions and its answer need it
-                environ["dpra.body"] = read_body(environ)
+            if service in permissions.MODELLED:  # its permissions and its answer need it
+                environ |= {"dpra.body": read_body(environ), "dpra.service": service}
             if pending:
                 pending.asked(job["job"], service, operation, account, region)
             self.permit(access_key, service, region, account, environ, form)
@@ -214,14 +216,14 @@ class Cloud:
             raise Refused("AccessDenied", f"User: {message} because {reason}")
 
     def forward(self, environ: dict[str, Any], account: str, region: str) -> Answer:
-        """moto's answer; AppConfig's own, of which moto has a part only."""
-        from .mends.appconfig import store
-
+        """moto's answer; that of services of which moto has a part only, or nothing, is our own."""
+        own = import_module(f".mends.{environ['dpra.service']}.store", __package__) if "dpra.body" in environ else None
         started: list[Any] = []
         with self.lock:
             try:
-                if "dpra.body" in environ:
-                    return store.answer(account, region, environ)
+                if own:
+                    answer: Answer = own.answer(account, region, environ)
+                    return answer
                 parts = self.moto(environ, lambda *args: started.extend(args))
                 body = b"".join(parts)
             except Exception as error:
@@ -431,7 +433,7 @@ def error_answer(service: str, content_type: str, refused: Refused) -> Answer:
     if service == "s3":
         fields: dict[str, Any] = {"Error": {"Code": refused.code, "Message": str(refused)}}
         return refused.status, {"Content-Type": "application/xml"}, xml(fields)
-    if "json" in content_type or service in ("appconfig", "lambda"):
+    if "json" in content_type or service in (*permissions.MODELLED, "lambda"):
         status, headers, body = json_answer({"__type": refused.code, "message": str(refused)}, refused.status)
         return status, {**headers, "X-Amzn-ErrorType": refused.code}, body
     error = {"Type": "Sender", "Code": refused.code, "Message": str(refused)}

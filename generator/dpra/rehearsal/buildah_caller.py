@@ -1,30 +1,31 @@
 """What a rehearsal calls buildah: see buildah.py. Standard library only: it runs in the jobs."""
 
-import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dpra.rehearsal import debian
+else:  # it stands beside this file, and its package is not there
+    sys.path.insert(0, str(Path(__file__).parent))
+    import debian
 
 PINNED = re.compile(r"[^\s=,]+@(sha256:[0-9a-f]{64})")
-ROOT = {
-    "etc/os-release": 'ID=debian\nVERSION_ID="12"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm), rehearsed"\n',
-    "etc/debian_version": "12.12\n",
+ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
     "etc/group": "root:x:0:\nnogroup:x:65534:\n",
     "etc/shadow": "root:*:20000:0:99999:7:::\nnobody:*:20000:0:99999:7:::\n",
 }
-APT = Path(__file__).with_name("apt-get.sh").read_text(encoding="utf-8")
 APPLETS = (
     "awk base64 basename cat chgrp chmod chown cmp cp cut date dd df dirname du echo env expr false find fold grep "
     "groups gunzip gzip head hostname id install ln ls md5sum mkdir mktemp mv nproc od paste printf ps pwd readlink "
     "realpath rm rmdir sed seq sh sha256sum sleep sort stat tail tar tee test touch tr true tty uname uniq wc which "
     "whoami xargs".split()
 )
-SOURCES = {"libc6": "glibc", "libssl3": "openssl"}
-INSTALLED = ("base-files", "libc6", "tzdata")
 
 
 def store() -> list[str]:
@@ -39,7 +40,7 @@ def buildah(*words: str, quiet: bool = True) -> int:
 
 def base(name: str, platform: str) -> None:
     """The image that stands in for one of a registry's."""
-    archive = json.loads(Path(os.environ["DPRA_REHEARSAL_ARCHIVE"]).read_bytes())
+    archive = debian.read(Path(os.environ["DPRA_REHEARSAL_ARCHIVE"]))
     busybox = os.environ["DPRA_REHEARSAL_BUSYBOX"]
     if not busybox:
         sys.exit(
@@ -47,34 +48,12 @@ def base(name: str, platform: str) -> None:
         )
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
-        for folder in (
-            "bin",
-            "usr/bin",
-            "usr/sbin",
-            "usr/share/dpra",
-            "etc",
-            "root",
-            "var/lib/dpkg",
-            "proc",
-            "sys",
-            "dev",
-        ):
+        for folder in ("bin", "usr/bin", "usr/sbin", "etc", "root", "proc", "sys", "dev"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         for folder, mode in (("tmp", 0o1777), ("root", 0o700)):
             (root / folder).mkdir(exist_ok=True)
             (root / folder).chmod(mode)
-        for file, text in {**ROOT, "usr/bin/apt-get": APT, "usr/sbin/nologin": "#!/bin/sh\nexit 1\n"}.items():
-            (root / file).write_text(text, encoding="utf-8")
-            (root / file).chmod(0o755 if text.startswith("#!") else 0o644)
-        (root / "etc/shadow").chmod(0o640)
-        lines = "".join(f"{package} {version}\n" for package, version in archive.items())
-        (root / "usr/share/dpra/archive").write_text(lines, encoding="utf-8")
-        status = "".join(
-            f"Package: {one}\nStatus: install ok installed\nArchitecture: amd64\nSource: {SOURCES.get(one, one)}\n"
-            f"Version: {archive[one]}\nMaintainer: Debian\nDescription: {one}\n\n"
-            for one in INSTALLED
-        )
-        (root / "var/lib/dpkg/status").write_text(status, encoding="utf-8")
+        debian.put(root, archive, ACCOUNTS)
         (root / "bin/busybox").write_bytes(Path(busybox).read_bytes())
         (root / "bin/busybox").chmod(0o755)
         for applet in APPLETS:

@@ -25,10 +25,12 @@ ALARM = re.compile(r"(?P<place>[^:@=]+):(?P<name>[^@=]+)(?:=(?P<state>\w+))?@(?P
 # What an alarm may say; RANG: it was in ALARM meanwhile and is quiet again. GONE: there is no such alarm any more.
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA", "RANG", "GONE")
 READS = re.compile("(BatchGet|Describe|Get|Head|List|Lookup|Assume)")
+# What a job with a duty does about machines: where it fails, and where its runner dies, so that an instance is left.
+MACHINES = {"bake": ("CreateImage", "RunInstances"), "try": ("SendCommand", "SendCommand")}
 MOMENTS = ("before", "deploy", "bake")  # before the region is deployed to, while it is, while it bakes
 KINDS = {
     "fail": "a step fails: gamma.synthetic-tests, prod.1.synthetic-tests; a deployment: prod.2/us-east-1; "
-    "a rollback: rollback/us-east-1",
+    "a rollback: rollback/us-east-1; a machine's build: build; its instance is lost: image-tests",
     "alarm": "an alarm fires: prod/us-east-1:shop-errors@bake; or @before, @deploy; or NAME=OK, RANG, GONE, ...",
     "deny": "a role trusts another environment than its own: beta, prod, prod-bake, ...",
     "slow": "AWS takes so many minutes for a change: prod.2/us-east-1=90, rollback/us-east-1=90",
@@ -185,7 +187,7 @@ class Pending:
         Raises:
             Refused: it is to fail, and nobody else makes it."""
         for fault in list(self.faults):
-            if fault.job == job and fault.region in ("", region) and self.due(fault, service, operation):
+            if fault.job == job and fault.region in ("", region) and self.due(fault, job, service, operation):
                 self.happens(fault)
                 try:
                     act_on(fault, self.plan, account, region, operation, self.digest)
@@ -196,18 +198,18 @@ class Pending:
         """AWS has done what it was asked to; the answer is not out yet."""
         for fault in list(self.faults):
             here = fault.job == job and fault.region in ("", region)
-            if fault.kind == "slow" and here and self.changes(operation):
+            if fault.kind == "slow" and here and self.changes(job, operation):
                 self.happens(fault)
                 self.wait(fault.minutes)
             begun = fault.bakes and operation != "GetCallerIdentity"  # that is how its credentials come
-            if fault.kind in ("crash", "lose") and here and (begun or self.changes(operation)):
+            if fault.kind in ("crash", "lose") and here and (begun or self.changes(job, operation, dies=True)):
                 self.happens(fault)
                 self.kill(replace(fault, region=region))
 
-    def due(self, fault: Fault, service: str, operation: str) -> bool:
+    def due(self, fault: Fault, job: str, service: str, operation: str) -> bool:
         match fault.kind:
             case "fail":
-                return not fault.step and self.changes(operation)
+                return not fault.step and self.changes(job, operation)
             case "tamper":
                 return service == "s3"
             case "closed":
@@ -215,16 +217,24 @@ class Pending:
             case "alarm" if fault.moment == "bake":
                 return operation == "DescribeAlarms"
             case "alarm" if fault.moment == "deploy":
-                return self.changes(operation)
+                return self.changes(job, operation)
             case "alarm":
                 return True
         return False
 
-    def changes(self, operation: str) -> bool:
-        """Whether an operation changes what runs: as the deploy tool says; where there is none, if it does not read."""
+    def changes(self, job: str, operation: str, dies: bool = False) -> bool:
+        """Whether an operation changes what runs: as the deploy tool says; where there is none, if it does not read.
+
+        Args:
+            dies: whether the runner is to die there."""
+        if wanted := MACHINES.get(self.duty(job)):
+            return operation == wanted[dies]
         if self.plan.deployer:
             return any(one.endswith(f":{operation}") for one in self.plan.deployer.changes)
         return not READS.match(operation)
+
+    def duty(self, job: str) -> str:
+        return next((one.jobs[job].duty for one in self.plan.workflows.values() if job in one.jobs), "")
 
     def happens(self, fault: Fault) -> None:
         self.faults.remove(fault)
@@ -233,13 +243,20 @@ class Pending:
 
 def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, digest: str) -> None:
     """Do to moto what the fault says."""
-    from .mends import change_sets
+    from .mends import change_sets, instances
     from .mends.appconfig import deployments
+    from .mends.imagebuilder import images
 
-    # CloudFormation and AppConfig take it, and fail later.
-    later = {"ExecuteChangeSet": change_sets.DOOMED, "StartDeployment": deployments.DOOMED}
+    # CloudFormation, AppConfig and Image Builder take it, and fail later.
+    later = {
+        "CreateImage": images.DOOMED,
+        "ExecuteChangeSet": change_sets.DOOMED,
+        "StartDeployment": deployments.DOOMED,
+    }
     if fault.kind == "fail" and operation in later:
         later[operation].add((account, region))
+    elif fault.kind == "fail" and operation == "SendCommand":
+        instances.lose(account, region)
     elif fault.kind == "fail":
         raise Refused("InternalFailure", "the rehearsal lets it fail", 500)
     elif fault.kind == "alarm":

@@ -8,11 +8,13 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 from dpra.names import arn, partition
 
+from . import machine_rights
 from .oidc import OPERATORS as OF_TEXT
 from .oidc import like, many
 
@@ -36,9 +38,11 @@ NAMED = {
     "dynamodb": ("TableName",),
     "ecr": ("repositoryName",),
     "kms": ("KeyId",),
+    "logs": ("logGroupName", "logStreamName"),
     "servicecatalog": ("ProductId",),
     "ssm": ("Name", "ResourceId", "Path", "Overwrite"),
 }  # what is read of a request of JSON: what names its resource, and what conditions ask for
+MODELLED = ("appconfig", "imagebuilder")  # services whose requests are read by botocore's model of them
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
 # The condition keys that a request here has where it would have them on AWS: of any other one it is not known.
@@ -54,10 +58,11 @@ def asked(
     service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Context]]:
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
-    if service == "appconfig":
-        from .mends.appconfig import rights
-
-        yield from rights.asked(region, account, environ)
+    if service in MODELLED:
+        yield from import_module(f".mends.{service}.rights", __package__).asked(region, account, environ)
+        return
+    if service == "ec2":
+        yield from machine_rights.ec2(operation(service, environ, form), region, account, form)
         return
     if service == "servicecatalog":
         from .mends import service_catalog
@@ -67,6 +72,9 @@ def asked(
         yield from service_catalog.rights(region, account, operation(service, environ, form), said)
         return
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
+    if action == "ssm:SendCommand":
+        yield from machine_rights.send_command(region, account, environ)
+        return
     action = ACTIONS.get(action, action)
     if service == "kms":
         yield action, *key(region, account, form)
@@ -84,10 +92,8 @@ def operation(service: str, environ: Mapping[str, Any], form: Mapping[str, str])
     if "Action" in form:
         return form["Action"]
     path = environ["PATH_INFO"]
-    if service == "appconfig":
-        from .mends.appconfig import api
-
-        found = api.route(environ)
+    if service in MODELLED:
+        found = import_module(f".mends.{service}.api", __package__).route(environ)
         return str(found[1].name) if found else "Unknown"
     if service == "s3":
         method, query = environ["REQUEST_METHOD"], parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True)
@@ -139,10 +145,14 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
             return arn(region, service, account, f"repository/{name}") if name else "*"
         case "ssm":
             name = (form.get("Name") or form.get("ResourceId") or form.get("Path", "")).strip("/")
-            return arn(region, service, account, f"parameter/{name}") if name else "*"
+            owner = "" if name.startswith("aws/") else account  # AWS's own are of no account
+            return arn(region, service, owner, f"parameter/{name}") if name else "*"
         case "dynamodb":
             name = form.get("TableName", "")
             return arn(region, service, account, f"table/{name}") if name else "*"
+        case "logs":
+            named = [form[key] for key in ("logGroupName", "logStreamName") if form.get(key)]
+            return arn(region, service, account, f"log-group:{':log-stream:'.join(named)}") if named else "*"
         case "synthetics":
             found = re.match(r"/canary/([^/]+)", path)
             return arn(region, service, account, f"canary:{unquote(found[1])}") if found else "*"

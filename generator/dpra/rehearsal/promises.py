@@ -5,7 +5,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dpra.plan import Plan
+
 from .accounts import released
+from .deployers.ami import amis, instances
 from .result import Played, Result
 from .world import World
 from .world import released as record_of
@@ -47,9 +50,20 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
     yield from order(here, row.get("back", ()), told)
     if "issue" in row and not any(row["issue"] in json.dumps(issue) for issue in here.cloud.github.issues):
         yield f"no issue says {row['issue']!r}"
+    yield from left(here.plan, row)
     for key, value in row.get("evidence", {}).items():
         if not any(record.get(key) == value for run in runs for record in run.evidence):
             yield f"no evidence has {key} {value!r}"
+
+
+def left(plan: Plan, row: Mapping[str, Any]) -> Iterator[str]:
+    """Whether as many instances are left in the accounts of environments as was promised; and of AMIs of their own."""
+    for key, find in (("instances", instances), ("amis", amis)):
+        for environment, wanted in row.get(key, {}).items():
+            there = find(plan.environments[environment].account)
+            if len(there) != wanted:
+                names = ", ".join(one.id for one in there) or "none"
+                yield f"{environment} has {len(there)} {key}, not {wanted}: {names}"
 
 
 def recorded(record: Mapping[str, Any], row: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[str]:

@@ -48,6 +48,13 @@ def needed(
         yield "iam:CreatePolicy", f"{iam}policy{properties.get('Path', '/')}{named}", {}
         for role in properties.get("Roles", ()):
             yield "iam:AttachRolePolicy", *known(account, region, role)
+    elif kind == "AWS::IAM::InstanceProfile":
+        target = f"{iam}instance-profile{properties.get('Path', '/')}{properties.get('InstanceProfileName', name)}"
+        yield "iam:CreateInstanceProfile", target, {}
+        for role in properties.get("Roles", ()):
+            passed, _ = known(account, region, role)
+            yield "iam:AddRoleToInstanceProfile", target, {}
+            yield "iam:PassRole", passed, {}
     elif kind.startswith("AWS::IAM::"):
         yield f"iam:Create{kind.rpartition('::')[2]}", "*", {}
     elif kind in NAMES:

@@ -107,6 +107,8 @@ def lacks(row: Mapping[str, Any], plan: Plan) -> str:
             return f"needs {action} in {stage}"
         if name == "long-bake" and not (plan.long_bakes and count == 1):
             return "needs one wave with a bake that no runner waits for"
+        if name == "kind" and plan.spec.image.kind != value:
+            return f"needs kind: {value}"
         if name == "approval-branch" and not plan.approval_branch:
             return "needs an approval branch, and here GitHub's reviewers approve"
     return ""

@@ -26,6 +26,7 @@ from dpra.plan import Plan
 
 from . import accounts, act, advisories, aws_cli, buildah, checkout, dialect, faults, workflow
 from .aws import Cloud
+from .deployers.ami import older
 from .faults import Fault
 from .github import GitHub
 from .oidc import Issuer
@@ -35,6 +36,7 @@ from .result import Happened, Played, RehearsalError
 from .third_party import mappings
 
 SILENCE = 3.0  # seconds
+HOURS = 12  # that pass at once
 LIMIT = 30 * 60.0  # seconds for a run; a rehearsal of all scenarios has many
 # Where no job gets a token of GitHub's there is no account to prepare, and nothing answers for AWS.
 NOWHERE = SimpleNamespace(
@@ -378,7 +380,7 @@ def minutes_pass(here: World, minutes: int) -> None:
 
 
 def hours_pass(here: World) -> None:
-    """As if nobody had been heard of for hours: the release lock's lease has expired."""
+    """As if nobody had been heard of for hours: the release lock's lease has expired, and instances still run."""
     while time.monotonic() - here.cloud.asked_at < SILENCE:  # what was on its way when its job was lost still comes
         time.sleep(SILENCE / 10)
     for key in accounts.records(here.plan):
@@ -386,6 +388,8 @@ def hours_pass(here: World) -> None:
         if record["lock"]:
             record["lock"]["until"] = 0.0
         faults.put(key, json.dumps(record).encode())
+    for account in {where.account for where in here.plan.environments.values()}:
+        older(account, HOURS * 3600)
 
 
 def released(here: World) -> dict[str, Any]:

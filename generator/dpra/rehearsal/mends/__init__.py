@@ -5,11 +5,16 @@ from functools import cache
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 
+from .. import roots
 from . import (
     alarms,
     canaries,
     change_sets,
+    imagebuilder,  # noqa: F401 - its types of CloudFormation are found
+    instances,
     keys,
+    machines,
+    managed,
     resource_types,
     resources,
     roles,
@@ -27,6 +32,9 @@ def mend() -> None:
     alarms.mend()
     canaries.mend()
     change_sets.mend()
+    machines.mend()
+    instances.mend()
+    managed.mend()
     service_catalog.mend()
 
 
@@ -34,3 +42,4 @@ def forget() -> None:
     """Empty every account: a rehearsal starts from nothing."""
     BackendDict.reset()
     reset_model_data()
+    roots.forget()
