@@ -170,6 +170,19 @@ def test_consumers_find_the_image_by_its_digest_and_every_version_stays(
     assert there == {VERSIONS[word]: digest for word, digest in digests.items()}
 
 
+def test_a_version_keeps_what_was_new_in_it(cloud: Cloud, releases: dict[str, Path]) -> None:
+    deploy(releases["one"], notes="the first image")
+    deploy(releases["two"], notes="1 package upgraded, " + "x" * 2000)
+    from moto.ssm.models import ssm_backends
+
+    there = ssm_backends[ACCOUNT][REGION]._parameters
+    told = {name: versions[-1].description for name, versions in there.items()}
+    assert told[f"/images/base/{VERSIONS['one']}"] == "the first image"
+    assert told[f"/images/base/{VERSIONS['two']}"].startswith("1 package upgraded")
+    assert len(told[f"/images/base/{VERSIONS['two']}"]) == 1024
+    assert not told["/images/base/latest"]
+
+
 def test_all_platforms_of_an_image_arrive(cloud: Cloud, releases: dict[str, Path]) -> None:
     deploy(releases["two"])
     for digest in json.loads((releases["two"] / "image.json").read_text())["platforms"].values():
@@ -308,7 +321,7 @@ def test_a_rollback_by_hand_takes_the_version_and_any_other_word_as_it_is(
 def test_service_catalog_offers_what_runs_and_not_what_went_back(
     cloud: Cloud, releases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from deployers import ecr
+    import published
 
     catalog = admin(cloud, "servicecatalog")
     [own] = re.findall(r"prod-\w+", (tmp_path / "made/dpra.yml").read_text())
@@ -322,11 +335,11 @@ def test_service_catalog_offers_what_runs_and_not_what_went_back(
         deploy(path, products={REGION: own})
     assert offered() == {VERSIONS["one"]: True, VERSIONS["two"]: True}
     with monkeypatch.context() as patch:  # the runner is lost in the middle of the rollback
-        patch.setattr(ecr, "put", lambda *_, **__: sys.exit())
+        patch.setattr(published, "put", lambda *_, **__: sys.exit())
         with pytest.raises(SystemExit):
             deploy(releases["one"], back=True, products={REGION: own})
         patch.undo()
-        patch.setattr(ecr, "offer", lambda *_: sys.exit())
+        patch.setattr(published, "offer", lambda *_: sys.exit())
         with pytest.raises(SystemExit):
             deploy(releases["one"], back=True, products={REGION: own})
     deploy(releases["one"], back=True, products={REGION: own})

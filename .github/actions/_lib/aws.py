@@ -27,7 +27,7 @@ class Refused(runner.Failed):
     """AWS said no; `code` is its error code, such as ValidationError."""
 
     def __init__(self, call: str, stderr: str) -> None:
-        said = re.search(r"\((\w+)\) when calling", stderr)
+        said = re.search(r"\(([\w.]+)\) when calling", stderr)
         self.code = said[1] if said else ""
         super().__init__(f"aws {call}: {stderr.strip() or 'failed without a message'}", "error")
 

@@ -69,6 +69,7 @@ class Change:
     at_once: without the steps of a progressive deployment, as a rollback, and wherever no customer is.
     back: to a release that ran there before.
     override: the reason for which a release replaces what somebody else changed meanwhile.
+    notes: what is new in it, in one line of dpra's own words.
     """
 
     release: Path
@@ -80,6 +81,7 @@ class Change:
     at_once: bool = False
     back: bool = False
     override: str = ""
+    notes: str = ""
 
     @property
     def image(self) -> str:

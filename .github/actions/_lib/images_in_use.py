@@ -4,8 +4,9 @@ It asks every service that could use one, page by page. What it may not read, or
 error and never a "no". It does not see what runs images outside these services (Kubernetes, Docker on an instance,
 AWS App Runner, other accounts): ECR's own record of the last pull tells of those.
 
-Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html and
-https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCodeLocation.html.
+Source: the operations' own reference, https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeTasks.html,
+https://docs.aws.amazon.com/lambda/latest/api/API_FunctionCodeLocation.html and
+https://docs.aws.amazon.com/autoscaling/ec2/userguide/using-systems-manager-parameters.html (`resolve:ssm:`).
 """
 
 import re
@@ -18,14 +19,16 @@ import aws
 import runner
 
 AT_ONCE = 8  # calls of the AWS CLI, each of which takes most of a second to start
-KEYS = ("image", "Image", "ImageUri", "ResolvedImageUri")  # under which services say an image
+KEYS = ("image", "Image", "ImageId", "ImageUri", "ResolvedImageUri")  # under which services say an image
+ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")  # instances that are not terminated
+BY_PARAMETER = "resolve:ssm:"  # a launch template that takes its image from a parameter
 
 
 @dataclass(frozen=True)
 class Use:
     """One image that something uses.
 
-    image: as it is said there, REPOSITORY@DIGEST or REPOSITORY:TAG; anybody may have written it.
+    image: as it is said there, REPOSITORY@DIGEST, REPOSITORY:TAG or the id of an AMI; anybody may have written it.
     kind: what uses it, such as `ECS task`; for people.
     by: which one, its ARN; its id where AWS gives no ARN.
     """
@@ -58,6 +61,25 @@ def container_images_in_use(region: str, fixed: Fixed | None = None) -> list[Use
         "AWS Batch": lambda: _job_definitions(region),
         "Amazon SageMaker AI": lambda: _models(region),
         "AWS CodeBuild": lambda: _projects(region),
+    }
+    return _every(region, services)
+
+
+def machine_images_in_use(region: str) -> list[Use]:
+    """What Amazon EC2, its Auto Scaling, the account's own AMIs and parameters for AMIs use of machine images.
+
+    A parameter counts whoever made it: its ARN tells the caller which of them are its own.
+
+    Raises:
+        NotKnownError: one of them does not answer, or may not be asked.
+    """
+    services = {
+        "launch templates": lambda: _launch_templates(region),
+        "launch configurations": lambda: _launch_configurations(region),
+        "Auto Scaling groups": lambda: _groups(region),
+        "instances": lambda: _instances(region),
+        "AMIs": lambda: _copies(region),
+        "parameters": lambda: _parameters(region),
     }
     return _every(region, services)
 
@@ -203,3 +225,66 @@ def _projects(region: str) -> Iterator[Use]:
     for some in _parts(aws.call(region, "codebuild", "list-projects").get("projects", []), 100):
         for project in aws.call(region, "codebuild", "batch-get-projects", names=some)["projects"]:
             yield from _uses(project["environment"], "CodeBuild project", project["arn"])
+
+
+# ---- Machines
+
+
+def _launch_templates(region: str) -> Iterator[Use]:
+    """Every version: an Auto Scaling group may name any of them."""
+
+    def described(template: dict[str, Any]) -> Iterator[Use]:
+        about = {"LaunchTemplateId": template["LaunchTemplateId"]}
+        for version in aws.call(region, "ec2", "describe-launch-template-versions", **about)["LaunchTemplateVersions"]:
+            for image in said(version["LaunchTemplateData"]):
+                kind = f"launch template, version {version['VersionNumber']}"
+                yield Use(_resolved(region, image), kind, template["LaunchTemplateId"])
+
+    yield from _all(described, aws.call(region, "ec2", "describe-launch-templates")["LaunchTemplates"])
+
+
+def _launch_configurations(region: str) -> Iterator[Use]:
+    for one in aws.call(region, "autoscaling", "describe-launch-configurations")["LaunchConfigurations"]:
+        yield Use(one["ImageId"], "launch configuration", one["LaunchConfigurationARN"])
+
+
+def _groups(region: str) -> Iterator[Use]:
+    """Groups whose overrides name an image themselves; all others have it of their launch template or configuration."""
+    for group in aws.call(region, "autoscaling", "describe-auto-scaling-groups")["AutoScalingGroups"]:
+        for image in said(group.get("MixedInstancesPolicy")):
+            yield Use(_resolved(region, image), "Auto Scaling group", group["AutoScalingGroupARN"])
+
+
+def _instances(region: str) -> Iterator[Use]:
+    alive = [{"Name": "instance-state-name", "Values": [*ALIVE]}]
+    for reservation in aws.call(region, "ec2", "describe-instances", Filters=alive)["Reservations"]:
+        for one in reservation["Instances"]:
+            yield Use(one["ImageId"], f"instance, {one['State']['Name']}", one["InstanceId"])
+
+
+def _copies(region: str) -> Iterator[Use]:
+    """The account's AMIs that were made from another one."""
+    for one in aws.call(region, "ec2", "describe-images", Owners=["self"])["Images"]:
+        if source := one.get("SourceImageId"):
+            yield Use(source, "AMI made from it", one["ImageId"])
+
+
+def _parameters(region: str) -> Iterator[Use]:
+    """Parameters of the type for AMIs; what a parameter of plain text is for, nobody knows."""
+    found = aws.call(region, "ssm", "describe-parameters")["Parameters"]
+    for some in _parts([one["Name"] for one in found if one.get("DataType") == "aws:ec2:image"], 10):
+        for one in aws.call(region, "ssm", "get-parameters", Names=some)["Parameters"]:
+            yield Use(one["Value"], "parameter", one["ARN"])
+
+
+def _resolved(region: str, image: str) -> str:
+    """The id of an AMI that a parameter gives; one that gives none starts nothing."""
+    if not image.startswith(BY_PARAMETER):
+        return image
+    try:
+        answer = aws.call(region, "ssm", "get-parameter", Name=image.removeprefix(BY_PARAMETER))
+    except aws.Refused as refused:
+        if refused.code in ("ParameterNotFound", "ParameterVersionNotFound"):
+            return image
+        raise
+    return str(answer["Parameter"]["Value"])

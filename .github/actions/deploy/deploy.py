@@ -52,9 +52,9 @@ def main() -> None:
         begun: list[str] = []
         stored = runner.given("STORE") == target.bucket
         triggers = [str(alarm["AlarmArn"]) for name, alarm in watched.items() if name not in firing]
-        change = deployment.Change(
-            Path(runner.required("RELEASE")), digest, commit, begin_region, stored, triggers, not wave, override=reason
-        )
+        path, notes = Path(runner.required("RELEASE")), runner.given("NOTES")
+        told = {"override": reason, "notes": notes}
+        change = deployment.Change(path, digest, commit, begin_region, stored, triggers, not wave, **told)
         try:
             done = tool.deploy(target, change)
         except BaseException:

@@ -1,6 +1,6 @@
 """Retires images: which versions are kept and why, which are deprecated, which are deleted, and that.
 
-A kind of image is a module with what containers.py says of itself. Whatever keeps a version is looked at again right
+A kind of image is a module, as versions.py tells. Whatever keeps a version is looked at again right
 before its deletion; what was not known then deletes nothing.
 """
 
@@ -19,17 +19,27 @@ sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 sys.path.insert(1, str(Path(__file__).resolve().parent))
 import aws
+import built_machines
 import containers
 import evidence
 import images_in_use
+import machines
 import record
 import runner
-from containers import Place, Version
+import versions
+from versions import Kind, Place, Version
 
 KEPT, DEPRECATED, DELETED = "kept", "deprecated", "deleted"  # what is
 DEPRECATE, DELETE = "to be deprecated", "to be deleted"  # what is decided
 DAY = 86400  # seconds
 REPORT = "retired-images.json"  # in the evidence
+KINDS: Mapping[str, Kind] = {"container": containers, "machine": machines, "built-machine": built_machines}
+NEEDS = {  # of the inputs that not every kind has, in this order: what is not given is not looked at
+    "container": ("PARAMETERS", "RECORD", "REPOSITORY"),
+    "machine": ("PARAMETERS", "RECORD"),
+    "built-machine": (),
+}
+TOOLS = {"container": "ecr", "machine": "ami", "built-machine": "imagebuilder"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,18 @@ class Rules:
     @property
     def today(self) -> datetime.date:
         return datetime.datetime.fromtimestamp(self.now, datetime.UTC).date()
+
+
+@dataclass(frozen=True)
+class Work:
+    """What there is to do: a kind of image in some places, by these rules.
+
+    fixed: region -> what a look at its uses found that cannot change."""
+
+    kind: Kind
+    places: Sequence[Place]
+    rules: Rules
+    fixed: Mapping[str, images_in_use.Fixed]
 
 
 @dataclass(frozen=True)
@@ -90,20 +112,20 @@ def needed(kept: record.Record) -> dict[str, str]:
     return found
 
 
-def look(places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed]) -> Known:
+def look(work: Work) -> Known:
     """The record, and what uses images in each region.
 
     Raises:
         runner.Failed: the record cannot be read.
     """
-    where = record.given()
-    kept, etag = record.read(where)
-    problems = [] if etag else [f"there is no release record s3://{where.bucket}/{where.key}"]
+    kept, problems = record.empty(), []
+    if runner.given("RECORD"):
+        where = record.given()
+        kept, etag = record.read(where)
+        problems = [] if etag else [f"there is no release record s3://{where.bucket}/{where.key}"]
     uses: list[images_in_use.Use] = []
-    with ThreadPoolExecutor(len(places)) as pool:
-        asked = [
-            pool.submit(images_in_use.container_images_in_use, place.region, fixed[place.region]) for place in places
-        ]
+    with ThreadPoolExecutor(len(work.places)) as pool:
+        asked = [pool.submit(work.kind.uses, place, work.fixed[place.region]) for place in work.places]
         for answer in asked:
             try:
                 uses += answer.result()
@@ -112,40 +134,41 @@ def look(places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed]) -> K
     return Known(needed(kept), uses, "; ".join(problems))
 
 
-def decide(place: Place, known: Known, rules: Rules) -> list[State]:
+def decide(work: Work, place: Place, known: Known) -> list[State]:
     """What is to become of each version in a region, the newest first."""
-    versions, latest = containers.look(place)
-    newest = [one.name for one in versions if not one.strange][: rules.keep]
-    why = {one.name: reason(place, one, {*newest}, latest, known, rules) for one in versions}
-    kept = {name: one.name for one in versions if why[one.name] for name in one.names}
+    found, latest = work.kind.look(place)
+    newest = [one.name for one in found if one.image and not one.strange][: work.rules.keep]
+    why = {one.name: reason(work, place, one, {*newest}, latest, known) for one in found}
+    kept = {name: one.name for one in found if why[one.name] for name in one.names}
     states = []
-    for one in versions:
-        said = why[one.name] or (f"its image is one of {kept[one.digest]}" if one.digest in kept else "")
-        states.append(State(place, one, *((KEPT, said) if said else due(one, rules))))
+    for one in found:
+        said = why[one.name] or (f"its image is one of {kept[one.image]}" if one.image in kept else "")
+        states.append(State(place, one, *((KEPT, said) if said else due(one, work.rules))))
     return states
 
 
-def reason(place: Place, one: Version, newest: set[str], latest: set[str], known: Known, rules: Rules) -> str:
+def reason(work: Work, place: Place, one: Version, newest: set[str], latest: set[str], known: Known) -> str:
     """Why a version is kept; empty where nothing keeps it."""
+    rules = work.rules
     if one.strange:
         return one.strange
     if one.name in newest:
         return f"it is one of the newest {rules.keep}"
     if rules.now - one.at < rules.days * DAY:
         return f"it is younger than {rules.days} days"
-    if one.digest in latest:
+    if one.image in latest:
         return "it is the latest"
     for name in one.release:
         if name in known.needed:
             return f"needed by the release record, {known.needed[name]}"
     for use in known.uses:
-        if containers.used(place, use) & one.names:
+        if work.kind.used(place, use) & one.names:
             return f"in use by {use.kind} {use.by}"
     if known.problem:
         return "whether it is needed is not known"
-    if rules.now - one.pulled < rules.days * DAY:
-        return f"it was pulled on {datetime.datetime.fromtimestamp(one.pulled, datetime.UTC).date()}"
-    return ""
+    if rules.now - one.last < rules.days * DAY:
+        return f"it was {work.kind.LOOKED_AT} on {datetime.datetime.fromtimestamp(one.last, datetime.UTC).date()}"
+    return one.held
 
 
 def due(one: Version, rules: Rules) -> tuple[str, str]:
@@ -157,41 +180,39 @@ def due(one: Version, rules: Rules) -> tuple[str, str]:
     return DEPRECATED if one.deprecated else DEPRECATE, f"since {since}; to be deleted on {ends}"
 
 
-def carry_out(state: State, places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed], rules: Rules) -> State:
+def carry_out(work: Work, state: State) -> State:
     """Do what was decided; what became of the version.
 
     Raises:
         runner.Failed: it cannot be done, or whether it may be done is not known any more.
     """
     place, one = state.place, state.version
-    if state.what == KEPT and containers.MARK in one.tags and one.digest:
-        containers.restore(place, one)  # or it would go at once when nothing keeps it any more
+    if state.what == KEPT and versions.MARK in one.tags and one.image:
+        work.kind.restore(place, one)  # or it would go at once when nothing keeps it any more
         return state.now(KEPT, f"{state.why}; deprecated no more")
     if state.what == DEPRECATE:
-        containers.deprecate(place, one, rules.today)
+        work.kind.deprecate(place, one, work.rules.today)
         return state.now(DEPRECATED, state.why)
     if state.what != DELETE:
         return state
-    again = look(places, fixed)
+    again = look(work)
     if again.problem:
         raise runner.Failed(again.problem, "error")
-    then = {now.version.name: now for now in decide(place, again, rules)}.get(one.name)
-    if not then or then.version.digest != one.digest:
+    then = {now.version.name: now for now in decide(work, place, again)}.get(one.name)
+    if not then or then.version.image != one.image:
         return state.now(KEPT, "somebody else changed it a moment ago")
     if then.what != DELETE:
         return then
-    containers.delete(place, then.version)
+    work.kind.delete(place, then.version)
     return state.now(DELETED, state.why)
 
 
-def carry_out_all(
-    states: Sequence[State], places: Sequence[Place], fixed: Mapping[str, images_in_use.Fixed], rules: Rules
-) -> tuple[list[State], str]:
+def carry_out_all(work: Work, states: Sequence[State]) -> tuple[list[State], str]:
     """What became of each version, and the problem that ended the work; after that nothing more is changed."""
     done: list[State] = []
     for state in states:
         try:
-            done.append(carry_out(state, places, fixed, rules))
+            done.append(carry_out(work, state))
         except (runner.Failed, OSError) as problem:
             left = state.now(f"{state.what}, but that failed", state.why)
             return [*done, left, *states[len(done) + 1 :]], str(problem) or type(problem).__name__
@@ -207,7 +228,7 @@ def show(states: Sequence[State], rules: Rules, title: str) -> None:
         runner.say(f"{region} {one.name}, {days} days old: {state.text}")
         rows.append((runner.code(region), runner.code(one.name), f"{days} days", runner.code(state.text)))
         kept.append(
-            {"region": region, "version": one.name, "digest": one.digest, "days": days}
+            {"region": region, "version": one.name, "image": one.image, "days": days}
             | {"state": state.what, "why": state.why}
         )
     runner.summary(title, ("region", "version", "age", "state"), rows)
@@ -238,20 +259,41 @@ def dry_run() -> bool:
     return said == "true"
 
 
+def places(kind: str) -> list[Place]:
+    """The places that the inputs name.
+
+    Raises:
+        runner.Failed: one is missing that the kind needs, or there is one that it does not look at."""
+    if strange := [name for name in NEEDS["container"] if name not in NEEDS[kind] and runner.given(name)]:
+        raise runner.Failed(f"the input '{strange[0].lower()}' goes not together with kind '{kind}'", "error")
+    account, component = runner.required("ACCOUNT"), runner.required("COMPONENT")
+    given = {name: of_component(name) for name in NEEDS[kind] if name != "RECORD"}
+    if "RECORD" in NEEDS[kind]:
+        runner.required("RECORD")
+    paths = (given.get("REPOSITORY", ""), given.get("PARAMETERS", ""))
+    return [Place(account, region, component, *paths) for region in runner.required("REGIONS").split()]
+
+
+def kind_given() -> str:
+    said = runner.required("KIND")
+    if said not in KINDS:
+        raise runner.Failed(f"the input 'kind' is '{said}': needs one of {', '.join(KINDS)}", "error")
+    return said
+
+
 def main() -> None:
-    with evidence.recorded("retire-images", tool="ecr") as facts:
+    with evidence.recorded("retire-images", tool=TOOLS.get(runner.given("KIND"), "")) as facts:
+        kind, dry = kind_given(), dry_run()
         rules = Rules(number("KEEP", 1), number("DAYS", 0), number("DEPRECATE_DAYS", 0), time.time())
-        dry, account, regions = dry_run(), runner.required("ACCOUNT"), runner.required("REGIONS").split()
-        repository, parameters = of_component("REPOSITORY"), of_component("PARAMETERS")
-        facts["where"] = parameters
-        aws.expect_account(runner.required("RECORD_REGION"), account)
-        places = [Place(account, region, repository, parameters) for region in regions]
-        fixed: dict[str, images_in_use.Fixed] = {place.region: {} for place in places}
-        known = look(places, fixed)
-        states = [state for place in places for state in decide(place, known, rules)]
+        where = places(kind)
+        facts["where"] = where[0].parameters or runner.required("COMPONENT")
+        aws.expect_account(runner.required("RECORD_REGION"), where[0].account)
+        work = Work(KINDS[kind], where, rules, {place.region: {} for place in where})
+        known = look(work)
+        states = [state for place in where for state in decide(work, place, known)]
         problem = f"{known.problem}: nothing is deprecated or deleted" if known.problem else ""
         if not dry and not problem:
-            states, problem = carry_out_all(states, places, fixed, rules)
+            states, problem = carry_out_all(work, states)
         show(states, rules, "Images that would be retired; nothing is changed" if dry else "Images")
         facts["findings"] = dict(Counter(state.what for state in states))
         if problem and states:  # before its first release a component has no record, and nothing to retire
