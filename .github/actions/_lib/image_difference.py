@@ -25,7 +25,7 @@ SHOWN = 50  # rows of a table: who reads more of them reads the JSON
 SEVERITIES = ("critical", "high", "medium", "low", "unknown")
 KINDS = ("upgraded", "downgraded", "changed", "added", "removed")
 SYSTEM = ("alpm", "apk", "deb", "rpm")  # types of a purl whose namespace is the distribution
-OWN = ("version", "digest", "platforms")  # of image.json: what another build of the same changes
+OWN = ("version", "digest", "platforms", "ami")  # of image.json: what another build of the same changes
 WRONG = (AttributeError, KeyError, TypeError, ValueError)
 
 
@@ -122,7 +122,7 @@ def image(record: Mapping[str, Any], sboms: Mapping[str, Any], findings: Iterabl
     Raises:
         runner.Failed: what is given is not that.
     """
-    digest = re.compile(r"sha256:[0-9a-f]{64}")
+    digest = re.compile(r"sha256:[0-9a-f]{64}" + (r"|ami-[0-9a-f]+" if "ami" in record else ""))  # its base is one
     try:
         said = {**record["platforms"], "": record["digest"]}
         if base := record.get("base"):

@@ -1,9 +1,9 @@
 """An image held against rules: a JSON line for each finding, as sarif.py takes it.
 
-hardening.py RULES. Of kind container it looks at every image archive (*.tar) in $TARGET and at every platform in it, of
-kind machine ($DPRA_LANGUAGE says which) at $TARGET itself, the root file system of one, or at the folder $TOOL_FILE in
-it. What several platforms have is told once, with their names. Nothing of an image is run or extracted, and no secret
-is quoted. RULES says what is wrong, how much, and who says so.
+hardening.py RULES. Of kind container it looks at every image archive (*.tar) in $TARGET and at every platform in it; of
+kind machine ($DPRA_LANGUAGE says which) at those where there is an image.tar, else at $TARGET itself, the root file
+system of one, or at the folder $TOOL_FILE in it. What several platforms have is told once, with their names. Nothing of
+an image is run or extracted, and no secret is quoted. RULES says what is wrong, how much, and who says so.
 """
 
 import json
@@ -21,9 +21,11 @@ sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import layers
 import oci
+import release
 import runner
 
 KINDS = ("container", "machine")
+ROOT = {"etc", "usr"}  # what a machine's root file system has
 LARGEST = 2**20  # bytes of a file such as /etc/passwd
 # Names of what is secret, alone or as a part of a longer one, such as DB_PASSWORD and API_TOKEN_PROD; and words behind
 # them, or values, by which it is none.
@@ -261,8 +263,8 @@ def findings(system: System, kind: str, rules: Iterable[Mapping[str, Any]]) -> I
             yield Finding(rule["id"], severity, path, text)
 
 
-def looked_at(target: Path, rules: list[dict[str, Any]]) -> dict[Finding, list[str]]:
-    """What is wrong with the images in a folder, and with which of them."""
+def looked_at(target: Path, rules: list[dict[str, Any]], kind: str) -> dict[Finding, list[str]]:
+    """What is wrong with the images of a kind in a folder, and with which of them."""
     archives = oci.archives(target)
     if not archives:
         raise runner.Failed("there is no image (*.tar) to check", "error")
@@ -271,12 +273,12 @@ def looked_at(target: Path, rules: list[dict[str, Any]]) -> dict[Finding, list[s
     for path in archives:
         with oci.opened(path) as archive:
             for image in archive.images:
-                if not image.files:
-                    raise runner.Failed(f"{path.name} has nothing in it for {image.platform}", "error")
+                if not image.files or (kind == "machine" and not image.files.keys() >= ROOT):
+                    raise runner.Failed(f"{path.name} has no files of a {kind} for {image.platform}", "error")
                 name = f"{path.name} {image.platform}" if len(archives) > 1 else image.platform
                 every.append(name)
                 told = [str(line.get("created_by") or "") for line in image.config.get("history") or []]
-                for one in findings(System(image.files, image.settings, told), "container", rules):
+                for one in findings(System(image.files, image.settings, told), kind, rules):
                     found.setdefault(one, []).append(name)
     print(f"{len(rules)} rules, {len(every)} images: {', '.join(every)}", file=sys.stderr)
     return {one: names if len(every) > 1 else [] for one, names in found.items()}
@@ -288,11 +290,12 @@ def main() -> None:
     kind = next((kind for kind in KINDS[1:] if kind in os.environ["DPRA_LANGUAGE"].split()), KINDS[0])
     rules = [rule for rule in rules if kind in rule["kinds"]]
     try:
-        if kind == "container":
-            found = looked_at(target, rules)
+        folder = os.environ.get("TOOL_FILE", "")
+        if kind == "container" or (not folder and (target / release.ARCHIVE).is_file()):
+            found = looked_at(target, rules, kind)
         else:
-            files = layers.folder(target / os.environ.get("TOOL_FILE", ""))
-            if not {"etc", "usr"} <= set(files):
+            files = layers.folder(target / folder)
+            if not files.keys() >= ROOT:
                 raise runner.Failed("there is no root file system to check: it has no etc or no usr", "error")
             found = {one: [] for one in findings(System(files), kind, rules)}
             print(f"{len(rules)} rules, {len(files)} files", file=sys.stderr)

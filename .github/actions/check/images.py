@@ -9,7 +9,6 @@ findings, or told as sarif.py takes it.
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,21 +17,13 @@ sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 sys.path.insert(1, str(Path(__file__).resolve().parent))
 import oci
+import package_databases
 import runner
 import sarif
 
 TARGET, PRIVATE = (Path(os.environ[name]) for name in ("TARGET", "TMPDIR"))
 KNOWN = PRIVATE / "images.json"  # what list found, for the others
-# Where distributions write down which packages are installed, and whose are of which kind.
-DATABASES = {
-    "apk": re.compile(r"(usr/)?lib/apk/db/installed"),
-    "dpkg": re.compile(r"var/lib/dpkg/(status|status\.d/[^/]+)"),
-    "pacman": re.compile(r"var/lib/pacman/local/[^/]+/desc"),
-    "rpm": re.compile(
-        r"(var/lib/rpm|usr/lib/sysimage/rpm|usr/share/rpm)/(Packages|Packages\.db|rpmdb\.sqlite)"
-        r"|var/lib/rpmmanifest/container-manifest-[12]"
-    ),
-}
+# Whose packages are in which kind of database.
 FAMILIES = {
     **dict.fromkeys(("alpine", "chainguard", "minimos", "wolfi"), "apk"),
     **dict.fromkeys(("debian", "ubuntu"), "dpkg"),
@@ -64,9 +55,8 @@ def databases(image: oci.Image) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, entry in image.files.items():
         if entry.kind == "file" and entry.size:
-            for kind, pattern in DATABASES.items():
-                if pattern.fullmatch(path):
-                    found.setdefault(kind, path)
+            for kind in package_databases.kinds(path):
+                found.setdefault(kind, path)
     return found
 
 

@@ -281,7 +281,8 @@ def main() -> None:
     repository = Repository(Path(os.environ["TARGET"]), results)
     manifests = repository.manifests()
     unchecked = list(dict.fromkeys(repository.unchecked()))
-    image = "container" in os.environ["DPRA_LANGUAGE"].split()  # its content is checked where it was built
+    # The content of an image is checked where it was built.
+    image = not {"container", "machine"}.isdisjoint(os.environ["DPRA_LANGUAGE"].split())
     if not results and not manifests and not unchecked and not image:
         sys.exit("There is no manifest or lock file that names exact versions: commit one.")
     document = json.loads(report.read_bytes())

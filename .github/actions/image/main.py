@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import stat
 import subprocess
 import sys
 import tempfile
@@ -18,6 +16,7 @@ import evidence
 import image
 import image_difference
 import in_image
+import inside
 import record
 import release
 import runner
@@ -99,12 +98,7 @@ def opened() -> None:
         archive = release.image_archive(Path(runner.required("RELEASE")) / release.PACKAGE, Path(folder))
         subprocess.run(["buildah", "rm", OPENED], capture_output=True, check=False)  # of a runner's earlier job
         buildah("from", "--quiet", "--name", OPENED, f"oci-archive:{archive}")
-    bin_folder = runner.temp() / "dpra-bin"
-    bin_folder.mkdir(exist_ok=True)
-    shutil.copyfile(in_image.__file__, bin_folder / "in-image")
-    (bin_folder / "in-image").chmod(stat.S_IRWXU)
-    with Path(os.environ["GITHUB_PATH"]).open("a", encoding="utf-8") as paths:
-        paths.write(f"{bin_folder}\n")
+    inside.install(Path(in_image.__file__))
     runner.say("in-image COMMAND runs a command in a container of the image")
 
 
@@ -143,9 +137,11 @@ def difference() -> None:
     if not kept["current"]:
         runner.summary(f"{runner.code(named)} is the first image")
         runner.say("production has no image yet: there is nothing to compare with")
+        runner.output("sentence", "the first image")
         return
     last = known(fetched(place.region, place.bucket, kept["current"]["digest"]), looked_at=True)
     found = image_difference.difference(last, now)
+    runner.output("sentence", image_difference.sentence(found))
     runner.notice(image_difference.sentence(found), title=f"{named} against {last.record['version']}")
     image_difference.markdown(found, f"{runner.code(named)} against {runner.code(last.record['version'])}")
     path = evidence.directory() / "image-difference.json"

@@ -7,7 +7,7 @@
 # default for sca: any
 # default for sbom: any
 # default for licence-policy: any
-# default for vulnerability-assessment: container
+# default for vulnerability-assessment: container machine
 # default for policy-as-code: terraform container
 # serves policy-as-code: cloudformation cdk
 # serves code-quality: container

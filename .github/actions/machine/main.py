@@ -1,0 +1,143 @@
+"""Makes the image of a machine, starts what it is tested on, and ends that again."""
+
+import datetime
+import json
+import re
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "_lib"), str(Path(__file__).resolve().parent)]
+import aws
+import bake
+import evidence
+import image
+import in_image
+import inside
+import instances
+import look
+import release
+import runner
+
+
+def made() -> None:
+    """Bake an AMI, look into it, and lend it: image.tar is what was seen, image.json says what it is."""
+    with evidence.recorded("build-environment", tool="EC2 Image Builder", region=runner.required("REGION")) as facts:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the runner's second word; its first is SIGINT
+        region, account, component = (runner.required(name) for name in ("REGION", "ACCOUNT", "COMPONENT"))
+        template, bucket = runner.required("TEMPLATE"), runner.required("BUCKET")
+        texts, size = bake.documents(Path(runner.required("COMPONENTS"))), gibibytes()
+        aws.expect_account(region, account)
+        version = image.version()
+        builder = bake.Builder(region, component, version)
+        parent = bake.parent(region, runner.required("PARENT"))
+        recipe = builder.recipe(parent, texts, size)
+        arn = builder.build(recipe, runner.required("INFRASTRUCTURE"))
+        facts["where"] = arn
+        runner.say(f"building {arn} from {', '.join(texts)}")
+        built = builder.built(arn)
+        out = Path(tempfile.mkdtemp(dir=runner.temp()))
+        archive = out / release.ARCHIVE
+        digest = look.look(region, account, component, built.snapshot, built.architecture, template, bucket, archive)
+        lend_to = runner.given("LEND_TO")
+        if lend_to and lend_to != account:
+            bake.lend(region, built, lend_to)
+        platform = f"linux/{look.ARCHITECTURES[built.architecture]}"
+        said = {
+            "name": component,
+            "version": version,
+            "digest": digest,
+            "platforms": {platform: digest},
+            "base": {"image": parent.said, "digest": parent.ami},
+            "ami": {"id": built.ami, "region": region, "account": account},
+            "recipe": bake.recipe_digest(parent.said, texts, size),
+        }
+        (out / release.IMAGE).write_text(json.dumps(said) + "\n", encoding="utf-8")
+        facts["where"] = built.ami
+        runner.output("path", str(out))
+        rows = [(runner.code(platform), runner.code(built.ami), runner.code(parent.ami))]
+        runner.summary(f"image {runner.code(f'{component} {version}')}", ("platform", "AMI", "made of"), rows)
+        runner.say(f"{component} {version} is {built.ami}; what was looked at is {digest}")
+
+
+def gibibytes() -> int:
+    said = runner.given("SIZE") or "0"
+    if not re.fullmatch(r"\d{1,5}", said):
+        raise runner.Failed(f"the input 'size' is '{said}': needs a number of GiB", "error")
+    return int(said)
+
+
+def launched() -> None:
+    """Start an instance of the release's AMI, and put in-image into PATH for the steps that follow."""
+    region, component, template = (runner.required(name) for name in ("REGION", "COMPONENT", "TEMPLATE"))
+    said = image.read(Path(runner.required("RELEASE")))
+    ami = said.get("ami")
+    if not ami or said["name"] != component or (ami["region"], ami["account"]) != (region, runner.required("ACCOUNT")):
+        raise runner.Failed(f"the release's {release.IMAGE} names no AMI of {component} here")
+    aws.expect_account(region, ami["account"])
+    instance = instances.start(region, template, ami["id"], component, "tests")
+    in_image.state().write_text(json.dumps({"region": region, "instance": instance}), encoding="utf-8")
+    instances.ready(region, instance, template)  # if it is not, `end` terminates it
+    inside.install(Path(in_image.__file__))
+    runner.say(f"in-image COMMAND runs a command on {instance}")
+
+
+def ended() -> None:
+    """Terminate the instance that was launched, if there is one."""
+    if in_image.state().exists():
+        region, instance = in_image.kept()
+        aws.expect_account(region, runner.required("ACCOUNT"))
+        instances.end(region, instance)
+        in_image.state().unlink()
+
+
+def swept() -> None:
+    """Terminate what a lost runner left: instances of the component for whatever purpose, older than some hours."""
+    region, component = runner.required("REGION"), runner.required("COMPONENT")
+    with evidence.recorded("sweep", region=region) as facts:
+        hours = runner.required("HOURS")
+        if not re.fullmatch(r"[1-9]\d{0,3}", hours):
+            raise runner.Failed(f"the input 'hours' is '{hours}': needs a number of hours", "error")
+        aws.expect_account(region, runner.required("ACCOUNT"))
+        tagged = [
+            {"Name": f"tag:{instances.COMPONENT}", "Values": [component]},
+            {"Name": "tag-key", "Values": [instances.PURPOSE]},
+            {"Name": "instance-state-name", "Values": [*instances.ALIVE]},
+        ]
+        found = aws.call(region, "ec2", "describe-instances", Filters=tagged)["Reservations"]
+        before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=int(hours))
+        rows = []
+        for one in (one for reservation in found for one in reservation["Instances"]):
+            tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+            began = datetime.datetime.fromisoformat(one["LaunchTime"])
+            # The filters are AWS's to obey; what is ended is looked at once more.
+            if tags.get(instances.COMPONENT) == component and tags.get(instances.PURPOSE) and began < before:
+                aws.call(region, "ec2", "terminate-instances", InstanceIds=[one["InstanceId"]])
+                runner.say(
+                    f"terminated {one['InstanceId']}, for {tags[instances.PURPOSE]} since {began:%Y-%m-%d %H:%M}"
+                )
+                rows.append([runner.code(one["InstanceId"]), runner.code(tags[instances.PURPOSE]), f"{began:%F %R}"])
+        facts["findings"] = {"terminated": len(rows)} if rows else {}
+        if rows:
+            runner.summary("instances that were left", ("instance", "for", "since"), rows)
+        else:
+            runner.say(f"no instance of {component} is older than {hours} hours")
+
+
+DUTIES = {"bake": made, "launch": launched, "end": ended, "sweep": swept}
+
+
+def main() -> None:
+    try:
+        if runner.given("DO") not in DUTIES:
+            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
+        DUTIES[runner.given("DO")]()
+    except (runner.Failed, OSError) as failed:
+        if str(failed):
+            runner.error(str(failed), title="machine")
+        sys.exit(1)
+
+
+main()
