@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dpra import catalogue, checks, describe, problems, resources
+from dpra import catalogue, check_tools, checks, describe, problems, resources
 from dpra.plan import Plan
 from dpra.rehearsal import scenarios
 from dpra.spec import reader
@@ -94,7 +94,7 @@ def gates_table() -> str:
             tools = [cell.tool for cell in gates.CELLS if (cell.gate, cell.language) == (gate, language)]
             tools += gates.ELSEWHERE.get(gate, {}).get(language, ())
             action = gates.ACTIONS.get(gate, "secrets-detection")
-            default = {tool.name for tool in catalogue.tools() if tool.fits(action, spoken, default=True)}
+            default = {tool.name for tool in check_tools.every() if tool.fits(action, spoken, default=True)}
             shown = [f"**{tool}**" if tool in default else tool for tool in dict.fromkeys(tools)]
             if reason := gates.UNPROVEN.get((gate, language)):
                 shown.append(f"*not executed: {reason}*")
@@ -103,10 +103,12 @@ def gates_table() -> str:
     return table(*rows)
 
 
-def promises_table(pipeline: str = "application") -> str:
+def promises_table(pipeline: str = "application", kind: str = "") -> str:
     """What is promised of deliveries, the fault that proves it, and what runs where then."""
     rows = [("promise", "fault", "when", "at the end", "scenario")]
     for row in scenarios.table(pipeline):
+        if row.get("needs", {}).get("kind", kind) != kind:
+            continue
         ends = ", ".join(f"{place} {word}" for place, word in row["ends"].items())
         rows.append((row["promise"], row["fault"], row["when"], ends, f"`{row['id']}`"))
     return table(*rows)
@@ -121,7 +123,7 @@ def exceptions_table() -> str:
 
 def tools_table() -> str:
     rows = [("tool", "version", "serves", "from")]
-    for tool in catalogue.tools():
+    for tool in check_tools.every():
         serves = []
         for action, languages in tool.serves.items():
             default = tool.default_for.get(action, ())
@@ -189,7 +191,11 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/compute-image.md": {
         "stages": functools.partial(stages_table, "image"),
-        "promises": functools.partial(promises_table, "compute-image"),
+        "promises": functools.partial(promises_table, "compute-image", "container"),
+    },
+    "docs/machine-image.md": {
+        "stages": functools.partial(stages_table, "machine"),
+        "promises": functools.partial(promises_table, "compute-image", "machine"),
     },
     "docs/spec-compute-image.md": {"keys": lambda: reference(catalogue.words()["compute-image"])},
     "docs/spec-dynamic-configuration.md": {"keys": lambda: reference(catalogue.words()["dynamic-configuration"])},

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, deployers, evidence, problems, render, resources
+from dpra import catalogue, check_tools, deployers, evidence, problems, render, resources
 from dpra.names import VENDORED
 from dpra.spec import reader
 from ruamel.yaml import YAML
@@ -27,11 +27,12 @@ MORE = {
 # What of the pack a job with a role may use, whatever its inputs: it runs nothing of the repository.
 ALONE = {"store", "release", "deploy", "bake", "canary", "notify", "await-tests", "performance-history", "resume"}
 ALONE |= {"flag", "retire-images"}
+IMAGES = {"test-build": "bake", "test-images": "image-tests"}  # environments of kind machine -> their exceptions
 OURS = re.compile(rf"(?!.*\.\.)(python3 -I -B|bash) {re.escape(VENDORED)}/[\w./-]+")
 PINNED = re.compile(r"[\w-]+/[\w./-]+@[0-9a-f]{40}")
 TOOLCHAINS = re.compile(r"actions/(setup-\w+|cache)@")
 COMMANDS = {name for name, one in deployers.every().items() if one.deploys == "commands"}
-BY_ROLE = {tool.name for tool in catalogue.tools() if "by-role" in tool.head}
+BY_ROLE = {tool.name for tool in check_tools.every() if "by-role" in tool.head}
 
 
 def workflows() -> Iterator[tuple[str, Any]]:
@@ -52,13 +53,14 @@ def own_code(job: Any, step: Any) -> Iterator[str]:
     """What of the repository a step runs, in a word: an exception's name, or what else it is."""
     uses, run, given = str(step.get("uses", "")), step.get("run"), step.get("with", {})
     action = uses.removeprefix(f"./{VENDORED}/")
-    tests = str(job.get("environment", "")).endswith("-tests")
+    environment = str(job.get("environment", ""))
+    listed = IMAGES.get(environment, "test" if environment.endswith("-tests") else "")
     if run is not None and not OURS.fullmatch(run):
-        yield "test" if tests else f"the command {run!r}"
+        yield listed or f"the command {run!r}"
     elif uses.startswith("actions/checkout@") and given.get("sparse-checkout") != VENDORED:
-        yield "test" if tests else "a checkout of the repository"
+        yield listed or "a checkout of the repository"
     elif TOOLCHAINS.match(uses):
-        yield "test" if tests else f"the toolchain of {uses}"
+        yield listed or f"the toolchain of {uses}"
     elif uses.startswith("hashicorp/setup-terraform@"):
         yield "terraform"
     elif uses.startswith("./") and action not in ALONE:
@@ -66,8 +68,10 @@ def own_code(job: Any, step: Any) -> Iterator[str]:
             yield "database"
         elif action == "image" and given["do"] in ("unchanged", "difference"):
             pass  # the two that look at data
+        elif action == "machine" and given["do"] == "sweep":
+            pass
         elif not (action == "check" and set(given["tool"].split()) <= BY_ROLE):
-            yield "test" if tests else f"the action {action}"
+            yield listed or f"the action {action}"
     elif uses and not uses.startswith("./") and not PINNED.fullmatch(uses):
         yield f"{uses}, which is not pinned"
     if given.get("tool") in COMMANDS:
@@ -96,7 +100,9 @@ def test_a_job_of_tests_has_the_permission_only_where_a_role_is_asked_for() -> N
             if re.fullmatch(r"\w+-tests(-\d+)?", name):
                 asks = "environment" in job
                 assert (job["permissions"].get("id-token") == "write") is asks, (path, name)
-                assert any("configure-aws-credentials" in str(step.get("uses")) for step in job["steps"]) is asks
+                # The tests of a machine's image start it, and by that have its role.
+                taking = "configure-aws-credentials" if name != "image-tests" else f"{VENDORED}/machine"
+                assert any(taking in str(step.get("uses")) for step in job["steps"]) is asks
                 assert asks or "DPRA_ROLE" not in str(job), (path, name)
                 seen[asks] += 1
     assert min(seen.values()) > 3

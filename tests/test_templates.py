@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
 TEMPLATES = sorted(path for path in resources.TEMPLATES.rglob("*.y*ml") if path.is_file())
-HOLE = re.compile(r"^\s*(- )?([\w.:-]+: )?(<%= \w+ %>: )?<%= [^%]* %>:?( # .*)?$")
+HOLE = re.compile(r"^\s*(- )?([\w.:/-]+: )?(<%= \w+ %>: )?<%= [^%]* %>:?( # .*)?$")
 
 
 def ids(path: Path) -> str:

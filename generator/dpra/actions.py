@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
-from dpra import catalogue, deployers
+from dpra import catalogue, check_tools, deployers
 from dpra.catalogue import Catalogue
 from dpra.dataclasses import dataclass
 from dpra.spec.models import Action, Spec
@@ -107,10 +107,10 @@ def done_by(
 
 def tools_in(job: catalogue.Job, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """Those of a check's tools that run in this job: with its role only those that say they need it."""
-    by_role = {tool.name for tool in catalogue.tools() if "by-role" in tool.head}
+    by_role = {tool.name for tool in check_tools.every() if "by-role" in tool.head}
     return tuple(tool for tool in chosen if (tool in by_role) == job.by_role)
 
 
-def fitting(action: str, language: str) -> list[catalogue.Tool]:
+def fitting(action: str, language: str) -> list[check_tools.Tool]:
     """The tools that do an action for a language."""
-    return [tool for tool in catalogue.tools() if tool.fits(action, language)]
+    return [tool for tool in check_tools.every() if tool.fits(action, language)]

@@ -1,6 +1,8 @@
 """The catalogue of a pipeline type: DPRA's stages and actions, the jobs that do them, and the workflows of these jobs.
 
 All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; one that says anything else is refused.
+A type whose deliveries are of several kinds has a folder for each but the first, `templates/<type>/<kind>/`: its
+catalogue says what is otherwise than in the type's, and a template there takes the place of the type's.
 """
 
 import re
@@ -116,7 +118,7 @@ class Profile:
 class Catalogue:
     """A pipeline type in one profile."""
 
-    pipeline: str
+    folder: str  # in templates/: the type's, or that of a kind in it
     profile: Profile
     takes: tuple[str, ...] = ()  # keys of the spec that not every type has
     wave_of: str = ""  # what a wave is made of, one of models.TARGETS; empty: there are no waves
@@ -172,19 +174,51 @@ def types() -> tuple[str, ...]:
     return tuple(folder for folder, *rest in files if rest == ["catalogue.yml"])
 
 
+def folder(pipeline: str, kind: str) -> str:
+    """The folder of a pipeline type, or of a kind of deliveries that has one of its own in it."""
+    own = f"{pipeline}/{kind}"
+    return own if f"{own}/catalogue.yml" in resources.below(resources.TEMPLATES) else pipeline
+
+
+def kinds(pipeline: str) -> tuple[str, ...]:
+    """The folders of a pipeline type: its own, then those of its further kinds."""
+    paths = (path.rpartition("/") for path in resources.below(resources.TEMPLATES))
+    further = (place for place, _, name in paths if place.startswith(f"{pipeline}/") and name == "catalogue.yml")
+    return (pipeline, *further)
+
+
 def profiles(pipeline: str) -> tuple[str, ...]:
     """The names of a pipeline type's profiles."""
     return tuple(_profiles(pipeline))
 
 
 def _profiles(pipeline: str) -> Mapping[str, Mapping[str, Any]]:
-    data: Mapping[str, Mapping[str, Any]] = resources.data(f"{pipeline}/catalogue.yml")
+    data: Mapping[str, Mapping[str, Any]] = _data(pipeline)
     return data.get("profiles", {"standard": {}})
+
+
+def _data(folder: str) -> dict[str, Any]:
+    """What a folder's catalogue says, on top of that of the folder around it."""
+    own, around = resources.data(f"{folder}/catalogue.yml"), folder.rpartition("/")[0]
+    return dict(_over(_data(around), own)) if around else dict(own)
+
+
+def _over(below: Any, above: Any) -> Any:
+    """Data with other data on top of it: mappings by their keys, rows by their ids; all else takes the place."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{key: _over(below.get(key), value) for key, value in above.items()}}
+    if isinstance(below, list) and isinstance(above, list) and all(isinstance(one, dict) for one in (*below, *above)):
+        rows = {one["id"]: one for one in below}
+        return [*(rows | {one["id"]: _over(rows.get(one["id"]), one) for one in above}).values()]
+    return above
 
 
 @cache
 def load(pipeline: str, profile: str = "standard", /) -> Catalogue:
     """The catalogue of a pipeline type, in one of its profiles.
+
+    Args:
+        pipeline: its folder, or that of a kind in it.
 
     Raises:
         CatalogueError: it contradicts itself or its templates.
@@ -203,7 +237,7 @@ def load(pipeline: str, profile: str = "standard", /) -> Catalogue:
 @cache
 def _whole(pipeline: str) -> Catalogue:
     """The catalogue as it lies there, which every profile begins with."""
-    data = dict(resources.data(f"{pipeline}/catalogue.yml"))
+    data = _data(pipeline)
     place = f"templates/{pipeline}/catalogue.yml"
     data.pop("profiles", None)
     stages = []
@@ -220,7 +254,7 @@ def _whole(pipeline: str) -> Catalogue:
         for name, row in sorted(data.pop("workflows").items())
     }
     parts = {"stages": stages, "jobs": jobs, "workflows": workflows}
-    made = _made(Catalogue, {**data, **parts, "pipeline": pipeline, "profile": Profile(id="")}, place)
+    made = _made(Catalogue, {**data, **parts, "folder": pipeline, "profile": Profile(id="")}, place)
     if problems := list(_problems(made)):
         raise CatalogueError("\n".join(f"{place}: {problem}" for problem in problems))
     return made
@@ -273,10 +307,10 @@ def _problems(made: Catalogue) -> Iterable[str]:
     for stage in made.stages:
         place = f"stage {stage.id}"
         for duty in stage.roles.values():
-            if not found(made.pipeline, f"infrastructure/duties/{duty}.yml"):
+            if not found(made.folder, f"infrastructure/duties/{duty}.yml"):
                 yield f"{place}: roles: there is no infrastructure/duties/{duty}.yml"
         for name in stage.infrastructure:
-            if not found(made.pipeline, f"infrastructure/{name}.yml"):
+            if not found(made.folder, f"infrastructure/{name}.yml"):
                 yield f"{place}: infrastructure: there is no infrastructure/{name}.yml"
         for action in stage.actions:
             yield from _missing(f"{place}: {action.id}: level", [action.level], LEVELS)
@@ -305,7 +339,7 @@ def _problems(made: Catalogue) -> Iterable[str]:
         yield from _missing(f"workflows.{workflow.id}: jobs", workflow.jobs, made.jobs)
         yield from _missing(f"workflows.{workflow.id}: when", [workflow.when], WHEN)
         yield from _missing(f"workflows.{workflow.id}: skips", [workflow.skips], made.takes)
-        if not found(made.pipeline, f"workflows/{workflow.id}.yml"):
+        if not found(made.folder, f"workflows/{workflow.id}.yml"):
             yield f"workflows.{workflow.id}: there is no workflows/{workflow.id}.yml"
 
 
@@ -324,8 +358,9 @@ def needed(jobs: Mapping[str, Job], needs: Iterable[str], there: Collection[str]
 
 def found(pipeline: str, name: str) -> str:
     """The path in `templates/` of a template: the pipeline type's own, or else what all types share; empty: none."""
-    every = resources.below(resources.TEMPLATES)
-    return next((path for path in (f"{pipeline}/{name}", name) if path in every), "")
+    every, parts = resources.below(resources.TEMPLATES), pipeline.split("/")
+    places = ("/".join([*parts[:count], name]) for count in range(len(parts), -1, -1))
+    return next((path for path in places if path in every), "")
 
 
 def _left(made: Catalogue) -> Catalogue:
@@ -354,42 +389,6 @@ def _left(made: Catalogue) -> Catalogue:
     return replace(made, stages=tuple(stages), jobs=jobs, workflows=workflows)
 
 
-# ---- The tools of the checks
-
-
-@dataclass(frozen=True)
-class Tool:
-    """A tool of the pack's check action, as the head of `check/tools/<name>.sh` describes it."""
-
-    name: str
-    serves: Mapping[str, tuple[str, ...]]  # DPRA action -> languages; `any` for all
-    default_for: Mapping[str, tuple[str, ...]]  # the same, where it is the default
-    head: Mapping[str, str]
-
-    def fits(self, action: str, language: str, *, default: bool = False) -> bool:
-        """Whether it does the action for the language; with `default`, without being asked for."""
-        return bool({"any", language} & set((self.default_for if default else self.serves).get(action, ())))
-
-
-@cache
-def tools() -> tuple[Tool, ...]:
-    """The tools of the pack: each file of `check/tools` says what it is in its head."""
-    lib = resources.lib("head")
-    found = []
-    for path in sorted((resources.PACK / "check" / "tools").glob("*.sh")):
-        data = lib.header(path)
-        served = lib.served(data)
-        found.append(
-            Tool(
-                name=path.stem,
-                serves={action: tuple(languages) for action, (languages, _) in served.items()},
-                default_for={action: tuple(default) for action, (_, default) in served.items() if default},
-                head={key: values[0] for key, values in data.items()},
-            )
-        )
-    return tuple(found)
-
-
 # ---- What a spec may say
 
 
@@ -404,8 +403,10 @@ def words() -> Mapping[str, Words]:
 
 
 class _Types(Mapping[str, Words]):
+    """By the types; a kind that has a folder of its own is there, too, by that."""
+
     def __getitem__(self, pipeline: str) -> Words:
-        if pipeline not in types():
+        if pipeline not in types() and pipeline not in kinds(pipeline.partition("/")[0])[1:]:
             raise KeyError(pipeline)
         return _words(pipeline)
 
@@ -438,7 +439,7 @@ def _words(pipeline: str) -> Words:
         "environments": dict.fromkeys(made.environments),
         "jobs": dict.fromkeys(job.id for job in made.staged),
         "languages": dict.fromkeys([*filter(None, [made.language]), *resources.data("languages.yml")]),
-        "deployers": dict.fromkeys(deployers.of(made.pipeline)),
+        "deployers": dict.fromkeys(deployers.of(made.folder.partition("/")[0])),
         "scopes": dict.fromkeys(SCOPES),
         "profiles": {name: _without(made, load(pipeline, name)) for name in profiles(pipeline)},
         "actions": takes,

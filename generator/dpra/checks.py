@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dpra import resources
-from dpra.catalogue import Tool
+from dpra.check_tools import Tool
 
 
 def sources(tool: Tool) -> list[str]:

@@ -20,7 +20,7 @@ class Deployer:
     )
     needs: tuple[str, ...]  # the other deploy tools that it stands on
     template: str  # the default file that describes a deployment; empty where it takes none
-    execution_role: str  # who acts with it: cloudformation, deploying-role; empty: there is none
+    execution_role: str  # who acts with it: cloudformation, imagebuilder, deploying-role; empty: there is none
     infrastructure: str  # the language of its infrastructure code, as checks know it; empty: it has none
     changes: tuple[str, ...]  # service:Operation of AWS by which it changes what runs
     pipelines: tuple[str, ...]  # the pipeline types that it is for

@@ -183,6 +183,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         if any(job.role == name and job.when not in cannot for job in jobs)
     }
     executes = deployer.execution_role if deployer and "deploy" in stage.roles.values() else ""
+    makes_roles = executes not in ("", "imagebuilder")
     return Environment(
         id=stage.id,
         account=said.account,
@@ -190,7 +191,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         waves=waves,
         bake=said.bake if bakes else 0,
         alarms=said.alarms,
-        boundary=said.permissions_boundary or (_boundary(spec, regions[0], said.account) if executes else ""),
+        boundary=said.permissions_boundary or (_boundary(spec, regions[0], said.account) if makes_roles else ""),
         roles={name: made for name, duty in needed.items() if (made := role(name, duty)).own or made.policies},
         stacks=_stacks(spec, stage.id, deployer),
         bucket=names.bucket(spec, said.account, "{region}"),

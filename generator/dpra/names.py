@@ -84,6 +84,11 @@ def image_repository(spec: Spec) -> str:
     return f"images/{spec.name}"
 
 
+def machine(spec: Spec) -> str:
+    """What Image Builder and EC2 call whatever makes and tests a machine's image."""
+    return f"dpra-{spec.name}"
+
+
 def key_alias(spec: Spec) -> str:
     """The alias of the key that signs the component's releases."""
     return f"alias/dpra-{spec.name}"

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dpra import actions as doing
-from dpra import catalogue, graph, names
+from dpra import check_tools, graph, names
 from dpra.actions import PlannedAction
 from dpra.catalogue import PIPELINE, PULL_REQUEST, Catalogue
 from dpra.dataclasses import dataclass
@@ -201,7 +201,11 @@ class Plan:
         """The deploy tool's own settings."""
         own = values_of(own_settings(self.spec))
         if "image" in self.catalogue.takes:
-            own = {"products": self.spec.image.products} if self.spec.image.products else {}
+            said = self.spec.image
+            own = {"products": said.products} if said.products else {}
+            if said.kind == "machine":  # a registry's own policy says it of containers
+                shared = {"accounts": said.accounts, "organization": said.organization}
+                own |= {name: value for name, value in shared.items() if value}
         return {name: value for name, value in own.items() if name not in ("roles", "version")}
 
     @property
@@ -312,7 +316,10 @@ class Plan:
         return own or (code if of_code and doing.infrastructure(self.spec, self.catalogue, action) else "")
 
     def check_settings(self, action: str) -> Mapping[str, Any]:
-        """What a check's tool is told besides: of configuration, where it lies and which environments have it."""
+        """What a check's tool is told besides: where component documents are; of configuration where it lies, and
+        which environments have it."""
+        if "components" in self.tools.get(action, ()):
+            return {"components": self.spec.image.components}
         if doing.CONFIGURATION not in self.languages(action):
             return {}
         return self.configuration
@@ -392,12 +399,12 @@ class Plan:
     @property
     def hooks(self) -> list[tuple[str, str, str]]:
         """The checks that are fast enough for a pre-commit hook: DPRA action, tool, and which files start it."""
-        heads = {tool.name: tool.head for tool in catalogue.tools()}
+        files = check_tools.hooks(self.spec.image.components)
         return [
-            (action, tool, heads[tool]["hook"])
+            (action, tool, files[tool])
             for action in ("code-quality", "sast")
             for tool in self.tools.get(action, ())
-            if "hook" in heads[tool]
+            if tool in files
         ]
 
     @property

@@ -51,7 +51,7 @@ def files(plan: Plan) -> dict[str, File]:
         found[template.target] = File(_with_header(template.target, text).encode())
     if plan.spec.owners:
         found[".github/CODEOWNERS"] = File(_code_owners(plan).encode(), block=True)
-    found[SCHEMA] = File(_schema(plan.spec.pipeline))
+    found[SCHEMA] = File(_schema(plan.catalogue.folder))
     found[EXPECTED] = File(_promised(evidence.expected(plan)).encode())
     tools = {tool for chosen in plan.tools.values() for tool in chosen}
     if not plan.spec.pack:
@@ -88,15 +88,15 @@ def _promised(expected: Mapping[str, Iterable[Any]]) -> str:
 
 
 @cache
-def _schema(pipeline: str) -> bytes:
-    found = schema(catalogue.words()[pipeline])
+def _schema(folder: str) -> bytes:
+    found = schema(catalogue.words()[folder])
     name = f"{hashlib.sha256(json.dumps(found).encode()).hexdigest()}-indented.json"
     return resources.once(name, lambda: (json.dumps(found, indent=2) + "\n").encode())  # in pure Python, and so slow
 
 
 def _templates(plan: Plan) -> Iterator[Template]:
     for workflow in plan.workflows.values():
-        path = catalogue.found(plan.spec.pipeline, f"workflows/{workflow.id}.yml")
+        path = catalogue.found(plan.catalogue.folder, f"workflows/{workflow.id}.yml")
         yield Template(path, f".github/workflows/{workflow.id}.yml", workflow=workflow)
     yield from _infrastructure(plan)
     for folder in ("repository", f"{plan.spec.pipeline}/repository"):  # they lie as the repository does
@@ -154,7 +154,7 @@ class _Names(jinja2.runtime.Context):
 class _Place:
     """What decides how a template's text is put together."""
 
-    pipeline: str
+    folder: str
     language: str
     tool: str
     own: tuple[tuple[str, str], ...]  # what the component has around a step, as (DPRA action, before, gates or after)
@@ -170,7 +170,7 @@ class _Loader(jinja2.BaseLoader):
         self.place = place
 
     def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Any]:
-        path = catalogue.found(self.place.pipeline, template) or template
+        path = catalogue.found(self.place.folder, template) or template
         return self._text(path), path, lambda: True
 
     def _text(self, path: str) -> str:
@@ -195,7 +195,7 @@ class _Loader(jinja2.BaseLoader):
         return "\n".join([*parts, f"{indent}#% endif"]) if parts else ""
 
     def _put(self, indent: str, name: str) -> str:
-        source = catalogue.found(self.place.pipeline, name)
+        source = catalogue.found(self.place.folder, name)
         if not source:
             raise jinja2.TemplateNotFound(name)
         return "\n".join(indent + line if line else line for line in self._text(source).splitlines())
@@ -311,7 +311,7 @@ def _render(plan: Plan, template: Template, used: set[str]) -> str:
     around = ("before", "gates", "after")
     own = [(name, where) for name, of in plan.spec.actions.items() for where in around if getattr(of, where)]
     place = _Place(
-        pipeline=plan.spec.pipeline,
+        folder=plan.catalogue.folder,
         language=actions.language(plan.spec, plan.catalogue),
         tool=plan.deployer.name if plan.deployer else "",
         own=tuple(sorted(own)) if of_workflow else (),

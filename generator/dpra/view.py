@@ -171,6 +171,11 @@ class View:
 
     # CloudFormation
 
+    @property
+    def machine(self) -> str:
+        """How what makes and tests a machine's image is called in Image Builder and EC2."""
+        return names.machine(self.plan.spec)
+
     def logical_id(self, role: str) -> str:
         """A role's name in its template."""
         return role.title().replace("-", "") + "Role"

@@ -8,7 +8,8 @@ from pathlib import Path
 from dpra import resources
 from dpra.errors import InputError
 
-APPLICATION = "application"  # the only type whose example has a program, and profiles
+APPLICATION, IMAGE = "application", "compute-image"
+OF = {"kind": IMAGE, "language": APPLICATION, "profile": APPLICATION}  # questions that only one type's example has
 
 
 class NewError(InputError):
@@ -36,8 +37,10 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
             raise NewError(f"{name}: {value!r} has characters that no answer needs")
         if isinstance(questions[name], list) and value not in questions[name]:
             raise NewError(f"{name}: no {value!r}; there is {', '.join(questions[name])}")
-    if values.get("pipeline", APPLICATION) != APPLICATION and (strange := {"language", "profile"} & {*values}):
-        raise NewError(f"{min(strange)}: goes together with pipeline={APPLICATION}")
+    chosen = values.get("pipeline", APPLICATION)
+    for name, pipeline in OF.items():
+        if name in values and chosen != pipeline:
+            raise NewError(f"{name}: goes together with pipeline={pipeline}")
     try:
         made = cookiecutter(
             str(resources.BOOTSTRAP),

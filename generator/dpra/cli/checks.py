@@ -100,7 +100,7 @@ def tools(root: Path, install: bool, form: str) -> None:
     dpra tools
     dpra tools --install      then rehearsals with --offline and pre-commit hooks need no network
     """
-    from dpra import catalogue, checks
+    from dpra import check_tools, checks
 
     if install:
         made, _ = common.plan(root)
@@ -116,7 +116,7 @@ def tools(root: Path, install: bool, form: str) -> None:
             "default-for": {action: list(languages) for action, languages in tool.default_for.items()},
             "sources": checks.sources(tool),
         }
-        for tool in catalogue.tools()
+        for tool in check_tools.every()
     ]
     if form == "json":
         click.echo(json.dumps(listed, indent=1))

@@ -129,7 +129,15 @@ GLOB = Text(
     r"(?![/! ])(?!(?:.*/)?\.\.?(?:/|$))[A-Za-z0-9_.*/ @=,-]*[A-Za-z0-9_.*/@=,-]",
 )
 IMAGE = Text("an image by digest: name@sha256:…", r"[a-z0-9][\w./:-]*@sha256:[0-9a-f]{64}")
-ORGANIZATION = Text("the id of an organization: o-…", r"o-[a-z0-9]{10,32}")
+INSTANCE_TYPE = Text("an EC2 instance type", r"[a-z][a-z0-9-]*\.[a-z0-9-]+", 32)
+ORGANIZATION = Text(
+    "the id of an organization, o-…, or its ARN",
+    r"(?:arn:[a-z-]+:organizations::[0-9]{12}:organization/)?o-[a-z0-9]{10,32}",
+)
+PARENT = Text(
+    "the name of a parameter of Systems Manager, /…, or the id of an AMI",
+    r"/[A-Za-z0-9._/-]+|ami-(?:[0-9a-f]{8}|[0-9a-f]{17})",
+)
 REGION = Text("an AWS region", "|".join(REGIONS))
 PRODUCT = Text("the id of a Service Catalog product: prod-…", r"prod-[a-z0-9]{6,50}")
 INPUT = Text("the name of an input", r"[A-Za-z_][\w-]*")
@@ -627,18 +635,52 @@ class Configuration:
 class Image:
     """The image that is built, and who gets it; docs/compute-image.md tells of it."""
 
-    kind: str = key(Choice(("container",), later=("machine",)), "What it is an image of.", default="container")
+    kind: str = key(Choice(("container", "machine")), "What it is an image of.", default="container")
     file: str = key(PATH, "The Dockerfile or Containerfile; it is built in its folder.", default="Dockerfile")
     platforms: tuple[str, ...] = key(
         ListOf(Choice(("linux/amd64", "linux/arm64")), least=1),
         "What it is built for. One that the runner is not, runs its commands by emulation.",
         default=("linux/amd64",),
     )
+    with_: str = key(
+        Choice(("image-builder",), later=("packer",)), "What makes a machine's image.", default="image-builder"
+    )
+    parent: str = key(
+        PARENT,
+        "The AMI that a machine's image is made from.",
+        default="",
+        example="/aws/service/debian/release/12/latest/amd64",
+    )
+    components: str = key(
+        PATH,
+        "The folder of a machine's component documents: Image Builder runs them in the order of their names.",
+        default="components",
+    )
+    instance_type: str = key(INSTANCE_TYPE, "On what a machine's image is built, and tested.", default="t3.small")
+    size: int = key(Number(1, 16_384), "How large a machine's volume is, in GiB; left out: as its parent's.", default=0)
+    vpc: str = key(
+        Text("the id of a VPC", r"vpc-[0-9a-f]{8,17}"),
+        "Where that is done in the test account; left out: in its default VPC.",
+        default="",
+        example="vpc-0a1b2c3d",
+    )
+    subnet: str = key(
+        Text("the id of a subnet", r"subnet-[0-9a-f]{8,17}"),
+        "A subnet of that VPC, from which Systems Manager can be reached.",
+        default="",
+        example="subnet-0a1b2c3d",
+    )
     accounts: tuple[str, ...] = key(
-        ListOf(ACCOUNT), "The accounts that may pull it, besides production's.", default=(), example='["555555555555"]'
+        ListOf(ACCOUNT),
+        "The accounts that may use it, besides production's.",
+        default=(),
+        example='["555555555555"]',
     )
     organization: str = key(
-        ORGANIZATION, "The organization whose accounts may all pull it.", default="", example="o-a1b2c3d4e5"
+        ORGANIZATION,
+        "The organization whose accounts may all use it; of a machine's image its ARN.",
+        default="",
+        example="o-a1b2c3d4e5",
     )
     products: Mapping[str, str] = key(
         MapOf(REGION, PRODUCT),

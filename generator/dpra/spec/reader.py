@@ -136,7 +136,10 @@ class _Reader:
             return None
         self.pipeline = _peek(root, "pipeline") or "application"
         self.profile = _peek(root, "profile") or "standard"
-        self.own = self.words.get(self.pipeline) or next(iter(self.words.values()))  # an unknown type is told below
+        # A kind may have words of its own; an unknown type is told below.
+        of_kind = f"{self.pipeline}/{_peek(root, 'image', 'kind')}"
+        self.known = self.words.get(of_kind) or self.words.get(self.pipeline)
+        self.own = self.known or next(iter(self.words.values()))
         spec: Spec | None = self._model(root, Spec, "")
         if spec is not None and bool(spec.repository_id) != bool(spec.owner_id):
             self._problem(root, "repository-id", "goes together with owner-id: give both or none")
@@ -244,7 +247,7 @@ class _Reader:
 
     def _map(self, node: Node, kind: MapOf, path: str) -> Mapping[str, Any]:
         values: dict[str, Any] = {}
-        known = self.words.get(self.pipeline)
+        known = self.known
         if known is None:  # an unsupported pipeline type, already reported
             return values
         words = known[kind.keys] if isinstance(kind.keys, str) else {}
@@ -337,10 +340,12 @@ def taken(model: type, keys: Collection[str]) -> dict[str, Any]:
     return {name: field_ for name, field_ in known.items() if name in keys or not field_.metadata["by_type"]}
 
 
-def _peek(root: Node, name: str) -> str | None:
-    pairs = root.value if isinstance(root, MappingNode) else []
-    values = [v.value for k, v in pairs if isinstance(k, ScalarNode) and k.value == name and isinstance(v, ScalarNode)]
-    return values[0] if values else None
+def _peek(root: Node, *names: str) -> str | None:
+    node: Node | None = root
+    for name in names:
+        pairs = node.value if isinstance(node, MappingNode) else []
+        node = next((v for k, v in pairs if isinstance(k, ScalarNode) and k.value == name), None)
+    return node.value if isinstance(node, ScalarNode) else None
 
 
 def _below(path: str, name: str) -> str:

