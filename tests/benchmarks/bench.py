@@ -25,6 +25,7 @@ ROOT = HERE.parent.parent
 SPEC = (ROOT / "tests/specs/minimal.yml").read_text("utf-8")
 CONFIGURATION = (ROOT / "tests/specs/configuration.yml").read_text("utf-8")
 IMAGE = (ROOT / "tests/specs/image.yml").read_text("utf-8")
+MACHINE = (ROOT / "tests/specs/machine.yml").read_text("utf-8")
 PIPELINE = ".github/workflows/pipeline.yml"
 # What `dpra generate` takes from others, as it takes it; the floor that its own code stands on.
 FLOOR = """
@@ -68,6 +69,11 @@ def spec_of_image(folder: Path) -> None:
     (folder / "dpra.yml").write_text(IMAGE, "utf-8")
 
 
+def spec_of_machine(folder: Path) -> None:
+    git(folder)
+    (folder / "dpra.yml").write_text(MACHINE, "utf-8")
+
+
 def first(folder: Path) -> None:
     shutil.rmtree(folder.parent.parent / "none", ignore_errors=True)
     spec_alone(folder)
@@ -105,6 +111,7 @@ def contenders(scratch: Path) -> list[Contender]:
         ),
         Contender("dpra generate, dynamic configuration", dpra, spec_of_configuration, PIPELINE, stages),
         Contender("dpra generate, compute image", dpra, spec_of_image, PIPELINE, ("test", "prod")),
+        Contender("dpra generate, machine image", dpra, spec_of_machine, PIPELINE, ("test", "prod")),
         Contender("dpra generate, all current", dpra, generated, PIPELINE, tuple(jobs)),
         Contender(
             "projen",
@@ -374,7 +381,7 @@ def aims(found: dict[str, list[tuple[float, float]]], grown: dict[str, Any]) -> 
     """What is aimed at, what was measured, and how much it may be."""
     median = {name: statistics.median(s for s, _ in runs) for name, runs in found.items()}
     ours, configuration = median["dpra generate, nothing there yet"], median["dpra generate, dynamic configuration"]
-    image = median["dpra generate, compute image"]
+    image, machine = median["dpra generate, compute image"], median["dpra generate, machine image"]
     sizes, times, *_ = grown["specs in one process"]
     return [
         ("`dpra generate`, of projen's time", ours / median["projen"], 0.45),
@@ -382,6 +389,7 @@ def aims(found: dict[str, list[tuple[float, float]]], grown: dict[str, Any]) -> 
         ("1,000 specs in one process, in seconds", dict(zip(sizes, times, strict=True))[1000], 8),
         ("dynamic configuration, of an application's time", configuration / ours, 1.05),
         ("compute image, of an application's time", image / ours, 1.05),
+        ("machine image, of an application's time", machine / ours, 1.05),
         ("5,000 flags in five environments, in seconds", grown["flags in five environments"][1][-1], 3),
     ]
 
