@@ -350,6 +350,20 @@ def test_the_commands_of_compute_image_work_in_their_order(needs, tmp_path) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.geteuid() != 0, reason="a machine's commands run in a chroot, which only root can enter")
+def test_the_commands_of_machine_image_work_in_their_order(needs, tmp_path) -> None:
+    needs("busybox")
+    text = (ROOT / "docs/machine-image.md").read_text("utf-8")
+    done = run("\n".join(line for block in blocks(text, "sh") for line in block.splitlines()), tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "The pipeline succeeded" in done.stdout
+    shown = done.stdout.partition("The pipeline succeeded")[2]
+    assert "build.no-login-by-password: exit code 1" in shown  # of Image Builder's log
+    assert "The pipeline stopped at: build / build-environment" in shown
+    assert "stopped\n" in shown
+
+
+@pytest.mark.slow
 def test_the_commands_of_the_gates_work_in_their_order(copy) -> None:
     text = (ROOT / "docs/gates.md").read_text("utf-8")
     lines = [line for block in blocks(text, "sh") for line in block.splitlines()]

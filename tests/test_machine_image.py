@@ -1,6 +1,7 @@
 """Kind machine of the type compute-image: what `dpra new` makes, what stops it, what is promised."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from dpra import catalogue, problems
 from dpra.rehearsal import scenarios
 from dpra.spec import reader
 
+AS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0, reason="a machine's commands run in a chroot, which only root can enter"
+)
 SPEC = (Path(__file__).parent / "specs/machine.yml").read_text("utf-8")
 # DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
 DPRA = {
@@ -86,6 +90,7 @@ def stopped(dpra: Any, folder: Path, only: str) -> str:
 
 
 @pytest.mark.slow
+@AS_ROOT
 def test_each_gate_of_a_machine_blocks_by_itself(dpra: Any, needs: Any, base: Path) -> None:
     """A component that trusts a download, one that breaks its promise, a file that makes root, a failing test."""
     needs("busybox")
@@ -108,6 +113,7 @@ def test_each_gate_of_a_machine_blocks_by_itself(dpra: Any, needs: Any, base: Pa
 
 
 @pytest.mark.slow
+@AS_ROOT
 def test_the_promises_are_kept_in_every_region_of_every_wave(dpra: Any, needs: Any, tmp_path: Path) -> None:
     """Those of machines alone, and of the others what a copy of an AMI could break; `--scenario all` plays all."""
     needs("busybox")

@@ -6,13 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-PIPELINE, LANGUAGE = "{{ cookiecutter.pipeline }}", "{{ cookiecutter.language }}"
+PIPELINE, LANGUAGE, KIND = "{{ cookiecutter.pipeline }}", "{{ cookiecutter.language }}", "{{ cookiecutter.kind }}"
 TRUNK = "{{ cookiecutter.trunk }}"
 
-for folder in (PIPELINE, LANGUAGE) if PIPELINE == "application" else (PIPELINE,):
+for folder in {"application": (PIPELINE, LANGUAGE), "compute-image": (KIND,)}.get(PIPELINE, (PIPELINE,)):
     for path in Path(folder).iterdir():
         path.rename(path.name)
-for folder in ("application", "compute-image", "dynamic-configuration", "python", "node", "java"):
+for folder in ("application", "container", "machine", "dynamic-configuration", "python", "node", "java"):
     shutil.rmtree(folder)
 subprocess.run(["git", "init", "--quiet", "--initial-branch", TRUNK], check=True)
 if importlib.util.find_spec("dpra") is None:

