@@ -25,7 +25,8 @@ import runner
 def made() -> None:
     """Bake an AMI, look into it, and lend it: image.tar is what was seen, image.json says what it is."""
     with evidence.recorded("build-environment", tool="EC2 Image Builder", region=runner.required("REGION")) as facts:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # the runner's second word; its first is SIGINT
+        for word in (signal.SIGINT, signal.SIGTERM):  # the runner's first and second; a shell may have it ignored
+            signal.signal(word, signal.default_int_handler)
         region, account, component = (runner.required(name) for name in ("REGION", "ACCOUNT", "COMPONENT"))
         template, bucket = runner.required("TEMPLATE"), runner.required("BUCKET")
         texts, size = bake.documents(Path(runner.required("COMPONENTS"))), gibibytes()
