@@ -9,8 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from dpra.rehearsal.faults import Fault, Pending
-from dpra.rehearsal.mends.appconfig.api import OPERATIONS, Problem, beyond, models
+from dpra.rehearsal.mends.appconfig.api import OPERATIONS, models
 from dpra.rehearsal.mends.appconfig.deployments import console_deploys
+from dpra.rehearsal.mends.protocol import Problem, beyond
 
 ALARM = "arn:aws:cloudwatch:eu-west-1:111111111111:alarm:errors"
 FLAGS = {

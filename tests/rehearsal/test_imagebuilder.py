@@ -11,10 +11,10 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from dpra.rehearsal import buildah, debian, roots
 from dpra.rehearsal.mends import forget
-from dpra.rehearsal.mends.appconfig.api import beyond
 from dpra.rehearsal.mends.imagebuilder import distribution, images
 from dpra.rehearsal.mends.imagebuilder.api import OPERATIONS, models
 from dpra.rehearsal.mends.imagebuilder.store import STORES
+from dpra.rehearsal.mends.protocol import beyond
 
 if os.geteuid():
     pytest.skip("machines are built in a chroot, which only root can enter", allow_module_level=True)

@@ -15,7 +15,7 @@ from dpra import catalogue, problems
 from dpra.rehearsal import deployers
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.mends import service_catalog
-from dpra.rehearsal.mends.appconfig.api import beyond
+from dpra.rehearsal.mends.protocol import beyond, service
 from dpra.spec import reader
 
 ROOT = Path(__file__).parents[2]
@@ -277,5 +277,5 @@ def test_the_aws_cli_makes_a_version_and_takes_it_back(api: Any, cloud: Cloud) -
 
 def test_every_operation_that_is_served_is_one_of_the_model() -> None:
     names = {name.title().replace("_", "") for name in service_catalog.OPERATIONS}
-    assert names <= {*service_catalog.model().operation_names}
-    assert {*service_catalog.OF_PRODUCT} <= {*service_catalog.model().operation_names}
+    assert names <= {*service("servicecatalog").operation_names}
+    assert {*service_catalog.OF_PRODUCT} <= {*service("servicecatalog").operation_names}

@@ -88,7 +88,7 @@ class Cloud:
         self.token_url = f"{self.url}{TOKEN_PATH}?api-version=2.0"
         self.attest_url, self.github_url = f"{self.url}{ATTEST_PATH}", f"{self.url}{GITHUB_PATH}"
         from .mends import resource_types
-        from .mends.appconfig.api import FRONT
+        from .mends.protocol import FRONT
 
         resource_types.HTTP["base"] = f"{self.url}/_dpra/http"
         FRONT["cloud"] = self

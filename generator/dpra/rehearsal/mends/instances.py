@@ -19,7 +19,7 @@ from moto.ssm.models import ssm_backends
 
 from .. import roots
 from . import machines
-from .appconfig.api import now
+from .protocol import now
 
 BY_PARAMETER = "resolve:ssm:"
 # What a template says, if the request does not -> run_instances' word for it.

@@ -15,7 +15,7 @@ from moto.ec2.utils import random_ami_id
 from moto.organizations.models import organizations_backends
 
 from .. import roots
-from .appconfig.api import now
+from .protocol import now
 
 COOLDOWN = 24 * 3600  # seconds that an AMI stays protected, where that was asked for
 STORAGE = "You do not have permission to access the storage of this ami"

@@ -18,7 +18,7 @@ from dpra.names import domain, partition
 
 from .. import permissions, roots
 from . import instances, machines
-from .appconfig.api import at, now
+from .protocol import at, now
 
 DOCUMENT = "AWS-RunShellScript"
 PLUGIN = "awsrunShellScript"

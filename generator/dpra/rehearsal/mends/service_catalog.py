@@ -10,7 +10,6 @@ import re
 import secrets
 import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +24,7 @@ from moto.servicecatalog.responses import ServiceCatalogResponse
 from dpra.dataclasses import dataclass
 from dpra.names import arn, partition
 
-from .appconfig.api import beyond
+from .protocol import beyond, service
 
 Said = dict[str, Any]  # parameters or an answer, as in the model
 Operation = Callable[[ServiceCatalogBackend, Said], Said]
@@ -67,13 +66,6 @@ def versions_of(product: Product) -> dict[str, Version]:
 # ---- Requests
 
 
-@cache
-def model() -> Any:
-    import botocore.session
-
-    return botocore.session.Session().get_service_model("servicecatalog")
-
-
 def serves(function: Operation) -> Operation:
     """The function does the operation of its name: in place of moto's, or where moto has none."""
     name = function.__name__.title().replace("_", "")
@@ -91,7 +83,7 @@ def check(operation: str, asked: Said) -> None:
     """Refuse what the model refuses."""
     from botocore.validate import ParamValidator
 
-    shape = model().operation_model(operation).input_shape
+    shape = service("servicecatalog").operation_model(operation).input_shape
     readable = {name: value for name, value in asked.items() if name != "Tags"}  # Python's re does not know their \p{L}
     wrong = [ParamValidator().validate(asked, shape).generate_report(), *beyond(readable, shape, "")]
     if reasons := [reason for reason in wrong if reason]:

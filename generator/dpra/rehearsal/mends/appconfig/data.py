@@ -7,7 +7,8 @@ from typing import Any
 
 from dpra.dataclasses import dataclass
 
-from .api import Asked, Problem, Said, now, serves
+from ..protocol import Asked, Problem, Said, now
+from .api import serves
 from .deployments import delivered, running, settle
 from .flags import FLAGS, retrieved
 from .store import Store, named

@@ -15,7 +15,8 @@ from moto.cloudwatch.models import cloudwatch_backends
 
 from dpra.dataclasses import dataclass
 
-from .api import FRONT, Asked, Problem, Said, at, now, pass_until, serves
+from ..protocol import FRONT, Asked, Problem, Said, at, now, pass_until
+from .api import serves
 from .store import (
     STORES,
     Environment,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from .api import Problem, at, now
+from ..protocol import Problem, at, now
 
 FLAGS = "AWS.AppConfig.FeatureFlags"
 KEY = r"^[a-z][a-zA-Z\d_-]{0,63}$"

@@ -8,8 +8,9 @@ from typing import Any
 
 from moto.core.common_models import CloudFormationModel
 
+from ..protocol import Asked, Problem, Said
 from ..resource_types import Resource
-from .api import OPERATIONS, Asked, Problem, Said, check, models
+from .api import OPERATIONS, check, models
 from .deployments import RUNNING
 from .store import STORES, Store
 

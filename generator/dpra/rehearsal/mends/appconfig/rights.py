@@ -5,7 +5,8 @@ Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .api import Asked, Problem, read
+from ..protocol import Asked, Problem
+from .api import read
 from .data import place
 from .store import STORES, Store
 

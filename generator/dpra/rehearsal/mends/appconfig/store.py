@@ -11,8 +11,9 @@ from moto.core.base_backend import BackendDict, BaseBackend
 from dpra.dataclasses import dataclass
 from dpra.names import arn
 
+from ..protocol import Answer, Asked, Problem, Said
 from . import api
-from .api import Asked, Problem, Said, serves
+from .api import serves
 from .flags import FLAGS, stamped
 
 Key = TypeVar("Key")
@@ -122,7 +123,7 @@ class Store(BaseBackend):
 STORES = BackendDict(Store, "appconfig")
 
 
-def answer(account: str, region: str, environ: Mapping[str, Any]) -> api.Answer:
+def answer(account: str, region: str, environ: Mapping[str, Any]) -> Answer:
     """What an account's AppConfig, or its data plane, answers to a request with `dpra.body`."""
     return api.answer(STORES[account][region], environ)
 

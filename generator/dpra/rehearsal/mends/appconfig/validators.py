@@ -8,7 +8,8 @@ from typing import Any
 
 from moto.awslambda.models import lambda_backends
 
-from .api import FRONT, Asked, Problem, serves
+from ..protocol import FRONT, Asked, Problem
+from .api import serves
 from .flags import FLAGS, checked, refused
 from .store import Profile, Store, Version, named
 

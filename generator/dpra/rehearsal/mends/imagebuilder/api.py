@@ -5,21 +5,18 @@ What the operations do stands in the neighbours. The front asks here in moto's p
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
-from urllib.parse import parse_qs
 
-from dpra.dataclasses import dataclass
+from .. import protocol
+from ..protocol import Answer, Asked, Operation, Problem, Said, at, beyond, now, serving, written
 
-from ..appconfig.api import Answer, Asked, Operation, Problem, Said, at, beyond, now, typed, written
-
+MODELS = ("imagebuilder",)
 OPERATIONS: dict[str, Operation] = {}
-
-
-def serves(function: Operation) -> Operation:
-    """The function does the operation of its name."""
-    OPERATIONS[function.__name__.title().replace("_", "")] = function
-    return function
+serves = serving(OPERATIONS)
+models = partial(protocol.models, MODELS)
+route = partial(protocol.route, services=MODELS)
+read = partial(protocol.read, services=MODELS)
 
 
 def invalid(parameter: str, why: str) -> Problem:
@@ -32,76 +29,6 @@ def invalid(parameter: str, why: str) -> Problem:
 def stamp() -> str:
     """Now, as the model's texts of time have it."""
     return at(now())
-
-
-@dataclass(frozen=True)
-class Request:
-    operation: Any  # botocore's
-    asked: Asked
-
-
-@cache
-def model() -> Any:
-    import botocore.session
-
-    return botocore.session.Session().get_service_model("imagebuilder")
-
-
-@cache
-def models() -> Mapping[str, Any]:
-    """botocore's models of all operations."""
-    return {name: model().operation_model(name) for name in model().operation_names}
-
-
-@cache
-def routes() -> Mapping[tuple[str, str], Any]:
-    """Method and path -> the operation; of a path with a parameter, which is its last part, what is before it."""
-    found = {}
-    for operation in models().values():
-        path = operation.http["requestUri"].partition("?")[0]
-        found[operation.http["method"], path.partition("{")[0]] = operation
-    return found
-
-
-def route(environ: Mapping[str, Any]) -> tuple[str, Any] | None:
-    """What follows the path, and the operation; None where the service has no such path."""
-    path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
-    for (way, start), operation in routes().items():
-        if method == way and (path == start or (start.endswith("/") and path.startswith(start))):
-            return path.removeprefix(start), operation
-    return None
-
-
-def read(environ: Mapping[str, Any]) -> Request | None:
-    """The request of a WSGI environ, whose body is in `dpra.body`; None where the service has no such path.
-
-    Raises:
-        Problem: the body is no JSON object, or a number is none."""
-    if (found := route(environ)) is None:
-        return None
-    rest, operation = found
-    query, body = parse_qs(environ.get("QUERY_STRING", "")), environ.get("dpra.body", b"")
-    document = parsed(body) if body else {}
-    asked: Said = {}
-    for name, member in operation.input_shape.members.items():
-        where, wire = member.serialization.get("location"), member.serialization.get("name", name)
-        if where == "uri":
-            asked[name] = rest
-        elif where == "querystring" and wire in query:
-            asked[name] = query[wire] if member.type_name == "list" else typed(name, member, query[wire][0])
-        elif where is None and document.get(wire) is not None:
-            asked[name] = document[wire]
-    return Request(operation, asked)
-
-
-def parsed(body: bytes) -> Said:
-    try:
-        document = json.loads(body)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise Problem("InvalidRequestException", "the request's body is no JSON object")
-    return document
 
 
 def check(operation: Any, asked: Asked) -> None:
@@ -136,7 +63,7 @@ def below(value: Any, shape: Any, where: str) -> Iterator[str]:
 @cache
 def status(code: str) -> int:
     """Of an error of the model; `NotImplemented` is the rehearsal's own."""
-    shapes = {shape.name: shape for shape in model().error_shapes}
+    shapes = {shape.name: shape for shape in protocol.service(*MODELS).error_shapes}
     return int(shapes[code].metadata["error"]["httpStatusCode"]) if code in shapes else 501
 
 

@@ -15,7 +15,7 @@ from dpra.names import partition
 
 from ... import permissions, roots
 from .. import machines
-from ..appconfig.api import now
+from ..protocol import now
 from . import documents, sources
 
 MANAGED = "ssm:UpdateInstanceInformation"  # what the agent of an instance needs first

@@ -15,7 +15,7 @@ from dpra.names import arn, partition
 
 from ... import permissions
 from .. import machines
-from ..appconfig.api import Said, at, now
+from ..protocol import Said, at, now
 from .api import invalid
 from .building import Unbuilt
 

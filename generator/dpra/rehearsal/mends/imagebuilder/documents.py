@@ -13,7 +13,7 @@ from ruamel.yaml.error import YAMLError
 from dpra.dataclasses import dataclass
 
 from ... import roots
-from ..appconfig.api import Problem
+from ..protocol import Problem
 from .actions import ACTIONS, Failed
 
 # Image Builder's step -> the phases that it runs, one after another.

@@ -14,7 +14,7 @@ from moto.ec2.exceptions import EC2ClientError
 
 from dpra.dataclasses import dataclass
 
-from ..appconfig.api import Asked, Problem, Said, now, pass_until
+from ..protocol import Asked, Problem, Said, now, pass_until
 from . import building, distribution, sources
 from .api import invalid, serves, stamp
 from .store import STORES, Store, component, filtered, gone, named, page, slug, tagged, told, versions

@@ -8,7 +8,7 @@ from typing import Any
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models import ec2_backends
 
-from ..appconfig.api import Asked, Problem, Said, now
+from ..protocol import Asked, Problem, Said, now
 from . import distribution
 from .api import invalid, serves
 from .images import DONE, Image, settle

@@ -7,7 +7,7 @@ from typing import Any
 
 from moto.core.common_models import CloudFormationModel
 
-from ..appconfig.api import Asked, Problem, Said
+from ..protocol import Asked, Problem, Said
 from ..resource_types import Resource
 from .api import OPERATIONS, check, models
 from .store import STORES

@@ -11,7 +11,7 @@ from moto.iam.models import iam_backends
 
 from dpra.names import arn, partition
 
-from ..appconfig.api import Asked, Problem
+from ..protocol import Asked, Problem
 from . import sources
 from .api import read
 from .store import STORES, Store, slug, versions

@@ -1,6 +1,6 @@
 """What Inspector finds in the images of Image Builder: nothing, unless a test puts it into `Store.findings`."""
 
-from ..appconfig.api import Asked, Said
+from ..protocol import Asked, Said
 from .api import invalid, serves
 from .store import Store, page
 

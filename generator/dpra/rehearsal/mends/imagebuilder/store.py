@@ -10,7 +10,8 @@ from moto.s3.models import s3_backends
 
 from dpra.names import arn, partition
 
-from ..appconfig.api import Answer, Asked, Problem, Said
+from .. import protocol
+from ..protocol import Answer, Asked, Problem, Said
 from . import api, documents, sources
 from .api import invalid, serves, stamp
 from .versions import latest, parts, references
@@ -362,7 +363,7 @@ def configuration(
         named(getattr(store, things), asked[parameter])
         return gone(store, getattr(store, things), asked[parameter], parameter)
 
-    summary = api.model().shape_for(f"{kind}Summary").members
+    summary = protocol.service(*api.MODELS).shape_for(f"{kind}Summary").members
     verbs = {"Create": create, "Get": get, "Update": update, "Delete": delete}
     api.OPERATIONS.update({f"{verb}{kind}": function for verb, function in verbs.items()})
     api.OPERATIONS[f"List{kind}s"] = every

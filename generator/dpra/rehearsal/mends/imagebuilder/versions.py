@@ -5,7 +5,7 @@ Source: https://docs.aws.amazon.com/imagebuilder/latest/userguide/ibhow-semantic
 import re
 from collections.abc import Iterable
 
-from ..appconfig.api import Problem, Said
+from ..protocol import Problem, Said
 from .api import invalid
 
 ARN = re.compile(r"(arn:[^/]+/[^/]+)/([0-9x]+)\.([0-9x]+)\.([0-9x]+)(?:/([0-9]+))?")
