@@ -24,8 +24,9 @@ import runner
 # The day, the run (of a hotfix, whose runs are counted apart, with that word) and, but for its first, the attempt.
 VERSION = re.compile(r"(\d{4}\.\d{2}\.\d{2})-((?:hotfix-)?\d+)(?:\.(\d+))?", re.ASCII)
 DIGEST, PLATFORM = re.compile(r"sha256:[0-9a-f]{64}"), re.compile(r"[a-z0-9_.]+(/[a-z0-9_.]+){1,2}")
-AMI = re.compile(r"ami-(?:[0-9a-f]{8}|[0-9a-f]{17})")
+AMI = re.compile(r"ami-(?:[0-9a-f]{17}|[0-9a-f]{8})")
 ACCOUNT, REGION = re.compile(r"[0-9]{12}"), re.compile(r"[a-z]{2,}(-[a-z]+)+-[0-9]+")
+LATEST = "latest"  # the parameter beside those of the versions, which names one of them
 DAY = "%Y.%m.%d"
 APART = 500_000  # what is added to the runs of a hotfix where versions are numbers
 INDEX = (

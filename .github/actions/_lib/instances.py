@@ -18,8 +18,8 @@ from typing import Any
 
 import aws
 import runner
+from labels import COMPONENT, PURPOSE
 
-COMPONENT, PURPOSE = "dpra:component", "dpra:for"
 MINUTES = 10  # for an instance to start, and its agent to report
 PAUSE = 5  # seconds between looks; the first ones are nearer
 DELIVERY = 600  # seconds for a command to reach the agent

@@ -4,6 +4,7 @@
 moved, last, and is what says what runs. The data type of the parameters is a fact of the tool.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import aws
@@ -12,9 +13,9 @@ import release
 import runner
 import service_catalog
 from deployment import Change, Target, polls
+from image import LATEST
+from labels import RELEASED
 
-LATEST = "latest"
-OURS = "dpra:released"  # the tag of a version's parameter: digest/commit of its release
 NOTES = 1024  # characters of a parameter's description
 TEXT, AMI = "text", "aws:ec2:image"  # data types
 LOOKS = 12  # at a parameter that was put: 80 seconds or more
@@ -31,6 +32,15 @@ def name_of(target: Target, word: str) -> str:
 # ---- Releases and their versions
 
 
+def running(target: Target, version_of: Callable[[Target, str], str]) -> str:
+    """The digest of the release whose image `latest` names; empty where that is of no release.
+
+    Args:
+        version_of: the version of what a parameter names; empty where it is none of the component's."""
+    version = version_of(target, parameter(target, LATEST))
+    return released(target, version) if version else ""
+
+
 def named(target: Target, version: str) -> str:
     """The digest of the release that brought a version; empty where none did, or the word is no version."""
     there = image.VERSION.fullmatch(version) and parameter(target, version)
@@ -39,11 +49,11 @@ def named(target: Target, version: str) -> str:
 
 def released(target: Target, version: str) -> str:
     """The digest of the release of a version; empty where it is of none."""
-    return tags(target, version).get(OURS, "").partition("/")[0]
+    return tags(target, version).get(RELEASED, "").partition("/")[0]
 
 
 def ours(change: Change) -> dict[str, str]:
-    return {"Key": OURS, "Value": f"{change.digest}/{change.commit}"}
+    return {"Key": RELEASED, "Value": f"{change.digest}/{change.commit}"}
 
 
 def remember(target: Target, change: Change, version: str, value: str, kind: str = TEXT) -> None:
@@ -57,12 +67,12 @@ def remember(target: Target, change: Change, version: str, value: str, kind: str
     else:
         notes = {"Description": change.notes[:NOTES]} if change.notes else {}  # the images' changelog
         put(target, version, value, kind, Tags=[ours(change)], **notes)
-    if kind != TEXT and OURS not in tags(target, version):  # such a parameter is made after its request is answered
+    if kind != TEXT and RELEASED not in tags(target, version):  # such a parameter is made after its request is answered
         tag(target, change, version)
 
 
-def move(target: Target, change: Change, version: str, value: str, before: tuple[str, str], kind: str = TEXT) -> bool:
-    """Move `latest` to a version, unless somebody else moved it meanwhile; whether it was elsewhere.
+def move(target: Target, change: Change, version: str, value: str, before: tuple[str, str], kind: str = TEXT) -> None:
+    """Move `latest` to a version, unless somebody else moved it meanwhile.
 
     Args:
         before: what it named when the deployment began, and which version that was."""
@@ -73,7 +83,6 @@ def move(target: Target, change: Change, version: str, value: str, before: tuple
         take_back(target, version, was_version)
     if now != value:
         put(target, LATEST, value, kind, Overwrite=True)
-    return now != value
 
 
 # ---- Service Catalog

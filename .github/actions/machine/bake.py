@@ -17,7 +17,7 @@ from typing import Any
 
 import aws
 import image
-import instances
+import labels
 import runner
 
 ENDINGS = (".yml", ".yaml")
@@ -25,7 +25,7 @@ STEM = re.compile(r"[a-z0-9]([a-z0-9_-]{0,60}[a-z0-9])?")
 INLINE = 16_000  # characters of a document that EC2 Image Builder takes
 PAUSES = (1, 30)  # seconds between the first two looks, and at most
 LINES = 30  # of the log, that are shown
-RECIPE, VERSION = "dpra:recipe", "dpra:version"  # tags
+RECIPE = "dpra:recipe"  # the tag of a recipe: what it was made of
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ class Builder:
         self.name, self.semantic = f"dpra-{component}", image.semantic(version)
         arn = aws.call(region, "sts", "get-caller-identity")["Arn"].split(":")
         self.base = f"arn:{arn[1]}:imagebuilder:{region}:{arn[4]}"
-        self.tags = {instances.COMPONENT: component, VERSION: version}
+        self.tags = {labels.COMPONENT: component, labels.VERSION: version}
 
     def call(self, operation: str, **asked: Any) -> dict[str, Any]:
         return aws.call(self.region, "imagebuilder", operation, **asked)

@@ -17,6 +17,7 @@ import image
 import in_image
 import inside
 import instances
+import labels
 import look
 import release
 import runner
@@ -103,23 +104,21 @@ def swept() -> None:
             raise runner.Failed(f"the input 'hours' is '{hours}': needs a number of hours", "error")
         aws.expect_account(region, runner.required("ACCOUNT"))
         tagged = [
-            {"Name": f"tag:{instances.COMPONENT}", "Values": [component]},
-            {"Name": "tag-key", "Values": [instances.PURPOSE]},
+            {"Name": f"tag:{labels.COMPONENT}", "Values": [component]},
+            {"Name": "tag-key", "Values": [labels.PURPOSE]},
             {"Name": "instance-state-name", "Values": [*instances.ALIVE]},
         ]
         found = aws.call(region, "ec2", "describe-instances", Filters=tagged)["Reservations"]
         before = datetime.datetime.now(datetime.UTC) - datetime.timedelta(hours=int(hours))
         rows = []
         for one in (one for reservation in found for one in reservation["Instances"]):
-            tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", ())}
+            tags = labels.of(one)
             began = datetime.datetime.fromisoformat(one["LaunchTime"])
             # The filters are AWS's to obey; what is ended is looked at once more.
-            if tags.get(instances.COMPONENT) == component and tags.get(instances.PURPOSE) and began < before:
+            if tags.get(labels.COMPONENT) == component and tags.get(labels.PURPOSE) and began < before:
                 aws.call(region, "ec2", "terminate-instances", InstanceIds=[one["InstanceId"]])
-                runner.say(
-                    f"terminated {one['InstanceId']}, for {tags[instances.PURPOSE]} since {began:%Y-%m-%d %H:%M}"
-                )
-                rows.append([runner.code(one["InstanceId"]), runner.code(tags[instances.PURPOSE]), f"{began:%F %R}"])
+                runner.say(f"terminated {one['InstanceId']}, for {tags[labels.PURPOSE]} since {began:%Y-%m-%d %H:%M}")
+                rows.append([runner.code(one["InstanceId"]), runner.code(tags[labels.PURPOSE]), f"{began:%F %R}"])
         facts["findings"] = {"terminated": len(rows)} if rows else {}
         if rows:
             runner.summary("instances that were left", ("instance", "for", "since"), rows)

@@ -13,10 +13,11 @@ from typing import Any
 
 import aws
 import images_in_use
+import labels
 import machines
 import runner
 import versions
-from machines import COMPONENT, VERSION
+from labels import COMPONENT, VERSION
 from versions import MARK, Place, Version, when
 
 LOOKED_AT = "launched"
@@ -63,11 +64,11 @@ def made_by(place: Place, build: Mapping[str, Any]) -> str:
 
 def version(place: Place, build: Mapping[str, Any], image: str, ami: Mapping[str, Any]) -> Version:
     """One of them, of its build, the id of its AMI, and the AMI; nothing where that is gone."""
-    labels = machines.labels_of(ami)
+    own = labels.of(ami)
     _, number, count = build["arn"].rsplit("/", 2)
-    name = labels.get(VERSION) or number
+    name = own.get(VERSION) or number
     strange = ""
-    if ami and (labels.get(COMPONENT) != place.component or not labels.get(VERSION)):
+    if ami and (own.get(COMPONENT) != place.component or not own.get(VERSION)):
         strange, image = f"its AMI, {image}, is not tagged as a version of {place.component}", ""
     return Version(
         name=name if count == "1" else f"{name} (build {count})",

@@ -9,14 +9,15 @@ import datetime
 import json
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aws
 import images_in_use
 import runner
 import versions
-from versions import LATEST, RELEASED, Place, Version, when
+from image import LATEST
+from labels import RELEASED
+from versions import Place, Version, when
 
 LOOKED_AT = "pulled"
 INDEXES = ("application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json")
@@ -37,8 +38,7 @@ def look(place: Place) -> tuple[list[Version], set[str]]:
     images = {one["imageDigest"]: one for one in details}
     platforms = indexed(place, [one["imageDigest"] for one in details if one.get("imageManifestMediaType") in INDEXES])
     latest = {*re.findall(DIGEST, named.pop(LATEST, {}).get("Value", ""))}
-    with ThreadPoolExecutor(images_in_use.AT_ONCE) as pool:
-        tags = dict(zip(named, pool.map(lambda one: versions.tags_of(place, one["Name"]), named.values()), strict=True))
+    tags = versions.tags(place, named)
     found = [version(place, name, named, tags[name], images, platforms) for name in named]
     return versions.newest_first(found), latest
 

@@ -6,21 +6,21 @@ API_EnableImageDeprecation.html
 """
 
 import datetime
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import aws
 import images_in_use
+import labels
 import runner
 import versions
-from versions import LATEST, RELEASED, Place, Version, when
+from image import AMI, LATEST
+from labels import COMPONENT, RELEASED, VERSION
+from versions import Place, Version, when
 
 LOOKED_AT = "launched"
-AMI = re.compile(r"ami-[0-9a-f]{8,17}")
-COMPONENT, VERSION, BUILDER = "dpra:component", "dpra:version", "Ec2ImageBuilderArn"  # tags of an AMI
+BUILDER = "Ec2ImageBuilderArn"  # Image Builder's own tag of an AMI
 AT_ONCE = 100  # ids of one call
 SOON = 86400  # seconds until EC2 deprecates an AMI: it takes moments to come only
 GONE = ("InvalidAMIID.NotFound", "InvalidAMIID.Unavailable")  # answers of EC2 about an AMI that is not there
@@ -42,8 +42,7 @@ def look(place: Place) -> tuple[list[Version], set[str]]:
     named = versions.parameters(place)
     latest = {*AMI.findall(named.pop(LATEST, {}).get("Value", ""))}
     there = amis(place, (one["Value"] for one in named.values()))
-    with ThreadPoolExecutor(images_in_use.AT_ONCE) as pool:
-        tags = dict(zip(named, pool.map(lambda one: versions.tags_of(place, one["Name"]), named.values()), strict=True))
+    tags = versions.tags(place, named)
     found = [version(place, name, named[name], tags[name], there.get(named[name]["Value"], {})) for name in named]
     return versions.newest_first(found), latest
 
@@ -63,14 +62,14 @@ def version(
     place: Place, name: str, parameter: Mapping[str, Any], tags: Mapping[str, str], ami: Mapping[str, Any]
 ) -> Version:
     """One of them, of its parameter, that one's tags, and its AMI; nothing where that is gone."""
-    value, labels = parameter["Value"], labels_of(ami)
+    value, own = parameter["Value"], labels.of(ami)
     release, _, commit = tags.get(RELEASED, "").partition("/")
     strange, image = "", value
     if not AMI.fullmatch(value):
         strange, image = f"its parameter is {value}, no AMI", ""
     elif ami and ami["OwnerId"] != place.account:
         strange, image = f"its parameter names {value}, of {ami['OwnerId']}", ""
-    elif ami and (labels.get(COMPONENT), labels.get(VERSION)) != (place.component, name):
+    elif ami and (own.get(COMPONENT), own.get(VERSION)) != (place.component, name):
         strange, image = f"its parameter names {value}, which is not tagged as this version", ""
     elif not release or not commit:
         strange = "which release brought it, its parameter does not say"
@@ -87,10 +86,6 @@ def version(
         strange=strange,
         held=held(ami),
     )
-
-
-def labels_of(ami: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in ami.get("Tags", [])}
 
 
 def held(ami: Mapping[str, Any]) -> str:
@@ -118,7 +113,7 @@ def delete(place: Place, one: Version) -> None:
 
     Where the image was built in the same account and region its AMI is the built one: that goes as such do."""
     for ami in amis(place, [one.image]).values():
-        if f":image/dpra-{place.component}/" in labels_of(ami).get(BUILDER, ""):
+        if f":image/dpra-{place.component}/" in labels.of(ami).get(BUILDER, ""):
             runner.say(f"{one.image} was built here, and stays until it is retired as what was built")
         else:
             deregister(place, one.image)

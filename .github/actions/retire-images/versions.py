@@ -12,6 +12,7 @@ delete(place, version) what there is of it; what the next run finds it by goes l
 
 import datetime
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,8 +20,6 @@ import aws
 import images_in_use
 
 MARK = "dpra:deprecated"  # the tag that says since when a version is deprecated, YYYY-MM-DD
-RELEASED = "dpra:released"  # the tag that its deployment wrote: DIGEST/COMMIT of the release that brought it
-LATEST = "latest"  # the parameter beside the versions, which names one of them
 
 
 @dataclass(frozen=True)
@@ -101,10 +100,16 @@ def parameters(place: Place) -> dict[str, dict[str, Any]]:
     return {one["Name"].rpartition("/")[2]: one for one in given}
 
 
-def tags_of(place: Place, parameter: str) -> dict[str, str]:
-    asked = {"ResourceType": "Parameter", "ResourceId": parameter}
-    answer = aws.call(place.region, "ssm", "list-tags-for-resource", **asked)
-    return {tag["Key"]: tag["Value"] for tag in answer.get("TagList", [])}
+def tags(place: Place, named: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """The tags of each of these parameters."""
+
+    def of(parameter: Mapping[str, Any]) -> dict[str, str]:
+        asked = {"ResourceType": "Parameter", "ResourceId": parameter["Name"]}
+        answer = aws.call(place.region, "ssm", "list-tags-for-resource", **asked)
+        return {tag["Key"]: tag["Value"] for tag in answer.get("TagList", [])}
+
+    with ThreadPoolExecutor(images_in_use.AT_ONCE) as pool:
+        return dict(zip(named, pool.map(of, named.values()), strict=True))
 
 
 def mark(place: Place, one: Version, since: datetime.date) -> None:

@@ -12,7 +12,6 @@ Source: https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_Distrib
 
 import hashlib
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +20,15 @@ from typing import Any
 import aws
 import deployment
 import image
+import labels
 import published
 import runner
 from deployment import Change, Done, Target, polls
-from published import LATEST
+from image import AMI, LATEST
+from labels import COMPONENT, VERSION
+from published import named as named
 
-AMI = re.compile(r"ami-[0-9a-f]{8,17}")
-COMPONENT, VERSION, REGION = "dpra:component", "dpra:version", "dpra:region"  # tags of an AMI, REGION of its making
+REGION = "dpra:region"  # the tag of a copy's making
 UNDER_WAY = ("PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING")  # states of its making
 TOKEN = 36  # characters that every version of the API takes
 COPIES = 4  # of a copy of a copy, at most
@@ -70,38 +71,23 @@ def settled(target: Target) -> None:
 
 def running(target: Target) -> str:
     """The digest of the release whose AMI `latest` names; empty where that is of no release."""
-    version = version_of(target, published.parameter(target, LATEST))
-    return published.released(target, version) if version else ""
-
-
-def named(target: Target, version: str) -> str:
-    """The digest of the release that brought a version; empty where none did, or the word is no version."""
-    return published.named(target, version)
+    return published.running(target, version_of)
 
 
 def version_of(target: Target, ami: str) -> str:
     """The version of an AMI of this component; empty where it is none, or no version's parameter names it."""
     own = described(target.region, ami, Owners=["self"]) if AMI.fullmatch(ami) else []
-    version = next((tags_of(one).get(VERSION, "") for one in own if is_ours(target, one)), "")
+    version = next((labels.of(one).get(VERSION, "") for one in own if is_ours(target, one)), "")
     known = image.VERSION.fullmatch(version) and published.parameter(target, version) == ami
     return version if known else ""
 
 
 def source_of(directory: Path) -> Source:
     """The AMI that image.json of a release names."""
-    said = image.read(directory).get("ami")
-    try:
-        source = Source(said["id"], said["region"], said["account"])
-        patterns = (
-            (AMI, source.id),
-            (re.compile(r"[a-z0-9-]+"), source.region),
-            (re.compile(r"\d{12}"), source.account),
-        )
-        if all(pattern.fullmatch(value) for pattern, value in patterns):
-            return source
-    except (LookupError, TypeError):
-        pass
-    raise runner.Failed("the release's image.json names no AMI")
+    said = image.read(directory)
+    if "ami" not in said:
+        raise runner.Failed("the release's image.json names no AMI")
+    return Source(**said["ami"])
 
 
 # ---- AMIs
@@ -132,12 +118,8 @@ def described(region: str, ami: str, **more: Any) -> list[dict[str, Any]]:
     return list(aws.call(region, "ec2", "describe-images", Filters=filters, **more)["Images"])
 
 
-def tags_of(ami: Mapping[str, Any]) -> dict[str, str]:
-    return {str(one["Key"]): str(one["Value"]) for one in ami.get("Tags", [])}
-
-
 def is_ours(target: Target, ami: Mapping[str, Any]) -> bool:
-    return tags_of(ami).get(COMPONENT) == target.component
+    return labels.of(ami).get(COMPONENT) == target.component
 
 
 def comes_from(target: Target, ami: Mapping[str, Any], source: Source) -> bool:
@@ -168,7 +150,7 @@ def settle(target: Target, source: Source, version: str, ami: str) -> str:
         why = there[0].get("StateReason", {}).get("Message", there[0]["State"]) if there else "it is not there"
         raise runner.Failed(f"{ami} in {target.region} did not become available: {why}")
     [own] = there
-    tags = {name: tags_of(own).get(name, "") for name in (COMPONENT, VERSION)}
+    tags = {name: labels.of(own).get(name, "") for name in (COMPONENT, VERSION)}
     pairs = {
         "owner": (own["OwnerId"], target.account),
         COMPONENT: (tags[COMPONENT], target.component),
@@ -217,7 +199,7 @@ def copy(target: Target, change: Change, source: Source, version: str) -> str:
             f"{target.account} sees no {source.id} in {source.region}: {source.account} does not lend it any more, or "
             f"it is gone. Build this release anew, or choose a version that was in {target.region} before"
         )
-    making = labels(target, version) | {REGION: target.region}
+    making = making_of(target, version) | {REGION: target.region}
     build = under_way(source.region, making) or begin(target, change, source, version, making)
     status = ""
     for _ in polls():
@@ -236,7 +218,7 @@ def copy(target: Target, change: Change, source: Source, version: str) -> str:
     raise runner.Failed(f"Image Builder, {build}, names no AMI of {target.account} in {target.region}")
 
 
-def labels(target: Target, version: str) -> dict[str, str]:
+def making_of(target: Target, version: str) -> dict[str, str]:
     return {COMPONENT: target.component, VERSION: version}
 
 
@@ -273,7 +255,7 @@ def configure(target: Target, region: str, version: str, token: str) -> str:
     named_only = {key: [*value] for key, value in sharing.items() if value}
     said: dict[str, Any] = {
         "name": f"{target.component} {version} {{{{ imagebuilder:buildDate }}}}",
-        "amiTags": labels(target, version),
+        "amiTags": making_of(target, version),
         **({"launchPermission": named_only} if named_only else {}),
     }
     asked = {"distributions": [{"region": target.region, "amiDistributionConfiguration": said}], "clientToken": token}

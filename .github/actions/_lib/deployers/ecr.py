@@ -12,7 +12,9 @@ import published
 import release
 import runner
 from deployment import Change, Done, Target
-from published import LATEST, OURS
+from image import LATEST
+from labels import RELEASED
+from published import named as named
 
 
 def deploy(target: Target, change: Change) -> Done:
@@ -46,13 +48,7 @@ def settled(target: Target) -> None:
 
 def running(target: Target) -> str:
     """The digest of the release whose image `latest` names; empty where that is of no release."""
-    version = version_of(target, published.parameter(target, LATEST))
-    return published.released(target, version) if version else ""
-
-
-def named(target: Target, version: str) -> str:
-    """The digest of the release that brought a version; empty where none did, or the word is no version."""
-    return published.named(target, version)
+    return published.running(target, version_of)
 
 
 def version_of(target: Target, uri: str) -> str:
@@ -61,8 +57,8 @@ def version_of(target: Target, uri: str) -> str:
     Of an image with several it is that of the release that moved `latest`."""
     found = versions_of(target, uri)
     if len(found) > 1:
-        moved = published.tags(target, LATEST).get(OURS, "")
-        return next((one for one in found if moved and published.tags(target, one).get(OURS) == moved), found[0])
+        moved = published.tags(target, LATEST).get(RELEASED, "")
+        return next((one for one in found if moved and published.tags(target, one).get(RELEASED) == moved), found[0])
     return found[0] if found else ""
 
 
