@@ -168,23 +168,22 @@ class Catalogue:
 
 
 @cache
+def folders() -> tuple[str, ...]:
+    """The folders of templates with a catalogue: of pipeline types, and in them of further kinds."""
+    found = (path.rpartition("/") for path in resources.below(resources.TEMPLATES))
+    return tuple(folder for folder, _, name in found if name == "catalogue.yml")
+
+
+@cache
 def types() -> tuple[str, ...]:
-    """The pipeline types that there are: the folders of templates with a catalogue."""
-    files = (path.split("/") for path in resources.below(resources.TEMPLATES))
-    return tuple(folder for folder, *rest in files if rest == ["catalogue.yml"])
+    """The pipeline types that there are."""
+    return tuple(folder for folder in folders() if "/" not in folder)
 
 
 def folder(pipeline: str, kind: str) -> str:
     """The folder of a pipeline type, or of a kind of deliveries that has one of its own in it."""
     own = f"{pipeline}/{kind}"
-    return own if f"{own}/catalogue.yml" in resources.below(resources.TEMPLATES) else pipeline
-
-
-def kinds(pipeline: str) -> tuple[str, ...]:
-    """The folders of a pipeline type: its own, then those of its further kinds."""
-    paths = (path.rpartition("/") for path in resources.below(resources.TEMPLATES))
-    further = (place for place, _, name in paths if place.startswith(f"{pipeline}/") and name == "catalogue.yml")
-    return (pipeline, *further)
+    return own if own in folders() else pipeline
 
 
 def profiles(pipeline: str) -> tuple[str, ...]:
@@ -406,7 +405,7 @@ class _Types(Mapping[str, Words]):
     """By the types; a kind that has a folder of its own is there, too, by that."""
 
     def __getitem__(self, pipeline: str) -> Words:
-        if pipeline not in types() and pipeline not in kinds(pipeline.partition("/")[0])[1:]:
+        if pipeline not in folders():
             raise KeyError(pipeline)
         return _words(pipeline)
 
