@@ -191,8 +191,8 @@ def test_an_end_may_say_how_many_instances_and_amis_are_left(cloud, plan):
     assert list(promises.left(plan, {"instances": {"test": 1}})) == []
 
 
-def test_instances_grow_older(cloud):
+def test_instances_grow_older(cloud, plan):
     instance = run()
     before = instance.launch_time
-    ami.older(TEST, 3600)
+    ami.hours_pass(plan, 1)
     assert (before - instance.launch_time).total_seconds() == 3600

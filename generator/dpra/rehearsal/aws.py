@@ -23,7 +23,7 @@ from xml.sax.saxutils import escape
 from dpra.names import partition
 from dpra.spec.models import PARTITIONS
 
-from . import functions, permissions, roots, sts
+from . import functions, permissions, processes, roots, sts
 from .faults import Pending
 from .github import GitHub
 from .oidc import PROVIDER, Issuer, Refused, admits, verify
@@ -106,7 +106,7 @@ class Cloud:
         self.__enter__()
 
     def __exit__(self, *_: object) -> None:
-        functions.stop()
+        processes.stop()
         roots.stop()
         self.server.shutdown()
         self.server.server_close()

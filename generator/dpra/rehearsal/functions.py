@@ -6,14 +6,12 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,13 +20,13 @@ from typing import Any
 
 from dpra.dataclasses import dataclass
 
+from . import processes
 from .act import tools
 
 # What a Python runtime of Lambda brings along; everything else must be in the package.
 RUNTIME_LIBRARIES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six")
 RUNNERS = Path(__file__).parent / "runners"
 
-RUNNING: set[int] = set()  # process groups
 COMPILING = Lock()
 
 
@@ -113,7 +111,9 @@ def invoke(function: Any, event: Any, environment: Mapping[str, str]) -> tuple[A
         }
         deadline = str(int((time.time() + timeout) * 1000))
         command += [str(out), str(libraries), deadline]
-        log, in_time = run(command, json.dumps(event), environment, code, timeout)
+        about = {"env": environment, "cwd": code, "stderr": subprocess.STDOUT}
+        _, printed, _, in_time = processes.run(command, json.dumps(event).encode(), timeout, **about)
+        log = printed.decode(errors="replace")
         if not in_time:
             message = f"Task timed out after {timeout:.2f} seconds"
             return {"errorMessage": message, "errorType": "Sandbox.Timedout"}, True, log
@@ -124,40 +124,6 @@ def invoke(function: Any, event: Any, environment: Mapping[str, str]) -> tuple[A
         except ValueError:  # a handler of streams may write anything
             return {"errorMessage": "the handler's answer is not JSON"}, True, log
     return document.get("result", document.get("error")), "error" in document, log
-
-
-def run(command: list[str], event: str, environment: Mapping[str, str], folder: Path, limit: float) -> tuple[str, bool]:
-    """What the process printed, and whether it ended by itself in time."""
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        cwd=folder,
-        text=True,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    RUNNING.add(process.pid)
-    try:
-        return process.communicate(event, timeout=limit)[0], True
-    except subprocess.TimeoutExpired:
-        kill(process.pid)
-        return process.communicate()[0], False
-    finally:
-        kill(process.pid)
-        RUNNING.discard(process.pid)
-
-
-def kill(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
-
-
-def stop() -> None:
-    """End the functions that still run."""
-    for group in list(RUNNING):
-        kill(group)
 
 
 def link_libraries(folder: Path) -> None:

@@ -7,12 +7,13 @@ from typing import Any
 
 from dpra.plan import Plan
 
+from . import deployers
 from .accounts import released
-from .deployers.ami import amis, instances
 from .result import Played, Result
 from .world import World
 from .world import released as record_of
 
+LEFT = ("instances", "amis")  # what of an account a scenario may count
 ENDED = ("COMPLETE", "REVERTED", "ROLLED_BACK")  # how the state of what is not being changed ends
 
 
@@ -57,13 +58,12 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
 
 
 def left(plan: Plan, row: Mapping[str, Any]) -> Iterator[str]:
-    """Whether as many instances are left in the accounts of environments as was promised; and of AMIs of their own."""
-    for key, find in (("instances", instances), ("amis", amis)):
-        for environment, wanted in row.get(key, {}).items():
-            there = find(plan.environments[environment].account)
+    """Whether as many of something are left in the accounts of environments as was promised."""
+    for kind in LEFT:
+        for environment, wanted in row.get(kind, {}).items():
+            there = deployers.call("left", plan, {}, plan.environments[environment]).get(kind, ())
             if len(there) != wanted:
-                names = ", ".join(one.id for one in there) or "none"
-                yield f"{environment} has {len(there)} {key}, not {wanted}: {names}"
+                yield f"{environment} has {len(there)} {kind}, not {wanted}: {', '.join(there) or 'none'}"
 
 
 def recorded(record: Mapping[str, Any], row: Mapping[str, Any], words: Mapping[str, str]) -> Iterator[str]:

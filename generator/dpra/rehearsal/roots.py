@@ -7,16 +7,14 @@ nothing of it outlives it. That needs root and util-linux."""
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from dpra.dataclasses import dataclass
 
-from . import debian
+from . import debian, processes
 
 FOLDERS = (
     *("dev", "etc/ssh", "home/admin", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin", "usr/lib"),
@@ -66,7 +64,6 @@ ARCHIVE: dict[str, Path] = {}  # at "path": the archive of packages that apt-get
 HOME: dict[int, tempfile.TemporaryDirectory[str]] = {}  # which process began -> where the roots are
 KEPT: dict[str, Path] = {}  # id of an AMI -> its files, which nobody changes any more
 MACHINES: dict[str, tuple[int, Path]] = {}  # id of an instance -> which process made its files, and where they are
-RUNNING: set[int] = set()  # process groups
 
 
 class Unavailable(Exception):
@@ -104,15 +101,9 @@ def forget() -> None:
 
 def stop() -> None:
     """End the commands that still run, and the roots; those of the process that this one is forked from stay."""
-    for group in list(RUNNING):
-        kill(group)
+    processes.stop()
     if home := HOME.pop(os.getpid(), None):
         home.cleanup()
-
-
-def kill(group: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(group, signal.SIGKILL)
 
 
 # ---- Files
@@ -253,24 +244,8 @@ def run(root: Path, command: Sequence[str], limit: float | None, typed: bytes = 
     entered.unlink(missing_ok=True)
     there = debian.read(ARCHIVE["path"]) if ARCHIVE else debian.PACKAGES
     Path(f"{root}.archive").write_text(debian.listed(there), encoding="utf-8")
-    process = subprocess.Popen(
-        ["unshare", *NAMESPACES, "sh", "-c", ENTER, str(root), *command],
-        env=ENVIRONMENT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    RUNNING.add(process.pid)
-    in_time = True
-    try:
-        out, err = process.communicate(typed, timeout=limit)
-    except subprocess.TimeoutExpired:
-        kill(process.pid)
-        (out, err), in_time = process.communicate(), False
-    finally:
-        kill(process.pid)
-        RUNNING.discard(process.pid)
+    entering = ["unshare", *NAMESPACES, "sh", "-c", ENTER, str(root), *command]
+    code, out, err, in_time = processes.run(entering, typed, limit, env=ENVIRONMENT)
     if not entered.exists():
         raise Unavailable(f"a machine's commands cannot be run here: {err.decode(errors='replace').strip()}")
-    return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), in_time, out)
+    return Done(code, out.decode(errors="replace"), err.decode(errors="replace"), in_time, out)

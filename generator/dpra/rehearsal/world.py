@@ -24,9 +24,8 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import accounts, act, advisories, aws_cli, buildah, checkout, dialect, faults, workflow
+from . import accounts, act, advisories, aws_cli, buildah, checkout, deployers, dialect, faults, workflow
 from .aws import Cloud
-from .deployers.ami import older
 from .faults import Fault
 from .github import GitHub
 from .oidc import Issuer
@@ -388,8 +387,7 @@ def hours_pass(here: World) -> None:
         if record["lock"]:
             record["lock"]["until"] = 0.0
         faults.put(key, json.dumps(record).encode())
-    for account in {where.account for where in here.plan.environments.values()}:
-        older(account, HOURS * 3600)
+    deployers.call("hours_pass", here.plan, None, HOURS)
 
 
 def released(here: World) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What a rehearsal knows of a deploy tool. One module a tool at most, with any of the functions of `Tool`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from dpra.graph import Environment
@@ -27,6 +27,14 @@ class Tool(Protocol):
 
     def console(self, plan: Plan, region: str, state: str) -> None:
         """What somebody does in the console of AWS, in production; `state`: how far it has come."""
+        ...
+
+    def left(self, plan: Plan, where: Environment) -> Mapping[str, Sequence[str]]:
+        """What is left in the account of an environment: the scenario's word for it -> which ones."""
+        ...
+
+    def hours_pass(self, plan: Plan, hours: int) -> None:
+        """Let what is in the accounts be so much older."""
         ...
 
     def simulated(self, plan: Plan) -> Sequence[str]:

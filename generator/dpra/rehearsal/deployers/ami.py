@@ -4,6 +4,7 @@ somebody does to `latest` by hand."""
 import datetime
 from typing import Any
 
+from dpra.graph import Environment
 from dpra.plan import Plan
 
 from .. import roots
@@ -131,8 +132,21 @@ def console(plan: Plan, region: str, state: str) -> None:
 # ---- What is left in an account
 
 
+def left(plan: Plan, where: Environment) -> dict[str, list[str]]:
+    """The instances that are not terminated, and the AMIs that the account owns, in all regions."""
+    there = instances(where.account)
+    return {"instances": [one.id for one in there], "amis": [one.id for one in amis(where.account)]}
+
+
+def hours_pass(plan: Plan, hours: int) -> None:
+    """The instances of its accounts have been started so much earlier."""
+    for account in {where.account for where in plan.environments.values()}:
+        for one in instances(account):
+            one.launch_time -= datetime.timedelta(hours=hours)
+
+
 def instances(account: str) -> list[Any]:
-    """moto's instances of an account, in all regions, that are not terminated."""
+    """moto's instances of an account that are not terminated."""
     from moto.ec2.models import ec2_backends
 
     found = []
@@ -142,14 +156,8 @@ def instances(account: str) -> list[Any]:
 
 
 def amis(account: str) -> list[Any]:
-    """moto's AMIs that an account owns, in all regions."""
+    """moto's AMIs that an account owns."""
     from moto.ec2.models import ec2_backends
 
     regions = [ec2_backends[account][region] for region in list(ec2_backends[account].keys())]
     return [ami for ec2 in regions for ami in ec2.amis.values() if ami.owner_id == account]
-
-
-def older(account: str, seconds: float) -> None:
-    """Let the instances of an account have been started so much earlier."""
-    for one in instances(account):
-        one.launch_time -= datetime.timedelta(seconds=seconds)
