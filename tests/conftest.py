@@ -289,28 +289,48 @@ def unscanned() -> Callable[[Path], None]:
     return unscanned
 
 
+@pytest.fixture
+def compute_image() -> dict[str, set[str]]:
+    """DPRA's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks."""
+    return {
+        "local": {"pre-commit-hooks", "ide-plugins"},
+        "source": {"test-source", "infrastructure-source", "configuration"},
+        "build": {"policy-as-code", "secrets-detection", "vulnerability-assessment", "iac-unit-tests"},
+        "test": {"build-environment", "integration-tests", "approval"},
+        "prod": {"service-catalog-product", "package-and-store"},
+    }
+
+
 @pytest.fixture(scope="session")
-def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """moto, mended as in a rehearsal, and the AWS CLI, started once."""
-    from dpra.rehearsal import aws_cli, mends
+def aws_commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of an AWS CLI that is started once: each of its calls has the environment of who calls."""
+    from dpra.rehearsal import aws_cli
+
+    folder = tmp_path_factory.mktemp("aws")
+    with aws_cli.started(folder):
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def moto(aws_commands: Path) -> Iterator[dict[str, str]]:
+    """moto, mended as in a rehearsal, and the AWS CLI."""
+    from dpra.rehearsal import mends
     from moto.server import ThreadedMotoServer
 
     mends.mend()
-    folder = tmp_path_factory.mktemp("aws")
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     _, port = server.get_host_and_port()
-    with aws_cli.started(folder):
-        yield {
-            "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_ACCESS_KEY_ID": "somebody",  # a profile that is asked for comes first
-            "AWS_SECRET_ACCESS_KEY": "else",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_MAX_ATTEMPTS": "1",
-            "GITHUB_API_URL": "http://127.0.0.1:9",  # out of reach
-        }
+    yield {
+        "PATH": f"{aws_commands}{os.pathsep}{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_ACCESS_KEY_ID": "somebody",  # a profile that is asked for comes first
+        "AWS_SECRET_ACCESS_KEY": "else",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+        "GITHUB_API_URL": "http://127.0.0.1:9",  # out of reach
+    }
     server.stop()
 
 

@@ -13,14 +13,6 @@ from dpra.spec import reader
 from ruamel.yaml import YAML
 
 ROWS = scenarios.table("compute-image")
-# DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
-DPRA = {
-    "local": {"pre-commit-hooks", "ide-plugins"},
-    "source": {"test-source", "infrastructure-source", "configuration"},
-    "build": {"policy-as-code", "secrets-detection", "vulnerability-assessment", "iac-unit-tests"},
-    "test": {"build-environment", "integration-tests", "approval"},
-    "prod": {"service-catalog-product", "package-and-store"},
-}
 
 
 @pytest.fixture
@@ -31,7 +23,9 @@ def base(dpra: Any, needs: Any, tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
-def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpra: Any, base: Path) -> None:
+def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
+    dpra: Any, base: Path, compute_image: Any
+) -> None:
     assert dpra("check", cwd=base).returncode == 0
     templates = sorted(base.glob("infrastructure/**/*.yml"))
     for words in (
@@ -49,7 +43,7 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpr
         found.setdefault(one["stage"], set()).add(one["action"])
         assert one["status"] != "left-out" or one["reason"].startswith("on demand"), one
         assert one["status"] != "left-out" or one["level"] != "required", one
-    for stage, names in DPRA.items():
+    for stage, names in compute_image.items():
         assert names <= found[stage], stage
     hooks = (base / ".pre-commit-config.yaml").read_text()
     assert "secrets" in hooks

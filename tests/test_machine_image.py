@@ -15,14 +15,6 @@ AS_ROOT = pytest.mark.skipif(
     os.geteuid() != 0, reason="a machine's commands run in a chroot, which only root can enter"
 )
 SPEC = (Path(__file__).parent / "specs/machine.yml").read_text("utf-8")
-# DPRA.md's list of the type: docs/compute-image-pipeline/index.md of AWS's repository, which gives no marks.
-DPRA = {
-    "local": {"pre-commit-hooks", "ide-plugins"},
-    "source": {"test-source", "infrastructure-source", "configuration"},
-    "build": {"policy-as-code", "secrets-detection", "vulnerability-assessment", "iac-unit-tests"},
-    "test": {"build-environment", "integration-tests", "approval"},
-    "prod": {"service-catalog-product", "package-and-store"},
-}
 ROWS = [row for row in scenarios.table("compute-image") if row.get("needs", {}).get("kind", "machine") == "machine"]
 
 
@@ -34,7 +26,9 @@ def base(dpra: Any, tmp_path: Path) -> Path:
     return tmp_path / "base"
 
 
-def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpra: Any, base: Path) -> None:
+def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
+    dpra: Any, base: Path, compute_image: Any
+) -> None:
     assert dpra("check", cwd=base).returncode == 0
     for words in (
         ["actionlint"],
@@ -48,7 +42,7 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(dpr
     for one in json.loads(dpra("plan", "--format", "json", cwd=base).stdout)["actions"]:
         found.setdefault(one["stage"], set()).add(one["action"])
         assert one["status"] != "left-out" or one["reason"].startswith("on demand"), one
-    for stage, names in DPRA.items():
+    for stage, names in compute_image.items():
         assert names <= found[stage], stage
 
 

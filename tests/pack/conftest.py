@@ -227,6 +227,27 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$@"
 
 
 @pytest.fixture
+def acting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Make a role of a rehearsal's AWS the one of this process, as a job has it."""
+
+    def acting(cloud: Any, role: str, path: Path | str, **more: str) -> None:
+        session = cloud.give(role, "test", 12 * 3600)
+        cloud.roles[session.access_key_id] = role
+        for name, value in {
+            "AWS_ACCESS_KEY_ID": session.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+            "AWS_SESSION_TOKEN": session.session_token,
+            "AWS_ENDPOINT_URL": cloud.url,
+            "RUNNER_TEMP": str(tmp_path),
+            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
+            **more,
+        }.items():
+            monkeypatch.setenv(name, value)
+
+    return acting
+
+
+@pytest.fixture
 def hurried(job: Runner) -> Runner:
     """A job whose scripts do not wait between tries. They are isolated: what starts them must be hurried."""
     python = job.root / "bin/python3"

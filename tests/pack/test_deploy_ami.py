@@ -1,7 +1,6 @@
 """The deploy tool ami: production's own copy of an AMI, by the rehearsal's Image Builder, and what names it."""
 
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from dpra.rehearsal import aws_cli
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
@@ -68,16 +66,8 @@ RIGHTS = [
 Client = Callable[..., Any]
 
 
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The AWS CLI, started once: each of its calls has the environment of who calls."""
-    folder = tmp_path_factory.mktemp("bin")
-    with aws_cli.started(folder):
-        yield folder
-
-
 @pytest.fixture
-def client(tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(acting: Any, aws_commands: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A rehearsal's AWS, and a job's environment with a role that has these rights and no more; clients with all."""
     with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
 
@@ -93,19 +83,7 @@ def client(tmp_path: Path, commands: Path, monkeypatch: pytest.MonkeyPatch) -> I
         role = iam.create_role(RoleName="dpra-base-prod", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         document = json.dumps({"Version": "2012-10-17", "Statement": RIGHTS})
         iam.put_role_policy(RoleName="dpra-base-prod", PolicyName="deploy", PolicyDocument=document)
-        session = cloud.give(role, "test", 12 * 3600)
-        cloud.roles[session.access_key_id] = role
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": session.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-            "AWS_SESSION_TOKEN": session.session_token,
-            "AWS_ENDPOINT_URL": cloud.url,
-            "RUNNER_TEMP": str(tmp_path),
-            "GITHUB_RUN_ID": "7",
-            "GITHUB_RUN_ATTEMPT": "1",
-            "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}",
-        }.items():
-            monkeypatch.setenv(name, value)
+        acting(cloud, role, aws_commands, GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="1")
         monkeypatch.setattr("time.sleep", lambda _: None)
         yield client
 

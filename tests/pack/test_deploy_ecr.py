@@ -1,7 +1,6 @@
 """The deploy tool ecr: an image by digest in a region's repository, by the real skopeo, and parameters that name it."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -50,9 +49,7 @@ def product(cloud: Cloud, folder: Path) -> str:
 
 
 @pytest.fixture
-def cloud(
-    request: pytest.FixtureRequest, needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Cloud]:
+def cloud(request: pytest.FixtureRequest, needs: Any, tmp_path: Path, acting: Any) -> Iterator[Cloud]:
     """A rehearsal's AWS with the repository, and a job's environment with the role that dpra makes for production."""
     from dpra.rehearsal import accounts
     from moto.iam.models import iam_backends
@@ -73,22 +70,10 @@ def cloud(
             path = Path(f"infrastructure/dpra/{name}.yml")
             accounts.create(made, path, ACCOUNT, REGION, f"dpra-base-{name}", {"CreateProvider": "true"})
         role = iam_backends[ACCOUNT]["aws"].get_role("dpra-base-prod")
-        session = cloud.give(role.arn, "test")
-        cloud.roles[session.access_key_id] = role.arn
         (tmp_path / "bin").mkdir()
         cloud.registry.install(tmp_path / "bin", cloud.url)
         buildah.install(tmp_path / "bin", tmp_path)
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": session.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-            "AWS_SESSION_TOKEN": session.session_token,
-            "AWS_ENDPOINT_URL": cloud.url,
-            "RUNNER_TEMP": str(tmp_path),
-            "GITHUB_RUN_ID": "7",
-            "GITHUB_RUN_ATTEMPT": "1",
-            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        }.items():
-            monkeypatch.setenv(name, value)
+        acting(cloud, role.arn, tmp_path / "bin", GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="1")
         yield cloud
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import subprocess
 import tarfile
 import zipfile
@@ -50,7 +49,7 @@ def policy(*statements: Any) -> str:
 
 
 @pytest.fixture
-def cloud(needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
+def cloud(needs: Any, tmp_path: Path, acting: Any) -> Iterator[Cloud]:
     """A rehearsal's AWS with a repository, and a job's environment in which a role may push."""
     from moto.iam.models import iam_backends
 
@@ -60,19 +59,9 @@ def cloud(needs: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
         iam = iam_backends[ACCOUNT]["aws"]
         iam.create_role("store", policy(), "/", None, "", [], "3600")
         iam.put_role_policy("store", "push", policy(statement))
-        session = cloud.give(f"arn:aws:iam::{ACCOUNT}:role/store", "test")
-        cloud.roles[session.access_key_id] = f"arn:aws:iam::{ACCOUNT}:role/store"
         (tmp_path / "bin").mkdir()
         cloud.registry.install(tmp_path / "bin", cloud.url)
-        for name, value in {
-            "AWS_ACCESS_KEY_ID": session.access_key_id,
-            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-            "AWS_SESSION_TOKEN": session.session_token,
-            "AWS_ENDPOINT_URL": cloud.url,
-            "RUNNER_TEMP": str(tmp_path),
-            "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        }.items():
-            monkeypatch.setenv(name, value)
+        acting(cloud, f"arn:aws:iam::{ACCOUNT}:role/store", tmp_path / "bin")
         ecr: Any = boto3.Session().client("ecr", region_name=REGION)
         ecr.create_repository(repositoryName="dpra-shop", imageTagMutability="IMMUTABLE")
         yield cloud

@@ -14,7 +14,6 @@ from typing import Any
 
 import boto3
 import pytest
-from dpra.rehearsal import aws_cli
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
@@ -201,10 +200,9 @@ class World:
 
 
 @pytest.fixture
-def world(hurried: Any, tmp_path: Path) -> Iterator[World]:
-    (tmp_path / "cli").mkdir()
-    with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud, aws_cli.started(tmp_path / "cli"):
-        hurried.env["PATH"] = f"{tmp_path / 'cli'}{os.pathsep}{hurried.env['PATH']}"
+def world(hurried: Any, aws_commands: Path, tmp_path: Path) -> Iterator[World]:
+    with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
+        hurried.env["PATH"] = f"{aws_commands}{os.pathsep}{hurried.env['PATH']}"
         hurried.env["GITHUB_PATH"] = str(tmp_path / "paths.txt")
         yield World(cloud, hurried)
 

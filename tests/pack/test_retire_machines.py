@@ -12,7 +12,6 @@ from typing import Any
 
 import boto3
 import pytest
-from dpra.rehearsal import aws_cli
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
@@ -163,18 +162,10 @@ class World:
         return found[region, version]
 
 
-@pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The AWS CLI, started once: each of its calls has the environment of who calls."""
-    folder = tmp_path_factory.mktemp("cli")
-    with aws_cli.started(folder):
-        yield folder
-
-
 @pytest.fixture
-def cloud(job: Any, commands: Path) -> Iterator[Cloud]:
+def cloud(job: Any, aws_commands: Path) -> Iterator[Cloud]:
     with Cloud(Issuer("acme/shop", "main", "a" * 40)) as cloud:
-        job.env |= {"AWS_ENDPOINT_URL": cloud.url, "PATH": f"{commands}{os.pathsep}{job.env['PATH']}"}
+        job.env |= {"AWS_ENDPOINT_URL": cloud.url, "PATH": f"{aws_commands}{os.pathsep}{job.env['PATH']}"}
         yield cloud
 
 

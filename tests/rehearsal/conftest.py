@@ -1,8 +1,11 @@
 """What the rehearsal's tests share: a component to rehearse, and accounts to try things in."""
 
+import functools
 import io
+import json
 import shutil
 import subprocess
+import sys
 import textwrap
 import zipfile
 from collections.abc import Callable, Iterator
@@ -95,14 +98,16 @@ def cloud(plan: Plan) -> Iterator[Cloud]:
 
 @pytest.fixture
 def client(cloud: Cloud) -> Callable[..., Any]:
-    """A boto3 client of an account, with credentials that the front gave out."""
+    """A boto3 client of an account and region, with credentials that the front gave out."""
     import boto3
 
-    def client(service: str, *, account: str = "111111111111", key: str = "") -> Any:
-        session = cloud.give(f"arn:aws:iam::{account}:role/dpra-demo-beta", "test")
+    def client(
+        service: str, region: str = "eu-west-1", account: str = "111111111111", key: str = "", *, hours: int = 1
+    ) -> Any:
+        session = cloud.give(f"arn:aws:iam::{account}:role/dpra-demo-beta", "test", hours * 3600)
         return boto3.client(
             service,
-            region_name="eu-west-1",
+            region_name=region,
             endpoint_url=cloud.url,
             aws_access_key_id=key or session.access_key_id,
             aws_secret_access_key=session.secret_access_key,
@@ -110,6 +115,35 @@ def client(cloud: Cloud) -> Callable[..., Any]:
         )
 
     return client
+
+
+@pytest.fixture
+def aws(cloud: Cloud, tmp_path: Path) -> Callable[..., Any]:
+    """The real AWS CLI, of an account."""
+    session = cloud.give("arn:aws:iam::111111111111:role/dpra-demo-beta", "test")
+    environment = {
+        "AWS_ACCESS_KEY_ID": session.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+        "AWS_SESSION_TOKEN": session.session_token,
+        "AWS_ENDPOINT_URL": cloud.url,
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_MAX_ATTEMPTS": "1",
+        "HOME": str(tmp_path),
+    }
+
+    def aws(*words: str) -> Any:
+        command = [sys.executable, "-m", "awscli", *words]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+        assert not done.returncode, done.stderr
+        return json.loads(done.stdout or "{}")
+
+    return aws
+
+
+@pytest.fixture
+def lasting(client: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, with credentials that outlive a few builds."""
+    return functools.partial(client, hours=12)
 
 
 class Stack:

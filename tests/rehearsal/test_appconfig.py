@@ -1,8 +1,6 @@
 """AWS AppConfig in the rehearsal's AWS, asked for by the real AWS CLI and boto3."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import pytest
@@ -104,29 +102,6 @@ def shop(client):
     )
     made.alarm("OK")
     return made
-
-
-@pytest.fixture
-def aws(cloud, tmp_path):
-    """The real AWS CLI, of an account."""
-    session = cloud.give("arn:aws:iam::111111111111:role/dpra-demo-beta", "test")
-    environment = {
-        "AWS_ACCESS_KEY_ID": session.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-        "AWS_SESSION_TOKEN": session.session_token,
-        "AWS_ENDPOINT_URL": cloud.url,
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "HOME": str(tmp_path),
-    }
-
-    def aws(*words):
-        command = [sys.executable, "-m", "awscli", *words]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-        assert not done.returncode, done.stderr
-        return json.loads(done.stdout or "{}")
-
-    return aws
 
 
 def test_the_aws_cli_makes_versions_deploys_them_and_gets_what_is_delivered(aws, tmp_path):

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -158,18 +158,8 @@ def inside(ami, *commands):
 
 
 @pytest.fixture
-def client(cloud):
-    """A client of an account and a region; its credentials outlive a few builds."""
-    import boto3
-
-    def client(service, region="eu-west-1", account=HERE):
-        session = cloud.give(f"arn:aws:iam::{account}:role/dpra-demo-beta", "test", 12 * 3600)
-        return boto3.client(
-            service, region_name=region, endpoint_url=cloud.url, aws_access_key_id=session.access_key_id,
-            aws_secret_access_key=session.secret_access_key, aws_session_token=session.session_token,
-        )  # fmt: skip
-
-    return client
+def client(lasting):
+    return lasting
 
 
 @pytest.fixture
@@ -186,44 +176,28 @@ def shop(client):
     return Shop(client)
 
 
-def test_the_aws_cli_builds_an_image(cloud, client, tmp_path):
-    session = cloud.give(f"arn:aws:iam::{HERE}:role/dpra-demo-beta", "test")
-    environment = {
-        "AWS_ACCESS_KEY_ID": session.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
-        "AWS_SESSION_TOKEN": session.session_token,
-        "AWS_ENDPOINT_URL": cloud.url,
-        "AWS_DEFAULT_REGION": "eu-west-1",
-        "AWS_MAX_ATTEMPTS": "1",
-        "HOME": str(tmp_path),
-    }
-
-    def aws(*words):
-        command = [sys.executable, "-m", "awscli", "imagebuilder", *words]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
-        assert not done.returncode, done.stderr
-        return json.loads(done.stdout or "{}")
-
+def test_the_aws_cli_builds_an_image(aws, client, tmp_path):
+    builder = partial(aws, "imagebuilder")
     machine_role(client("iam"))
     (tmp_path / "shop.yml").write_text(SHELL)
     version = ("--name", "shop", "--semantic-version", "1.2.3")
-    component = aws("create-component", *version, "--platform", "Linux", "--data", "file://shop.yml")
+    component = builder("create-component", *version, "--platform", "Linux", "--data", "file://shop.yml")
     assert component["componentBuildVersionArn"] == f"{BASE}:component/shop/1.2.3/1"
     named = f"componentArn={BASE}:component/shop/1.x.x"
-    recipe = aws("create-image-recipe", *version, "--parent-image", NEWEST, "--components", named)["imageRecipeArn"]
+    recipe = builder("create-image-recipe", *version, "--parent-image", NEWEST, "--components", named)["imageRecipeArn"]
     profile = ("--instance-profile-name", "machine")
-    infrastructure = aws("create-infrastructure-configuration", "--name", "shop", *profile)
+    infrastructure = builder("create-infrastructure-configuration", "--name", "shop", *profile)
     of = ("--image-recipe-arn", recipe, "--infrastructure-configuration-arn")
-    image = aws("create-image", *of, infrastructure["infrastructureConfigurationArn"], "--tags", "commit=abc")
+    image = builder("create-image", *of, infrastructure["infrastructureConfigurationArn"], "--tags", "commit=abc")
     name = image["imageBuildVersionArn"]
     assert name == f"{BASE}:image/shop/1.2.3/1"
     for _ in range(5):
-        found = aws("get-image", "--image-build-version-arn", name)["image"]
+        found = builder("get-image", "--image-build-version-arn", name)["image"]
     assert (found["state"], found["tags"]) == ({"status": "AVAILABLE"}, {"commit": "abc"})
-    assert aws("list-tags-for-resource", "--resource-arn", name) == {"tags": {"commit": "abc"}}
-    aws("tag-resource", "--resource-arn", name, "--tags", "digest=1")
-    aws("untag-resource", "--resource-arn", name, "--tag-keys", "commit")
-    assert aws("list-tags-for-resource", "--resource-arn", name) == {"tags": {"digest": "1"}}
+    assert builder("list-tags-for-resource", "--resource-arn", name) == {"tags": {"commit": "abc"}}
+    builder("tag-resource", "--resource-arn", name, "--tags", "digest=1")
+    builder("untag-resource", "--resource-arn", name, "--tag-keys", "commit")
+    assert builder("list-tags-for-resource", "--resource-arn", name) == {"tags": {"digest": "1"}}
 
 
 def test_the_files_of_an_ami_are_what_the_components_made_of_its_parent(shop):

@@ -21,21 +21,6 @@ def refusal(code, match=""):
     return pytest.raises(ClientError, match=f"(?s)\\({code}\\).*{match}")
 
 
-@pytest.fixture
-def client(cloud):
-    """A client of an account and a region."""
-    import boto3
-
-    def client(service, region="eu-west-1", account=HERE):
-        session = cloud.give(f"arn:aws:iam::{account}:role/dpra-demo-beta", "test", 12 * 3600)
-        return boto3.client(
-            service, region_name=region, endpoint_url=cloud.url, aws_access_key_id=session.access_key_id,
-            aws_secret_access_key=session.secret_access_key, aws_session_token=session.session_token,
-        )  # fmt: skip
-
-    return client
-
-
 class Machines:
     def __init__(self, client):
         self.ec2, self.ssm, self.iam = client("ec2"), client("ssm"), client("iam")
@@ -81,6 +66,11 @@ class Machines:
         while (told := self.ssm.get_command_invocation(**sent))["Status"] == "InProgress":
             pass
         return told
+
+
+@pytest.fixture
+def client(lasting):
+    return lasting
 
 
 @pytest.fixture

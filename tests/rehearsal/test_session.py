@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra.rehearsal import aws_cli
 from dpra.rehearsal.accounts import prepare
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
@@ -90,17 +89,9 @@ def cloud() -> Iterator[Cloud]:
         yield cloud
 
 
-@pytest.fixture(scope="module")
-def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an AWS CLI that starts at once."""
-    folder = tmp_path_factory.mktemp("aws")
-    with aws_cli.started(folder):
-        yield folder
-
-
 @pytest.fixture
-def job(cloud: Cloud, command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
-    monkeypatch.setenv("PATH", f"{command}{os.pathsep}{os.environ['PATH']}")
+def job(cloud: Cloud, aws_commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.setenv("PATH", f"{aws_commands}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     cloud.refusals.clear()
     return Job(cloud, tmp_path, monkeypatch)
