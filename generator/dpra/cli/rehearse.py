@@ -162,6 +162,8 @@ def _prove(
     for proof in broken:
         for problem in proof.problems:
             click.echo(f"{proof.id}: {problem}", err=True)
+        for line in proof.failures:
+            click.echo(f"{proof.id} | {line}", err=True)
     played = [proof for proof in proofs if not proof.needs]
     others = f"; {len(proofs) - len(played)} are not applicable here" if len(played) < len(proofs) else ""
     click.echo(f"{len(played) - len(broken)} of {len(played)} promises were kept{others}.")

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import signal
 import time
 import traceback
@@ -44,6 +45,11 @@ class Proof:
     result: Result | None
     log: tuple[str, ...] = ()
     needs: str = ""  # what this repository has not, so that it does not apply
+
+    @property
+    def failures(self) -> list[str]:
+        """What was said of its runs, but for what began or went well."""
+        return [line for line in self.log if not re.search(r": (started|success)( \([0-9.]+ s\))?$", line)]
 
     def as_json(self) -> dict[str, Any]:
         about = {"id": self.id, "promise": self.promise, "fault": self.fault, "when": self.when}
