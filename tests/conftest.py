@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -31,6 +32,10 @@ if not _command.exists() and _binary.exists():
     (_binary / "opengrep").chmod(0o755)
     with suppress(FileExistsError):
         _command.symlink_to(_binary / "opengrep")
+
+# A shell that starts something in the background has it ignore Ctrl-C, and so all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = ["benchmarks", "languages", "languageservice", "toolkit"]  # the samples have tests of their own
 
