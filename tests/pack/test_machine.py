@@ -380,7 +380,7 @@ def test_what_inspector_finds_in_an_ami_goes_with_its_release_and_blocks_it(worl
 
     ran = job.use("check", **about, tool="trivy inspector")  # who is told of it once
     assert [(one["tool"], one["result"]) for one in ran.records] == [("trivy", "fail"), ("inspector", "pass")], ran.out
-    assert "1 findings, 0 of them without a fix, 1 that Trivy told" in ran.out
+    assert "findings: 1; without a fix: 0; told by Trivy: 1" in ran.out
 
 
 def test_where_inspector_is_not_switched_on_nothing_is_built(world: World) -> None:

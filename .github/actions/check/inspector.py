@@ -59,7 +59,7 @@ def main() -> None:
             text = f"{one.package or 'a package'} {one.version}: {one.severity.lower()} for Amazon Inspector, {fixed}"
             found = {"rule": one.id, "severity": severity, "text": text, "file": release.ARCHIVE}
             print(json.dumps(found))
-    print(f"{len(every)} findings, {left} of them without a fix, {twice} that Trivy told", file=sys.stderr)
+    print(f"findings: {len(every)}; without a fix: {left}; told by Trivy: {twice}", file=sys.stderr)
 
 
 main()

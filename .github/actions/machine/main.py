@@ -45,7 +45,7 @@ def made() -> None:
         out = Path(tempfile.mkdtemp(dir=runner.temp()))
         if inspected:
             found = image_findings.write(out / release.INSPECTOR, arn, built.ami, builder.findings(arn))
-            runner.say(f"Amazon Inspector found {found} vulnerable packages: the vulnerability assessment judges them")
+            runner.say(f"findings of Amazon Inspector, which the vulnerability assessment judges: {found}")
         archive = out / release.ARCHIVE
         digest = look.look(region, account, component, built.snapshot, built.architecture, template, bucket, archive)
         lend_to = runner.given("LEND_TO")
