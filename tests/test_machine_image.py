@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dpra import catalogue, problems
+from dpra import catalogue, problems, render
 from dpra.rehearsal import scenarios
 from dpra.spec import reader
 
@@ -54,6 +54,7 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
         ("{kind: machine, parent: /debian, file: Other}", "image.file: goes together with kind: container"),
         ("{kind: machine, parent: /debian, vpc: vpc-0a1b2c3d}", "image.vpc: vpc and subnet go together"),
         ("{kind: machine, parent: /debian, with: packer}", "image.with: 'packer' is not supported yet"),
+        ("{parent: /debian, inspector: true}", "image.inspector: goes together with kind: machine"),
         ("{kind: machine, parent: /debian, organization: o-a1b2c3d4e5}", "image.organization: AMIs are shared"),
     ],
 )
@@ -63,6 +64,31 @@ def test_what_a_machine_cannot_be_made_of_is_told(dpra: Any, tmp_path: Path, ima
     done = dpra("plan", cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_inspector_is_asked_where_the_spec_says_so_and_nowhere_else(dpra: Any, tmp_path: Path) -> None:
+    def made(text: str) -> tuple[Any, str, str]:
+        plan = problems.planned(reader.read(text.encode(), catalogue.words()))
+        files = {path: str(file.content) for path, file in render.files(plan).items()}
+        roles = "".join(text for path, text in files.items() if "infrastructure/" in path)
+        return plan.tools["vulnerability-assessment"], files[".github/workflows/pipeline.yml"], roles
+
+    tools, workflow, roles = made(SPEC)
+    assert tools == ("trivy",)
+    assert "inspector" not in (workflow + roles).lower()
+    said = SPEC.replace("image: {", "image: {inspector: true, ")
+    tools, workflow, roles = made(said)
+    assert tools == ("trivy", "inspector")
+    assert workflow.count("inspector: true") == 1
+    assert "tool: trivy inspector" in workflow
+    for right in ("imagebuilder:ListImageScanFindings", "inspector2:ListFindings"):
+        assert roles.count(right) == 1
+    asked = "actions: {vulnerability-assessment: {tool: inspector}}\n"
+    assert made(said + asked)[0] == ("inspector",)
+    (tmp_path / "dpra.yml").write_text(SPEC + asked)
+    done = dpra("plan", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "vulnerability-assessment.tool: inspector goes together with image.inspector: true" in done.stderr
 
 
 def test_only_the_jobs_that_need_it_have_a_role_and_a_pull_request_has_none() -> None:

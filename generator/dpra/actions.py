@@ -73,7 +73,16 @@ def tools(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[str, 
         own = [tool.name for tool in there if tool.name in asked]
         default = [tool.name for tool in there if tool.fits(action.id, language, default=True)]
         chosen |= dict.fromkeys(own or default)
+        chosen |= dict.fromkeys(tool.name for tool in there if says(spec, tool.head.get("by-key", "")))
     return tuple(chosen)
+
+
+def says(spec: Spec, key: str) -> bool:
+    """Whether the spec says a key, such as image.inspector: a tool's `by-key`, which then runs beside the others."""
+    value: object = spec
+    for part in key.split(".") if key else ():
+        value = getattr(value, part.replace("-", "_"), None)
+    return bool(key and value)
 
 
 def done_by(

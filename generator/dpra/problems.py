@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from dpra import actions, alarms, cron, deployers, names, planner, roles, types
+from dpra import actions, alarms, check_tools, cron, deployers, names, planner, roles, types
 from dpra.errors import InputError
 from dpra.plan import Plan, own_settings
 from dpra.spec.models import READ, READ_ONLY, Action, Deploy, ListOf, MapOf, Model, Spec, Step, Text, name_of
@@ -71,7 +71,10 @@ def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
         asked = spec.actions[action.id].tool if action.id in spec.actions and action.of else ()
         of = plan.languages(action.id) if asked else ()
         for name in asked:
-            if name not in plan.tools[action.id]:
+            key = next((one.head.get("by-key", "") for one in check_tools.every() if one.name == name), "")
+            if key and not actions.says(spec, key):
+                yield f"actions.{action.id}.tool", f"{name} goes together with {key}: true"
+            elif name not in plan.tools[action.id]:
                 there = ", ".join(dict.fromkeys(tool.name for one in of for tool in actions.fitting(action.id, one)))
                 for_ = " and ".join(of) or spec.deploy.with_
                 yield f"actions.{action.id}.tool", f"no tool '{name}' for {for_}; there is {there or 'none'}"

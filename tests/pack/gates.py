@@ -398,7 +398,10 @@ ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {
     "secrets": dict.fromkeys(LANGUAGES, ("gitleaks", "detect-secrets")),  # test_secrets_detection.py
     "SCA": {"python": ("pip-audit",), "node": ("npm-audit",), "typescript": ("npm-audit",)},  # test_gates.py
     "SBOM": {"container": ("trivy",), "machine": ("trivy",)},  # test_gates.py, test_machine_image.py
-    "images": {"container": ("trivy",), "machine": ("trivy",)},  # test_gates.py, test_machine_image.py
+    "images": {
+        "container": ("trivy",),
+        "machine": ("trivy", "inspector"),
+    },  # test_gates.py, test_machine_image.py, test_inspector.py
     "IaC unit tests": {"cloudformation": ("cfn-guard test",), "terraform": ("terraform test",)},  # test_gates.py
     "unit tests, coverage": {  # test_coverage.py
         "python": ("pytest-cov",),

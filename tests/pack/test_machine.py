@@ -123,6 +123,12 @@ RIGHTS = {
     ],
 }
 
+RIGHTS["inspect"] = [  # the bake's, where Amazon Inspector scans the image
+    *RIGHTS["bake"],
+    allow("imagebuilder:ListImageScanFindings", resource=f"{BUILDER}:image/dpra-base/*"),
+    allow("inspector2:ListFindings"),
+]
+
 
 class World:
     """An account in which the component base is built, and a job in it."""
@@ -342,6 +348,103 @@ def test_the_release_of_a_machine_is_packed_signed_and_checked_as_one_of_a_conta
     assert "root-user" not in told  # a container's
 
 
+OLDER = "sed -i 's/ 2[.]36-9[+]deb12u13$/ 2.36-9+deb12u2/' /var/lib/dpkg/status"  # of libc6: CVE-2023-4911
+
+
+def inspected(world: World, *, enabled: bool = True) -> Any:
+    """Bake an image with an old libc6 in it, which Amazon Inspector scans."""
+    world.job.write("components/shop.yml", DOCUMENT.replace("mkdir -p /opt/shop", f"mkdir -p /opt/shop; {OLDER}"))
+    if enabled:
+        world.client("inspector2").enable(resourceTypes=["EC2"], accountIds=[HERE])
+    world.may("inspect")
+    return world.use("bake", inspector="true")
+
+
+def test_what_inspector_finds_in_an_ami_goes_with_its_release_and_blocks_it(world: World) -> None:
+    done = inspected(world)
+    assert done.code == 0, done.out
+    assert world.cloud.refusals == []
+    job = world.job
+    packed = job.use("package", component="base", image=done.outputs["path"], template="")
+    assert packed.code == 0, packed.out
+    release = Path(packed.outputs["path"])
+    about = {"action": "vulnerability-assessment", "language": "machine", "fail_on": "high", "target": str(release)}
+    ran = job.use("check", **about, tool="inspector")
+    assert (ran.code, ran.record["result"], ran.record["tool"], len(ran.errors)) == (1, "fail", "inspector", 1), ran.out
+    assert "file=image.tar," in ran.errors[0]
+    assert "CVE-2023-4911: libc6 2.36-9+deb12u2: high for Amazon Inspector, fixed in 0:2.36-9+deb12u3" in ran.errors[0]
+
+    waiver = {"rule": "CVE-2023-4911", "reason": "x", "owner": "o", "until": "2999-01-01"}
+    ran = job.use("check", **about, tool="inspector", waivers=json.dumps([waiver]))
+    assert (ran.code, ran.record["waivers"][0]["findings"]) == (0, 1), ran.out
+
+    ran = job.use("check", **about, tool="trivy inspector")  # who is told of it once
+    assert [(one["tool"], one["result"]) for one in ran.records] == [("trivy", "fail"), ("inspector", "pass")], ran.out
+    assert "findings: 1; without a fix: 0; told by Trivy: 1" in ran.out
+
+
+def test_where_inspector_is_not_switched_on_nothing_is_built(world: World) -> None:
+    done = inspected(world, enabled=False)
+    assert done.code == 1
+    assert "switch Amazon Inspector on for EC2 in this account and eu-west-1" in done.errors[0]
+    assert "is not enabled for 'ec2' resources" in done.errors[0]
+    assert world.client("imagebuilder").list_images()["imageVersionList"] == []
+
+
+def test_a_scan_that_does_not_end_stops_the_build(world: World) -> None:
+    from dpra.rehearsal.mends.imagebuilder import scans
+
+    scans.LATE.add((HERE, REGION))
+    done = inspected(world)
+    assert (done.code, done.outputs["path"]) == (1, "")
+    assert "Amazon Inspector did not scan it: timed_out, The scan did not finish in time.;" in done.errors[0]
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ([{"status": "COLLECTING"}, {"status": "COMPLETED"}], ""),
+        ([None], "did not scan it: no scan, no reason is given"),
+        ([{"status": "SCANNING"}], "did not scan it: scanning"),
+        ([{"status": "COLLECTING"}, {"status": "ABANDONED"}], "did not scan it: abandoned"),
+        ([{"status": "COMPLETED"}, "more"], "did not ask for all of Amazon Inspector's findings"),
+    ],
+)
+def test_findings_are_taken_of_a_scan_that_is_completed(
+    module: Any, monkeypatch: pytest.MonkeyPatch, answers: list[Any], told: str
+) -> None:
+    import runner
+
+    bake, clock = module("bake"), iter(range(0, 10**6, 100))
+    monkeypatch.setattr(bake.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(bake.time, "monotonic", lambda: next(clock))
+    more = {"nextToken": "x"} if "more" in answers else {}
+    states = [one for one in answers if one != "more"]
+
+    def call(self: Any, operation: str, **asked: Any) -> dict[str, Any]:
+        if operation == "list-image-scan-findings":
+            assert asked == {"filters": [{"name": "imageBuildVersionArn", "values": ["arn"]}]}
+            return {"findings": [{"severity": "HIGH"}], **more}
+        state = states.pop(0) if len(states) > 1 else states[0]
+        return {"image": {"scanState": state} if state else {}}
+
+    monkeypatch.setattr(bake.Builder, "call", call)
+    builder = object.__new__(bake.Builder)
+    if told:
+        with pytest.raises(runner.Failed, match=told):
+            builder.findings("arn")
+    else:
+        assert builder.findings("arn") == [{"severity": "HIGH"}]
+
+
+def test_a_word_that_is_neither_leaves_no_scan_out(world: World) -> None:
+    done = world.use("bake", inspector="yes")
+    assert (done.code, done.errors) == (
+        1,
+        ["title=build-environment::the input 'inspector' is 'yes': needs true or false"],
+    )
+
+
 def test_a_build_that_fails_says_where_and_what_its_log_says(world: World) -> None:
     world.job.write("components/broken.yml", DOCUMENT.replace("- mkdir -p /opt/shop", "- echo ::error::forged; exit 7"))
     world.may("bake")
@@ -470,7 +573,7 @@ def test_a_parent_with_more_volumes_than_anybody_looks_into_is_refused(module: A
 
 
 NEEDED = sorted(
-    {action for one in RIGHTS["bake"] for action in one["Action"]}
+    {action for one in RIGHTS["inspect"] for action in one["Action"]}
     - {"imagebuilder:CancelImageCreation", "logs:GetLogEvents"}  # for what went wrong
 )
 
@@ -478,8 +581,9 @@ NEEDED = sorted(
 @pytest.mark.slow
 @pytest.mark.parametrize("lacking", NEEDED)
 def test_each_right_of_the_bake_is_needed(world: World, lacking: str) -> None:
-    world.may("bake", but=lacking)
-    done = world.use("bake", **{"lend-to": PRODUCTION})
+    world.client("inspector2").enable(resourceTypes=["EC2"], accountIds=[HERE])
+    world.may("inspect", but=lacking)
+    done = world.use("bake", inspector="true", **{"lend-to": PRODUCTION})
     if lacking == "ec2:TerminateInstances":
         assert "is not terminated" in done.out
     else:

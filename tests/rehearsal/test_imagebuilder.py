@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from botocore.validate import ParamValidator
 from dpra.rehearsal import buildah, debian, roots
 from dpra.rehearsal.mends import forget
-from dpra.rehearsal.mends.imagebuilder import distribution, images
+from dpra.rehearsal.mends.imagebuilder import distribution, images, scans
 from dpra.rehearsal.mends.imagebuilder.api import OPERATIONS, models
 from dpra.rehearsal.mends.imagebuilder.store import STORES
 from dpra.rehearsal.mends.protocol import beyond
@@ -527,14 +527,54 @@ def test_workflows_tell_how_far_an_image_is(shop):
     assert shop.look(name)["state"]["failureContext"]["workflowExecutionId"] == one["workflowExecutionId"]
 
 
-def test_inspector_finds_what_a_test_says(shop):
-    image = shop.built(imageScanningConfiguration={"imageScanningEnabled": True})
-    assert image["scanState"] == {"status": "COMPLETED"}
-    asked = {"filters": [{"name": "imageBuildVersionArn", "values": [image["arn"]]}]}
-    assert shop.api.list_image_scan_findings(**asked)["findings"] == []
-    finding = {"imageBuildVersionArn": image["arn"], "severity": "HIGH", "title": "CVE"}
-    STORES[HERE]["eu-west-1"].findings += [finding, {**finding, "imageBuildVersionArn": f"{BASE}:image/other/1.0.0/1"}]
-    assert shop.api.list_image_scan_findings(**asked)["findings"] == [finding]
+SCANNED = {"imageScanningConfiguration": {"imageScanningEnabled": True}}
+OLDER = bash("sed -i 's/^Version: 2[.]36-.*/Version: 2.36-9+deb12u2/' /var/lib/dpkg/status")
+
+
+def found(shop, arn):
+    asked = {"filters": [{"name": "imageBuildVersionArn", "values": [arn]}]}
+    return shop.api.list_image_scan_findings(**asked)["findings"]
+
+
+def test_inspector_finds_what_is_in_the_image(shop, client):
+    client("inspector2").enable(resourceTypes=["EC2"], accountIds=[HERE])
+    states, name = [], shop.image(shop.component(steps(OLDER)), **SCANNED)
+    while not states or states[-1][0] != "AVAILABLE":
+        image = shop.look(name)
+        states.append((image["state"]["status"], image["scanState"]["status"]))
+    assert ("BUILDING", "PENDING") in states
+    assert ("TESTING", "SCANNING") in states
+    assert states[-1] == ("AVAILABLE", "COMPLETED")
+    [finding] = found(shop, name)
+    about = finding["packageVulnerabilityDetails"]
+    assert (about["vulnerabilityId"], finding["severity"], finding["fixAvailable"]) == ("CVE-2023-4911", "HIGH", "YES")
+    [package] = about["vulnerablePackages"]
+    assert (package["name"], package["version"], package["release"]) == ("libc6", "2.36", "9+deb12u2")
+    mended = shop.built(shop.component(name="mended"), **SCANNED)
+    assert (mended["scanState"]["status"], found(shop, mended["arn"])) == ("COMPLETED", [])
+
+
+def test_inspector_scans_where_it_is_switched_on_and_images_are_tested(shop, client):
+    with refusal("ResourceDependencyException", "Amazon Inspector is not enabled for 'ec2' resources in account"):
+        shop.image(**SCANNED)
+    client("inspector2").enable(resourceTypes=["ECR"], accountIds=[HERE])
+    with refusal("ResourceDependencyException", "is not enabled for 'ec2'"):
+        shop.image(**SCANNED)
+    client("inspector2").enable(resourceTypes=["EC2"], accountIds=[HERE])
+    with refusal("InvalidParameterValueException", "You must also enable image tests"):
+        shop.image(**SCANNED, imageTestsConfiguration={"imageTestsEnabled": False})
+    assert "scanState" not in shop.look(shop.image())
+
+
+def test_a_scan_that_does_not_end_has_no_findings(shop, client):
+    client("inspector2").enable(resourceTypes=["EC2"], accountIds=[HERE])
+    older = shop.component(steps(OLDER))
+    scans.LATE.add((HERE, "eu-west-1"))
+    image = shop.built(older, **SCANNED)
+    assert (image["state"]["status"], image["scanState"]["status"]) == ("AVAILABLE", "TIMED_OUT")
+    assert found(shop, image["arn"]) == []
+    broken = shop.built(shop.component(steps(bash("exit 1"), phase="test"), name="broken"), **SCANNED)
+    assert (broken["state"]["status"], broken["scanState"]["status"]) == ("FAILED", "ABANDONED")
 
 
 def test_an_instance_whose_role_is_not_systems_managers_builds_nothing(shop, client):

@@ -3,7 +3,8 @@
 The archive is image.tar in the release's package, image.json lies beside that and is signed with it: name, version,
 digest (of the index, or of the only manifest), platforms (platform -> digest of its manifest) and base (image, digest).
 Of a machine the archive holds the files that were looked at, and image.json says two more: ami (id, region, account)
-and recipe, the digest of what it is made from; the digest of its base is the id of the parent's AMI.
+and recipe, the digest of what it is made from; the digest of its base is the id of the parent's AMI. Where Amazon
+Inspector scanned it, the package has inspector.json, too: see image_findings.py.
 Source: https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 """
 
@@ -18,6 +19,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import image_findings
 import release
 import runner
 
@@ -146,7 +148,11 @@ def verify(directory: Path, component: str) -> None:
     said = read(directory)
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
         with zipfile.ZipFile(directory / release.PACKAGE) as package:
-            if package.namelist() != [release.ARCHIVE]:
+            names = package.namelist()
+            if names == [release.ARCHIVE, release.INSPECTOR] and "ami" in said:
+                with package.open(release.INSPECTOR) as file:
+                    image_findings.read(file, said["ami"]["id"])
+            elif names != [release.ARCHIVE]:
                 raise runner.Failed(f"the package of an image has {release.ARCHIVE} and nothing else")
         digest, platforms = layout(release.image_archive(directory / release.PACKAGE, Path(folder)))
     match = VERSION.fullmatch(said["version"])

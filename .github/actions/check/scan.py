@@ -120,8 +120,14 @@ def deployment_variables() -> dict[str, str]:
     return found
 
 
-def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[policy.Waiver]) -> set[policy.Waiver]:
-    """Run one tool and publish its verdict; the waivers that it used."""
+def scan(
+    action: str, script: Path, data: head.Header, kept: Path, given: list[policy.Waiver], before: list[str]
+) -> set[policy.Waiver]:
+    """Run one tool and publish its verdict; the waivers that it used.
+
+    Args:
+        before: the tools that looked at the same before it.
+    """
     used: set[policy.Waiver] = set()
     with evidence.recorded(action, tool=script.stem, region=runner.given("REGION")) as facts:
         fail_on = runner.given("FAIL_ON") or "medium"
@@ -138,7 +144,7 @@ def scan(action: str, script: Path, data: head.Header, kept: Path, given: list[p
         outputs |= {"DEVELOPMENT": "true" if runner.given("DEVELOPMENT") == "true" else "false"}
         outputs |= {"TOOL_FILE": runner.given("FILE"), "DPRA_LANGUAGE": runner.given("LANGUAGE")}
         outputs |= {"SETTINGS": runner.given("SETTINGS") or "{}", "BUILT": str(runner.temp() / "dpra-built")}
-        outputs |= {"SUMMARY": str(private / "summary.md")}
+        outputs |= {"SUMMARY": str(private / "summary.md"), "BEFORE": " ".join(before)}
         code = run(script, data, private, path, **outputs, **deployment_variables())
         ok_codes = [int(number) for number in data["ok-exit-codes"][0].split()]
         secrets = action == "secrets-detection"
@@ -186,12 +192,12 @@ def main() -> None:
             raise failed
     used: set[policy.Waiver] = set()
     stopped = False
-    for script, data in chosen:
+    for number, (script, data) in enumerate(chosen):
         name = action if len(chosen) == 1 else f"{action}.{script.stem}"
         kept = evidence.directory() / f"{name}.sarif"
         kept.unlink(missing_ok=True)
         try:
-            used |= scan(action, script, data, kept, given)
+            used |= scan(action, script, data, kept, given, [one.stem for one, _ in chosen[:number]])
         except SystemExit:
             stopped = True  # the other tools run, too
     for waiver in given:

@@ -2,7 +2,8 @@
 
 Source: https://docs.aws.amazon.com/imagebuilder/latest/APIReference/API_CreateImage.html, and there API_ImageState.html
 and API_ImageFailureContext.html; where the log is:
-https://docs.aws.amazon.com/imagebuilder/latest/userguide/monitor-cwlogs.html
+https://docs.aws.amazon.com/imagebuilder/latest/userguide/monitor-cwlogs.html; what Amazon Inspector does:
+https://docs.aws.amazon.com/imagebuilder/latest/userguide/integ-inspector.html
 """
 
 import hashlib
@@ -24,6 +25,8 @@ ENDINGS = (".yml", ".yaml")
 STEM = re.compile(r"[a-z0-9]([a-z0-9_-]{0,60}[a-z0-9])?")
 INLINE = 16_000  # characters of a document that EC2 Image Builder takes
 PAUSES = (1, 30)  # seconds between the first two looks, and at most
+SCANNING = ("PENDING", "SCANNING", "COLLECTING")
+SCANNED = 900  # seconds after the build in which a scan must have ended; it does while the image is tested
 LINES = 30  # of the log, that are shown
 RECIPE = "dpra:recipe"  # the tag of a recipe: what it was made of
 
@@ -192,11 +195,25 @@ class Builder:
             )["imageRecipeArn"]
         )
 
-    def build(self, recipe: str, infrastructure: str) -> str:
-        """Begin to build; the ARN of the image."""
+    def build(self, recipe: str, infrastructure: str, inspected: bool = False) -> str:
+        """Begin to build; the ARN of the image.
+
+        Args:
+            inspected: Amazon Inspector scans the instance on which the image is tested.
+        """
         configuration = f"{self.base}:infrastructure-configuration/{infrastructure}"
-        asked = {"imageRecipeArn": recipe, "infrastructureConfigurationArn": configuration, "tags": self.tags}
-        return str(self.call("create-image", **asked)["imageBuildVersionArn"])
+        asked: dict[str, Any] = {"imageRecipeArn": recipe, "infrastructureConfigurationArn": configuration}
+        if inspected:
+            asked["imageScanningConfiguration"] = {"imageScanningEnabled": True}
+        try:
+            return str(self.call("create-image", **asked, tags=self.tags)["imageBuildVersionArn"])
+        except aws.Refused as refused:
+            if not inspected or refused.code != "ResourceDependencyException":
+                raise
+            raise runner.Failed(
+                f"dpra.yml says image.inspector, and Image Builder refuses a scan: switch Amazon Inspector on for EC2 "
+                f"in this account and {self.region}, or say image.inspector no more ({refused})"
+            ) from refused
 
     # ---- Waiting
 
@@ -232,6 +249,33 @@ class Builder:
                 return said
             time.sleep(pause)
             pause = min(pause * 1.5, PAUSES[1])
+
+    def findings(self, arn: str) -> list[dict[str, Any]]:
+        """What Amazon Inspector found in an image that is built, all of it, as ListImageScanFindings says it.
+
+        Raises:
+            runner.Failed: the scan did not end, or it is not all.
+        """
+        until, pause = time.monotonic() + SCANNED, float(PAUSES[0])
+        while True:
+            state = self.call("get-image", imageBuildVersionArn=arn)["image"].get("scanState") or {}
+            if state.get("status") not in SCANNING or time.monotonic() > until:
+                break
+            time.sleep(pause)
+            pause = min(pause * 1.5, PAUSES[1])
+        if state.get("status") != "COMPLETED":
+            raise runner.Failed(
+                f"Amazon Inspector did not scan it: {str(state.get('status') or 'no scan').lower()}, "
+                f"{state.get('reason') or 'no reason is given'}; run the job again, and see whether Inspector knows "
+                "the distribution and Systems Manager manages its instances, or say image.inspector no more"
+            )
+        filters = [{"name": "imageBuildVersionArn", "values": [arn]}]
+        answer = self.call("list-image-scan-findings", filters=filters)  # the CLI asks for all pages
+        if answer.get("nextToken"):
+            raise runner.Failed(
+                "the AWS CLI did not ask for all of Amazon Inspector's findings: it is too old", "error"
+            )
+        return list(answer["findings"])
 
     def cancel(self, arn: str) -> None:
         try:

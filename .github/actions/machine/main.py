@@ -14,6 +14,7 @@ import aws
 import bake
 import evidence
 import image
+import image_findings
 import in_image
 import inside
 import instances
@@ -24,23 +25,27 @@ import runner
 
 
 def made() -> None:
-    """Bake an AMI, look into it, and lend it: image.tar is what was seen, image.json says what it is."""
+    """Bake an AMI, look into it, and lend it: image.tar is what was seen, image.json says what it is, and
+    inspector.json what Amazon Inspector found."""
     with evidence.recorded("build-environment", tool="EC2 Image Builder", region=runner.required("REGION")) as facts:
         for word in (signal.SIGINT, signal.SIGTERM):  # the runner's first and second; a shell may have it ignored
             signal.signal(word, signal.default_int_handler)
         region, account, component = (runner.required(name) for name in ("REGION", "ACCOUNT", "COMPONENT"))
         template, bucket = runner.required("TEMPLATE"), runner.required("BUCKET")
-        texts, size = bake.documents(Path(runner.required("COMPONENTS"))), gibibytes()
+        texts, size, inspected = bake.documents(Path(runner.required("COMPONENTS"))), gibibytes(), inspector()
         aws.expect_account(region, account)
         version = image.version()
         builder = bake.Builder(region, component, version)
         parent = bake.parent(region, runner.required("PARENT"))
         recipe = builder.recipe(parent, texts, size)
-        arn = builder.build(recipe, runner.required("INFRASTRUCTURE"))
+        arn = builder.build(recipe, runner.required("INFRASTRUCTURE"), inspected)
         facts["where"] = arn
         runner.say(f"building {arn} from {', '.join(texts)}")
         built = builder.built(arn)
         out = Path(tempfile.mkdtemp(dir=runner.temp()))
+        if inspected:
+            found = image_findings.write(out / release.INSPECTOR, arn, built.ami, builder.findings(arn))
+            runner.say(f"findings of Amazon Inspector, which the vulnerability assessment judges: {found}")
         archive = out / release.ARCHIVE
         digest = look.look(region, account, component, built.snapshot, built.architecture, template, bucket, archive)
         lend_to = runner.given("LEND_TO")
@@ -62,6 +67,14 @@ def made() -> None:
         rows = [(runner.code(platform), runner.code(built.ami), runner.code(parent.ami))]
         runner.summary(f"image {runner.code(f'{component} {version}')}", ("platform", "AMI", "made of"), rows)
         runner.say(f"{component} {version} is {built.ami}; what was looked at is {digest}")
+
+
+def inspector() -> bool:
+    """Whether Amazon Inspector is to scan it: a word that is neither must not leave it out."""
+    said = runner.given("INSPECTOR") or "false"
+    if said not in ("true", "false"):
+        raise runner.Failed(f"the input 'inspector' is '{said}': needs true or false", "error")
+    return said == "true"
 
 
 def gibibytes() -> int:

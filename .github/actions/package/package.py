@@ -69,6 +69,8 @@ def main() -> None:
             shutil.copytree(documents, package / CONFIGURATION)
         if built:
             shutil.copyfile(Path(built) / release.ARCHIVE, package / release.ARCHIVE)
+            if (found := Path(built) / release.INSPECTOR).exists():
+                shutil.copyfile(found, package / release.INSPECTOR)
         out = runner.temp() / "dpra-release"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()

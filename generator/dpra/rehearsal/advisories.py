@@ -26,14 +26,13 @@ ECOSYSTEMS = {
 
 def write(folder: Path) -> dict[str, str]:
     """Write trivy's cache folder; the environment variables by which it uses that, and fetches nothing."""
-    advisories = YAML(typ="safe").load(Path(__file__).with_suffix(".yml"))
     found: Tree = {"data-source": {}, "vulnerability": {}}
-    for one in advisories:
+    for one in every():
         source = ECOSYSTEMS.get(one["ecosystem"])
         bucket = f"{one['ecosystem']}::{source['Name']}" if source else one["ecosystem"]
         if source:
             found["data-source"][bucket] = _json(source)
-            said = {"VulnerableVersions": [one["vulnerable"]], "PatchedVersions": [one["patched"]]}
+            said: dict[str, Any] = {"VulnerableVersions": [one["vulnerable"]], "PatchedVersions": [one["patched"]]}
         else:
             said = {"FixedVersion": one["patched"]}
         found.setdefault(bucket, {}).setdefault(one["package"], {})[one["id"]] = _json(said)
@@ -55,6 +54,11 @@ def write(folder: Path) -> dict[str, str]:
         jars.commit()
     fetch_nothing = ("TRIVY_OFFLINE_SCAN", "TRIVY_SKIP_DB_UPDATE", "TRIVY_SKIP_JAVA_DB_UPDATE")
     return {"TRIVY_CACHE_DIR": str(folder), **dict.fromkeys(fetch_nothing, "true")}
+
+
+def every() -> list[dict[str, str]]:
+    """The advisories, as advisories.yml has them."""
+    return list(YAML(typ="safe").load(Path(__file__).with_suffix(".yml")))
 
 
 def _json(value: Any) -> bytes:

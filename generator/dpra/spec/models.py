@@ -670,6 +670,13 @@ class Image:
         default="",
         example="subnet-0a1b2c3d",
     )
+    inspector: bool = key(
+        Flag(),
+        "Amazon Inspector scans a machine's image, too, as it is tested, and the vulnerability assessment judges what "
+        "it finds. The test account must have it switched on for EC2.",
+        default=False,
+        example="true",
+    )
     accounts: tuple[str, ...] = key(
         ListOf(ACCOUNT),
         "The accounts that may use it, besides production's.",

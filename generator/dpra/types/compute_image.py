@@ -13,7 +13,7 @@ NAME = re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|c
 # The keys that only one kind has.
 OF_KIND = {
     "container": ("file", "platforms"),
-    "machine": ("with_", "parent", "components", "instance_type", "size", "vpc", "subnet"),
+    "machine": ("with_", "parent", "components", "instance_type", "size", "vpc", "subnet", "inspector"),
 }
 
 

@@ -31,6 +31,11 @@ def provide(plan: Plan) -> None:
             named(account, region, parent, architecture)
         elif parent and (account, region) in _built(plan):
             register(account, region, parent, architecture)
+    if plan.spec.image.inspector:
+        from ..mends.imagebuilder import scans
+
+        for account, region in _built(plan):
+            scans.enable(account, region)
 
 
 def _built(plan: Plan) -> set[tuple[str, str]]:
@@ -85,9 +90,11 @@ def running(plan: Plan) -> list[Deployment]:
 
 def simulated(plan: Plan) -> tuple[str, ...]:
     """What of machines' images a rehearsal only plays."""
+    inspector = "Amazon Inspector: the rehearsal's few advisories, held against the packages of the image"
     return (
         "EC2 Image Builder, AMIs and instances: dpra's own. Their files are a small Debian in a folder, where commands "
         "run really, without a network or a kernel of their own; the minutes of a build pass at once",
+        *([inspector] if plan.spec.image.inspector else ()),
         f"the parent {plan.spec.image.parent}, and AWS's own AMI that looks into a new one: the same small Debian",
         *published.simulated(plan),
     )

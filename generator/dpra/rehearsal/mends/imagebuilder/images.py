@@ -15,7 +15,7 @@ from moto.ec2.exceptions import EC2ClientError
 from dpra.dataclasses import dataclass
 
 from ..protocol import Asked, Problem, Said, now, pass_until
-from . import building, distribution, sources
+from . import building, distribution, scans, sources
 from .api import invalid, serves, stamp
 from .store import STORES, Store, component, filtered, gone, named, page, slug, tagged, told, versions
 from .versions import latest, parts, references
@@ -44,6 +44,7 @@ class Image:
     log: list[str] = field(default_factory=list)
     workflows: dict[str, Said] = field(default_factory=dict)  # by their type
     built: str = ""  # id of the AMI
+    scan: Said = field(default_factory=dict)  # how Inspector's scan ended
     looked: float = 0.0  # when somebody last looked, by this machine's clock
 
     @property
@@ -102,6 +103,7 @@ def work(store: Store, image: Image, status: str) -> None:
             image.built = building.build(store, image)
         case "TESTING":
             building.test(store, image)
+            scans.end(store, image)
         case "DISTRIBUTING":
             image.amis = distribution.distribute(store, image)
         case "INTEGRATING":
@@ -158,6 +160,7 @@ def create_image(store: Store, asked: Asked) -> Said:
     recipe = named(store.recipes, name)
     infrastructure = named(store.infrastructures, asked["infrastructureConfigurationArn"])
     tests = asked.get("imageTestsConfiguration", {}).get("imageTestsEnabled", True)
+    scans.check(store, asked, tests)
     said: Said = {
         **told(asked, "imageScanningConfiguration", "executionRole", "loggingConfiguration"),
         "name": recipe["name"],
@@ -237,9 +240,7 @@ def available(store: Store, name: str) -> Image:
 
 
 def whole(store: Store, image: Image) -> Said:
-    scanned = image.said.get("imageScanningConfiguration", {}).get("imageScanningEnabled")
-    tested = image.status in ("DISTRIBUTING", "INTEGRATING", "AVAILABLE")
-    scan = {"scanState": {"status": "COMPLETED" if tested else "PENDING"}} if scanned else {}
+    scan = {"scanState": scans.state(image)} if scans.wanted(image.said) else {}
     amis = {"outputResources": {"amis": image.amis}} if image.amis else {}
     return tagged(store, image.arn, {**image.said, "state": image.state, **scan, **amis})
 

@@ -27,6 +27,7 @@ NAMING = (
     *("imageBuildVersionArn", "imageVersionArn", "componentBuildVersionArn", "componentVersionArn", "imageRecipeArn"),
     *("infrastructureConfigurationArn", "distributionConfigurationArn", "resourceArn", "lifecyclePolicyArn"),
 )
+INSPECTOR = "inspector2:ListFindings"  # without it Image Builder refuses who asks for Inspector's findings
 Context = dict[str, str | list[str]]
 
 
@@ -49,6 +50,8 @@ def asked(region: str, account: str, environ: Mapping[str, Any]) -> Iterator[tup
     yield f"imagebuilder:{name}", target, {**context, **tags_of(store, target)}
     if tags and name != "TagResource":
         yield "imagebuilder:TagResource", target, context
+    if name == "ListImageScanFindings":
+        yield INSPECTOR, "*", {}
     for action, other in needed(name, said):
         yield f"imagebuilder:{action}", other, tags_of(store, other)
     yield from passed(store, name, said)

@@ -33,7 +33,7 @@ class Store(BaseBackend):
         self.images: dict[str, Any] = {}  # images.Image
         self.policies: dict[str, Said] = {}
         self.executions: dict[str, Said] = {}  # of lifecycles, by their ids
-        self.findings: list[Said] = []  # Inspector's, which there are none of unless a test says so
+        self.findings: list[Said] = []  # Inspector's
         self.tags: dict[str, dict[str, str]] = {}
         self.answered: dict[tuple[str, str], tuple[Said, Said]] = {}  # operation and token -> what was asked and said
 
