@@ -227,10 +227,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")' "$@"
 
 
 @pytest.fixture
-def acting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def acting(aws_commands: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Make a role of a rehearsal's AWS the one of this process, as a job has it."""
 
-    def acting(cloud: Any, role: str, path: Path | str, **more: str) -> None:
+    def acting(cloud: Any, role: str, *folders: Path, **more: str) -> None:
         session = cloud.give(role, "test", 12 * 3600)
         cloud.roles[session.access_key_id] = role
         for name, value in {
@@ -239,7 +239,7 @@ def acting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
             "AWS_SESSION_TOKEN": session.session_token,
             "AWS_ENDPOINT_URL": cloud.url,
             "RUNNER_TEMP": str(tmp_path),
-            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([*map(str, folders), str(aws_commands), os.environ["PATH"]]),
             **more,
         }.items():
             monkeypatch.setenv(name, value)

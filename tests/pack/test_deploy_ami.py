@@ -67,7 +67,7 @@ Client = Callable[..., Any]
 
 
 @pytest.fixture
-def client(acting: Any, aws_commands: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(acting: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A rehearsal's AWS, and a job's environment with a role that has these rights and no more; clients with all."""
     with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
 
@@ -83,7 +83,7 @@ def client(acting: Any, aws_commands: Path, monkeypatch: pytest.MonkeyPatch) -> 
         role = iam.create_role(RoleName="dpra-base-prod", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
         document = json.dumps({"Version": "2012-10-17", "Statement": RIGHTS})
         iam.put_role_policy(RoleName="dpra-base-prod", PolicyName="deploy", PolicyDocument=document)
-        acting(cloud, role, aws_commands, GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="1")
+        acting(cloud, role, GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="1")
         monkeypatch.setattr("time.sleep", lambda _: None)
         yield client
 
