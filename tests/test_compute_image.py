@@ -51,6 +51,16 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
     assert "docker" in (base / ".github/dependabot.yml").read_text()  # the base's new digest comes as a pull request
 
 
+def test_the_schema_tells_of_the_jobs_that_only_a_machine_has_and_says_so(dpra: Any, tmp_path: Path) -> None:
+    words = ("schema", "--pipeline", "compute-image")
+    jobs = json.loads(dpra(*words, cwd=tmp_path).stdout)["properties"]["jobs"]["properties"]
+    for kind in ("container", "machine"):
+        of_kind = catalogue.words()[catalogue.folder("compute-image", kind)]["jobs"]
+        assert set(of_kind) <= set(jobs), kind
+    [row] = re.findall(r"^\| `jobs` .*", dpra(*words, "--format", "markdown", cwd=tmp_path).stdout, re.MULTILINE)
+    assert "`retire`, `sweep` where `kind` is `machine`, `retire-built` where `kind` is `machine`)" in row
+
+
 def test_no_job_that_runs_code_of_the_repository_comes_between_scan_and_store() -> None:
     """It could upload another release, or another SBOM, in place of what is scanned and signed."""
     said = reader.read((Path(__file__).parent / "specs/image.yml").read_bytes(), catalogue.words())
