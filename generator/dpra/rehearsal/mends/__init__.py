@@ -19,6 +19,7 @@ from . import (
     resources,
     roles,
     service_catalog,
+    uploads,
 )
 
 
@@ -36,6 +37,7 @@ def mend() -> None:
     instances.mend()
     managed.mend()
     service_catalog.mend()
+    uploads.mend()
 
 
 def forget() -> None:
