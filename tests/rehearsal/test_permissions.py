@@ -36,6 +36,21 @@ def test_policies_are_evaluated(statements, action, target, context, verdict) ->
     assert permissions.allows([{"Statement": statements}], action, target, context) is verdict
 
 
+@pytest.mark.parametrize(
+    ("action", "tags", "allowed"),
+    [
+        ("imagebuilder:DeleteImage", {"aws:ResourceTag/owner": "us"}, True),
+        ("imagebuilder:DeleteImage", {"aws:ResourceTag/owner": "them"}, False),
+        ("imagebuilder:DeleteImage", {}, True),  # it is gone, or has no tags
+        ("s3:GetObject", {}, False),  # whose tags are not known here
+    ],
+)
+def test_a_condition_that_is_asked_if_its_key_exists(action: str, tags: dict[str, str], allowed: bool) -> None:
+    asks = {"StringEqualsIfExists": {"aws:ResourceTag/owner": "us"}}
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*", "Condition": asks}
+    assert permissions.allows([{"Statement": [statement]}], action, "arn:x", tags) is allowed
+
+
 def request(method: str, path: str, **more: str) -> dict[str, str]:
     return {"REQUEST_METHOD": method, "PATH_INFO": path, **more}
 

@@ -313,7 +313,10 @@ def applies(statement: Mapping[str, Any], action: str, target: str, context: Con
         return False
     for operator, conditions in (statement.get("Condition") or {}).items():
         for name, wanted in conditions.items():
-            holding = holds(operator, name, many(wanted), context)
+            if operator.endswith("IfExists") and name not in context and action.partition(":")[0] in MODELLED:
+                continue  # of these the tags are known of whatever is there
+            exact = operator.removesuffix("IfExists") if name in context else operator
+            holding = holds(exact, name, many(wanted), context)
             if holding is None:
                 return bool(statement["Effect"] == "Deny")
             if not holding:
