@@ -1,6 +1,6 @@
 """Runs the pack's composite actions as the runner does, and reads what they said as the runner does."""
 
-import functools
+import importlib.util
 import json
 import os
 import re
@@ -578,29 +578,10 @@ def failed(says: str) -> Any:
 
 @pytest.fixture(scope="session")
 def rights() -> Callable[[str, str, str], list[dict[str, Any]]]:
-    """What a role may do that dpra makes: its statements, by a spec, an environment and the role's logical name, as
-    CloudFormation makes them in that environment's account."""
-    from dpra import catalogue, problems, render
-    from dpra.spec import reader
-    from moto.cloudformation.models import Stack
-
-    @functools.cache
-    def kept(spec: str, environment: str, role: str) -> str:
-        plan = problems.planned(reader.read(spec.encode(), catalogue.words()))
-        template = Stack.parse_template(render.infrastructure(plan)[f"infrastructure/dpra/{environment}.yml"])
-        known = {"${AWS::Partition}": "aws", "${AWS::AccountId}": plan.environments[environment].account}
-
-        def made(value: Any) -> Any:
-            if isinstance(value, dict) and "Fn::Sub" in value:
-                return re.sub(r"\$\{AWS::(Partition|AccountId)\}", lambda found: known[found[0]], value["Fn::Sub"])
-            if isinstance(value, dict):
-                return {name: made(one) for name, one in value.items()}
-            return [made(one) for one in value] if isinstance(value, list) else value
-
-        policies = made(template["Resources"][role]["Properties"]["Policies"])
-        said = json.dumps([one for policy in policies for one in policy["PolicyDocument"]["Statement"]])
-        assert "${" not in said
-        assert '"Ref"' not in said
-        return said
-
-    return lambda spec, environment, role: list(json.loads(kept(spec, environment, role)))
+    """What a role may do that dpra makes: see rights.py."""
+    spec = importlib.util.spec_from_file_location("rights", Path(__file__).with_name("rights.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.of  # type: ignore[no-any-return]
