@@ -51,6 +51,40 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
     assert "docker" in (base / ".github/dependabot.yml").read_text()  # the base's new digest comes as a pull request
 
 
+def test_the_schema_tells_of_the_jobs_that_only_a_machine_has_and_says_so(dpra: Any, tmp_path: Path) -> None:
+    words = ("schema", "--pipeline", "compute-image")
+    jobs = json.loads(dpra(*words, cwd=tmp_path).stdout)["properties"]["jobs"]["properties"]
+    for kind in ("container", "machine"):
+        of_kind = catalogue.words()[catalogue.folder("compute-image", kind)]["jobs"]
+        assert set(of_kind) <= set(jobs), kind
+    [row] = re.findall(r"^\| `jobs` .*", dpra(*words, "--format", "markdown", cwd=tmp_path).stdout, re.MULTILINE)
+    assert "`retire`, `sweep` where `kind` is `machine`, `retire-built` where `kind` is `machine`)" in row
+
+
+MISSING = {
+    "container": ("Dockerfile", "image.file: Dockerfile does not exist: create it, or say here which file it is"),
+    "machine": (
+        "components",
+        "image.components: there is no component document (*.yml) in components: create one, or say here in which "
+        "folder they are",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_what_the_image_is_made_of_and_is_not_there_is_told_in_one_line(dpra: Any, tmp_path: Path, kind: str) -> None:
+    made = dpra(
+        "new", "--no-input", "-o", tmp_path, "name=base", "pipeline=compute-image", f"kind={kind}", cwd=tmp_path
+    )
+    assert made.returncode == 0, made.stderr
+    root, (name, told) = tmp_path / "base", MISSING[kind]
+    (root / name).rename(root / "other")
+    for words in (["check"], ["generate"], ["rehearse", "--offline", "--only", "build"]):
+        done = dpra(*words, cwd=root)
+        assert (done.returncode, done.stdout) == (2, ""), words
+        assert re.fullmatch(rf"dpra\.yml:\d+:\d+: {re.escape(told)}\n", done.stderr), done.stderr
+
+
 def test_no_job_that_runs_code_of_the_repository_comes_between_scan_and_store() -> None:
     """It could upload another release, or another SBOM, in place of what is scanned and signed."""
     said = reader.read((Path(__file__).parent / "specs/image.yml").read_bytes(), catalogue.words())

@@ -17,6 +17,7 @@ from dpra.plan import Plan
 from dpra.rehearsal import scenarios
 from dpra.spec import reader
 from dpra.spec.reference import reference
+from dpra.spec.schema import together
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -177,6 +178,10 @@ def listing(values: dict[str, str]) -> str:
     return "".join(f"{line}\n" for line in ["```text", *lines, "```", ""])
 
 
+def keys(pipeline: str) -> str:
+    return reference(together(catalogue.words(), catalogue.folders(pipeline)))
+
+
 MADE: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"picture": picture, "stages": stages_table, "gates": gates_table, "languages": languages_table},
     "docs/security.md": {"exceptions": exceptions_table},
@@ -184,7 +189,7 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
     "docs/tools.md": {"tools": tools_table},
     "docs/actions.md": {"actions": actions_table},
     "docs/languages.md": {name: functools.partial(commands, name) for name, row in LANGUAGES.items() if row},
-    "docs/spec.md": {"keys": lambda: reference(catalogue.words()["application"])},
+    "docs/spec.md": {"keys": functools.partial(keys, "application")},
     "docs/dynamic-configuration.md": {
         "stages": functools.partial(stages_table, "configuration"),
         "promises": functools.partial(promises_table, "dynamic-configuration"),
@@ -197,8 +202,8 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
         "stages": functools.partial(stages_table, "machine"),
         "promises": functools.partial(promises_table, "compute-image", "machine"),
     },
-    "docs/spec-compute-image.md": {"keys": lambda: reference(catalogue.words()["compute-image"])},
-    "docs/spec-dynamic-configuration.md": {"keys": lambda: reference(catalogue.words()["dynamic-configuration"])},
+    "docs/spec-compute-image.md": {"keys": functools.partial(keys, "compute-image")},
+    "docs/spec-dynamic-configuration.md": {"keys": functools.partial(keys, "dynamic-configuration")},
 }
 
 

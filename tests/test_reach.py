@@ -328,6 +328,30 @@ def test_what_is_stored_is_written_once_and_the_record_as_it_was_read(
     assert permissions.allows(found, "s3:PutObject", target, context) is allowed
 
 
+@pytest.mark.parametrize(
+    ("environment", "role", "target", "allowed"),
+    [
+        ("build", "ArtifactsRole", BUILT, True),
+        ("beta", "BetaRole", BETA, False),  # functions' code, of which AWS takes less
+        ("prod", "ProdApproveRole", RELEASE, True),
+        ("prod", "ProdApproveRole", RELEASE.replace("/shop/", "/other/"), False),
+        ("prod", "ProdApproveRole", RECORD, False),
+        ("prod", "ProdRole", RELEASE, False),
+    ],
+)
+def test_what_is_too_large_for_one_request_goes_in_parts_and_they_become_a_file_once(
+    environment: str, role: str, target: str, allowed: bool
+) -> None:
+    found = policies(MINIMAL, environment)[role]
+
+    def may(action: str, **context: str) -> bool:
+        return permissions.allows(found, action, target, {f"s3:{name}": said for name, said in context.items()})
+
+    assert may("s3:PutObject", ObjectCreationOperation="false") is allowed  # begins, and a part
+    assert may("s3:AbortMultipartUpload") is allowed
+    assert not may("s3:PutObject", ObjectCreationOperation="true")  # what puts them together without the condition
+
+
 # ---- Sizes: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
 

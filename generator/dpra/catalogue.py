@@ -168,10 +168,10 @@ class Catalogue:
 
 
 @cache
-def folders() -> tuple[str, ...]:
-    """The folders of templates with a catalogue: of pipeline types, and in them of further kinds."""
+def folders(of: str = "") -> tuple[str, ...]:
+    """The folders of templates with a catalogue: of pipeline types, or of one, and in them of further kinds."""
     found = (path.rpartition("/") for path in resources.below(resources.TEMPLATES))
-    return tuple(folder for folder, _, name in found if name == "catalogue.yml")
+    return tuple(one for one, _, name in found if name == "catalogue.yml" and of in ("", one.partition("/")[0]))
 
 
 @cache

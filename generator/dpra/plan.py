@@ -316,13 +316,13 @@ class Plan:
         return own or (code if of_code and doing.infrastructure(self.spec, self.catalogue, action) else "")
 
     def check_settings(self, action: str) -> Mapping[str, Any]:
-        """What a check's tool is told besides: where component documents are; of configuration where it lies, and
-        which environments have it."""
+        """What a check's tool is told besides: what an image is made of; of configuration where it lies, and which
+        environments have it."""
         if "components" in self.tools.get(action, ()):
             return {"components": self.spec.image.components}
-        if doing.CONFIGURATION not in self.languages(action):
-            return {}
-        return self.configuration
+        if self.deployer and self.deployer.kind == "container" and self.catalogue.action(action).of == "both":
+            return {"file": self.spec.image.file}
+        return self.configuration if doing.CONFIGURATION in self.languages(action) else {}
 
     @property
     def configuration(self) -> Mapping[str, Any]:

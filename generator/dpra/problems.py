@@ -32,14 +32,17 @@ def planned(spec: Spec, root: Path | None = None) -> Plan:
     """The plan of a spec.
 
     Args:
-        root: the repository; with it the alarms and roles of the component's own template count, too.
+        root: the repository; with it what is there counts, too: the alarms and roles of its template, what its image is
+            made of.
     Raises:
         PlanError: the spec cannot be delivered as it asks.
     """
     made = planner.make(spec)
     if found := of(made):
         raise PlanError(found)
-    if root is not None and (found := {**alarms.late(root, made), **roles.unbound(root, made)}):
+    if root is None:
+        return made
+    if found := {**alarms.late(root, made), **roles.unbound(root, made), **types.call("missing", made, {}, root)}:
         raise PlanError(found)
     return made
 

@@ -364,6 +364,15 @@ HADOLINT_BLIND: list[Files] = [
 ]
 
 
+@pytest.mark.parametrize(("action", "tool"), [("code-quality", "hadolint"), ("policy-as-code", "trivy")])
+def test_a_dockerfile_that_is_missing_is_an_error_which_says_what_to_do(job: Any, action: str, tool: str) -> None:
+    job.write("other/Dockerfile", "FROM scratch\n")
+    settings = '{"file": "Dockerfile"}'
+    done = job.use("check", action=action, tool=tool, language="container", settings=settings)
+    assert (done.code, done.record["result"]) == (1, "error")
+    assert done.errors == [f"title={action}::Dockerfile does not exist: create it, or say image.file in dpra.yml"]
+
+
 @pytest.mark.parametrize("blind", range(len(HADOLINT_BLIND)))
 def test_nothing_hides_an_error_from_hadolint(job: Any, blind: int) -> None:
     files = {"y/Dockerfile": "FROM scratch\n", **DOCKERFILES, **HADOLINT_BLIND[blind]}

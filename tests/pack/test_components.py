@@ -123,7 +123,11 @@ def test_what_cannot_be_read_blocks(job: Any, text: str) -> None:
     assert code == 1, said
 
 
-def test_an_empty_folder_is_an_error(job: Any) -> None:
-    code, _, said = run(job, "policy-as-code", GOOD, "other")
-    assert code == 1
-    assert "There is no component document (*.yml) in other" in said
+@pytest.mark.parametrize("action", ["code-quality", "policy-as-code"])
+def test_a_folder_without_documents_is_an_error_which_says_what_to_do(job: Any, action: str) -> None:
+    job.write("other/notes.txt", "")
+    said = {"tool": "components", "language": "machine", "settings": json.dumps({"components": "other"})}
+    done = job.use("check", action=action, **said)
+    assert (done.code, done.record["result"]) == (1, "error")
+    told = "There is no component document (*.yml) in other: create one, or say image.components in dpra.yml"
+    assert done.errors == [f"title={action}::{told}"]

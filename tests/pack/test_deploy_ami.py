@@ -21,54 +21,20 @@ PRODUCT = """Resources:
     Properties: {LaunchTemplateData: {ImageId: "{{resolve:ssm:/images/base/VERSION}}"}}
 """
 EXECUTION = f"arn:aws:iam::{PROD}:role/dpra-base-prod-execution"
-BUILDER = f"arn:aws:imagebuilder:*:{PROD}"
-OWN = {"StringEquals": {"aws:ResourceTag/dpra:component": "base"}}
-
-
-def allow(sid: str, *actions: str, on: str = "*", **more: Any) -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": [*actions], "Resource": on, **more}
-
-
-def parameter_arn(word: str) -> str:
-    return f"arn:aws:ssm:*:{PROD}:parameter/images/base/{word}"
-
-
-# What the role of production needs, for this tool alone.
-RIGHTS = [
-    allow("SeeImages", "ec2:DescribeImageAttribute", "ec2:DescribeImages"),
-    allow("ShareImages", "ec2:ModifyImageAttribute", on="arn:aws:ec2:*::image/*", Condition=OWN),
-    allow(
-        *("CopyImages", "imagebuilder:DistributeImage", "imagebuilder:GetImage", "imagebuilder:TagResource"),
-        on=f"{BUILDER}:image/dpra-base-*",
-    ),
-    allow("SeeCopies", "imagebuilder:ListImageBuildVersions", on=f"{BUILDER}:image/*"),
-    allow(
-        *("SayWhere", "imagebuilder:CreateDistributionConfiguration", "imagebuilder:GetDistributionConfiguration"),
-        *("imagebuilder:UpdateDistributionConfiguration",),
-        on=f"{BUILDER}:distribution-configuration/dpra-base-*",
-    ),
-    allow(
-        *("PassExecutionRole", "iam:PassRole"),
-        on=EXECUTION,
-        Condition={"StringEquals": {"iam:PassedToService": "imagebuilder.amazonaws.com"}},
-    ),
-    allow(
-        *("MoveParameters", "ssm:AddTagsToResource", "ssm:GetParameter", "ssm:ListTagsForResource", "ssm:PutParameter"),
-        on=parameter_arn("*"),
-    ),
-    {
-        **{"Sid": "VersionsStay", "Effect": "Deny", "Action": "ssm:PutParameter"},
-        "NotResource": parameter_arn("latest"),
-        "Condition": {"StringEquals": {"ssm:Overwrite": "true"}},
-    },
-]
+SPEC = f"""name: base
+pipeline: compute-image
+repository: acme/base
+regions: [{HERE}, {FAR}]
+environments: {{test: {{account: "{TEST}"}}, prod: {{account: "{PROD}"}}}}
+image: {{kind: machine, parent: /debian%s}}
+"""
 
 Client = Callable[..., Any]
 
 
 @pytest.fixture
-def client(acting: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
-    """A rehearsal's AWS, and a job's environment with a role that has these rights and no more; clients with all."""
+def client(acting: Any, monkeypatch: pytest.MonkeyPatch, rights: Any) -> Iterator[Client]:
+    """A rehearsal's AWS, and a job's environment with production's role, that has no right more; clients with all."""
     with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
 
         def client(service: str, region: str = HERE, account: str = PROD) -> Any:
@@ -81,7 +47,7 @@ def client(acting: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "imagebuilder.amazonaws.com"}}]}
         iam.create_role(RoleName="dpra-base-prod-execution", AssumeRolePolicyDocument=json.dumps(trust))
         role = iam.create_role(RoleName="dpra-base-prod", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        document = json.dumps({"Version": "2012-10-17", "Statement": RIGHTS})
+        document = json.dumps({"Version": "2012-10-17", "Statement": rights(SPEC % "", "prod", "ProdRole")})
         iam.put_role_policy(RoleName="dpra-base-prod", PolicyName="deploy", PolicyDocument=document)
         acting(cloud, role, GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="1")
         monkeypatch.setattr("time.sleep", lambda _: None)
@@ -106,8 +72,10 @@ def release(client: Client, folder: Path, account: str = TEST, said: dict[str, A
 
 def built(client: Client, word: str, account: str = TEST) -> str:
     """An AMI as baking leaves it."""
+    from moto.ec2.models import ec2_backends
+
     ec2 = client("ec2", account=account)
-    public = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    public = next(one.id for one in ec2_backends[account][HERE].amis.values() if one.owner_id != account)
     instance = ec2.run_instances(ImageId=public, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     ami = str(ec2.create_image(InstanceId=instance, Name=word)["ImageId"])
     tags = {"dpra:component": "base", "dpra:version": VERSIONS[word]}
@@ -460,8 +428,8 @@ def test_without_an_execution_role_nothing_is_copied(client: Client, releases: d
         ami.deploy(dataclasses.replace(target(), execution_role=""), change)
 
 
-def product(client: Client) -> str:
-    """A product of Service Catalog, as an administrator makes it, and what its versions need; its id."""
+def product(client: Client, rights: Any) -> str:
+    """A product of Service Catalog, as an administrator makes it, and the role of a spec that has it; its id."""
     s3, bucket = client("s3"), f"dpra-base-{PROD}-{HERE}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": HERE})
     s3.put_object(Bucket=bucket, Key="none.yml", Body=PRODUCT.encode())
@@ -470,14 +438,17 @@ def product(client: Client) -> str:
     made = client("servicecatalog").create_product(
         Name="base", Owner="platform", ProductType="CLOUD_FORMATION_TEMPLATE", ProvisioningArtifactParameters=first
     )
-    rights = [*RIGHTS, allow("Publish", "servicecatalog:*", "cloudformation:ValidateTemplate", "s3:*")]
-    document = json.dumps({"Version": "2012-10-17", "Statement": rights})
+    found = str(made["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
+    statements = rights(SPEC % f", products: {{{HERE}: {found}}}", "prod", "ProdRole")
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     client("iam").put_role_policy(RoleName="dpra-base-prod", PolicyName="deploy", PolicyDocument=document)
-    return str(made["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
+    return found
 
 
-def test_service_catalog_offers_what_runs_and_not_what_went_back(client: Client, releases: dict[str, Path]) -> None:
-    own = product(client)
+def test_service_catalog_offers_what_runs_and_not_what_went_back(
+    client: Client, releases: dict[str, Path], rights: Any
+) -> None:
+    own = product(client, rights)
     for path in releases.values():
         (path / "template.yml").write_text(PRODUCT)
         deploy(path, products={HERE: own})

@@ -65,6 +65,7 @@ def cloud(request: pytest.FixtureRequest, needs: Any, tmp_path: Path, acting: An
             f"name: base\npipeline: compute-image\nrepository: acme/base\nregions: [{REGION}]\n{products}"
             f'environments: {{test: {{account: "444444444444"}}, prod: {{account: "{ACCOUNT}"}}}}\n'
         )
+        (made / "Dockerfile").write_text("FROM scratch\n")
         subprocess.run(["python", "-m", "dpra", "generate"], cwd=made, check=True, capture_output=True)
         for name in ("prod", "registry", "store"):
             path = Path(f"infrastructure/dpra/{name}.yml")

@@ -2,6 +2,7 @@
 
 import datetime
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -23,7 +24,7 @@ if os.geteuid():
 PACK = Path(__file__).parents[2] / ".github" / "actions"
 HERE, PRODUCTION, REGION = "111111111111", "222222222222", "eu-west-1"
 PARENT = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
-BUILDER, EC2 = f"arn:aws:imagebuilder:{REGION}:{HERE}", f"arn:aws:ec2:{REGION}:{HERE}"
+BUILDER = f"arn:aws:imagebuilder:{REGION}:{HERE}"
 DOCUMENT = """
 schemaVersion: 1.0
 phases:
@@ -48,86 +49,28 @@ def allow(*actions: str, resource: Any = "*", **condition: dict[str, str]) -> di
     return said | ({"Condition": condition} if condition else {})
 
 
-def started(purpose: str) -> list[dict[str, Any]]:
-    """To start an instance for one purpose, to run commands on it, and to end it."""
-    mine = {f"aws:RequestTag/dpra:{key}": value for key, value in (("component", "base"), ("for", purpose))}
-    there = {key.replace("Request", "Resource"): value for key, value in mine.items()}
-    parts = [f"{EC2}:{kind}/*" for kind in ("network-interface", "subnet", "security-group", "launch-template")]
-    tagged = [f"{EC2}:{kind}/*" for kind in ("instance", "volume")]
-    return [
-        allow("ec2:DescribeInstances", "ssm:DescribeInstanceInformation", "ssm:GetCommandInvocation"),
-        allow(
-            "ec2:RunInstances", resource=[*parts, f"arn:aws:ec2:{REGION}::image/*", f"arn:aws:ec2:{REGION}::snapshot/*"]
-        ),
-        allow("ec2:RunInstances", resource=tagged, StringEquals=mine),
-        allow("ec2:CreateTags", resource=tagged, StringEquals={**mine, "ec2:CreateAction": "RunInstances"}),
-        allow("iam:PassRole", resource=f"arn:aws:iam::{HERE}:role/dpra-base-{purpose.removesuffix('s')}"),
-        allow("ssm:SendCommand", resource=f"arn:aws:ssm:{REGION}::document/AWS-RunShellScript"),
-        allow(
-            *("ssm:SendCommand",),
-            resource=f"{EC2}:instance/*",
-            StringEquals={key.replace("aws:", "ssm:"): value for key, value in there.items()},
-        ),
-        allow("ec2:TerminateInstances", resource=f"{EC2}:instance/*", StringEquals=there),
-    ]
+# The roles of the duties, as the templates of the infrastructure say them.
+_spec = importlib.util.spec_from_file_location("rights", Path(__file__).with_name("rights.py"))
+assert _spec
+assert _spec.loader
+rights = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(rights)
+SPEC = f"""name: base
+pipeline: compute-image
+repository: acme/base
+regions: [{REGION}]
+environments: {{test: {{account: "{HERE}"}}, prod: {{account: "{PRODUCTION}"}}}}
+image: {{kind: machine, parent: {PARENT}}}
+"""
+ROLES = {"bake": "TestBuildRole", "inspect": "TestBuildRole", "try": "TestImagesRole", "sweep": "TestSweepRole"}
+MACHINE, BUCKET = "dpra-base-machine", f"dpra-base-{HERE}-{REGION}"
 
 
-# What the roles of the duties may do: the templates of the infrastructure say the same.
-RIGHTS = {
-    "bake": [
-        *started("look"),
-        allow("ssm:GetParameter", resource=f"arn:aws:ssm:{REGION}::parameter/aws/service/*"),
-        allow("ec2:DescribeImages"),
-        allow("imagebuilder:CreateComponent", "imagebuilder:GetComponent", resource=f"{BUILDER}:component/dpra-base-*"),
-        allow(
-            "imagebuilder:CreateImageRecipe",
-            "imagebuilder:GetImageRecipe",
-            resource=f"{BUILDER}:image-recipe/dpra-base/*",
-        ),
-        allow(
-            *("imagebuilder:CreateImage", "imagebuilder:GetImage", "imagebuilder:CancelImageCreation"),
-            resource=f"{BUILDER}:image/dpra-base/*",
-        ),
-        allow(
-            *("imagebuilder:TagResource",),
-            resource=[
-                f"{BUILDER}:{kind}"
-                for kind in ("component/dpra-base-*", "image-recipe/dpra-base/*", "image/dpra-base/*")
-            ],
-        ),
-        allow(
-            "imagebuilder:GetInfrastructureConfiguration", resource=f"{BUILDER}:infrastructure-configuration/dpra-base"
-        ),
-        allow("logs:GetLogEvents", resource=f"arn:aws:logs:{REGION}:{HERE}:log-group:/aws/imagebuilder/dpra-base:*"),
-        allow("s3:GetObject", resource="arn:aws:s3:::store/base/looked-at/*"),
-        allow(
-            *("ec2:ModifyImageAttribute",),
-            resource=f"arn:aws:ec2:{REGION}::image/*",
-            StringEquals={"aws:ResourceTag/dpra:component": "base"},
-        ),
-        allow(
-            *("ec2:ModifySnapshotAttribute",),
-            resource=f"arn:aws:ec2:{REGION}::snapshot/*",
-            StringEquals={"ec2:Add/userId": PRODUCTION},
-        ),
-    ],
-    "try": started("tests"),
-    "sweep": [
-        allow("ec2:DescribeInstances"),
-        allow(
-            *("ec2:TerminateInstances",),
-            resource=f"{EC2}:instance/*",
-            StringEquals={"aws:ResourceTag/dpra:component": "base"},
-            Null={"aws:ResourceTag/dpra:for": "false"},
-        ),
-    ],
-}
-
-RIGHTS["inspect"] = [  # the bake's, where Amazon Inspector scans the image
-    *RIGHTS["bake"],
-    allow("imagebuilder:ListImageScanFindings", resource=f"{BUILDER}:image/dpra-base/*"),
-    allow("inspector2:ListFindings"),
-]
+def may(duty: str) -> list[dict[str, Any]]:
+    """What the role of a duty may do; each statement with a list of actions. To inspect is to bake with Inspector."""
+    spec = SPEC.replace("machine,", "machine, inspector: true,") if duty == "inspect" else SPEC
+    found: list[dict[str, Any]] = rights.of(spec, "test", ROLES[duty])
+    return [{**one, "Action": one["Action"] if isinstance(one["Action"], list) else [one["Action"]]} for one in found]
 
 
 class World:
@@ -136,10 +79,10 @@ class World:
     def __init__(self, cloud: Cloud, job: Any) -> None:
         self.cloud, self.job = cloud, job
         agent = allow("ssm:UpdateInstanceInformation")
-        puts = allow("s3:PutObject", resource="arn:aws:s3:::store/base/looked-at/*")
+        puts = allow("s3:PutObject", resource=f"arn:aws:s3:::{BUCKET}/base/looked-at/*")
         iam = self.client("iam")
         for name, more in {"build": [], "look": [puts], "test": []}.items():
-            role = f"dpra-base-{name}"
+            role = f"{MACHINE}-{name}"
             iam.create_role(RoleName=role, AssumeRolePolicyDocument="{}")
             self.policy(role, [agent, *more])
             iam.create_instance_profile(InstanceProfileName=role)
@@ -148,10 +91,10 @@ class World:
             if more or name == "test":
                 self.client("ec2").create_launch_template(LaunchTemplateName=role, LaunchTemplateData=data)
         self.client("imagebuilder").create_infrastructure_configuration(
-            name="dpra-base", instanceProfileName="dpra-base-build", instanceTypes=["t3.small"]
+            name="dpra-base", instanceProfileName=f"{MACHINE}-build", instanceTypes=["t3.small"]
         )
         where = {"LocationConstraint": REGION}
-        self.client("s3").create_bucket(Bucket="store", CreateBucketConfiguration=where)
+        self.client("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
         job.env |= {"AWS_ENDPOINT_URL": cloud.url, "GITHUB_RUN_NUMBER": "42", "AWS_MAX_ATTEMPTS": "1"}
         job.env |= {"GITHUB_WORKSPACE": str(job.workspace), "AWS_CONFIG_FILE": os.devnull}
         job.write("components/shop.yml", DOCUMENT)
@@ -168,7 +111,7 @@ class World:
 
     def may(self, duty: str, *, but: str = "") -> None:
         """The job is one of a duty, with its rights but for an action."""
-        role, statements = f"dpra-base-{duty}-{but.replace(':', '-')}", json.loads(json.dumps(RIGHTS[duty]))
+        role, statements = f"dpra-base-{duty}-{but.replace(':', '-')}", may(duty)
         for one in statements:
             one["Action"] = [action for action in one["Action"] if action != but]
         self.client("iam").create_role(RoleName=role, AssumeRolePolicyDocument="{}")
@@ -180,9 +123,9 @@ class World:
         self.job.env |= {"AWS_SECRET_ACCESS_KEY": session.secret_access_key, "AWS_SESSION_TOKEN": session.session_token}
 
     def use(self, do: str, **inputs: str) -> Any:
-        given = {"template": f"dpra-base-{'look' if do == 'bake' else 'test'}"} | inputs
+        given = {"template": f"{MACHINE}-{'look' if do == 'bake' else 'test'}"} | inputs
         if do == "bake":
-            given = {"parent": PARENT, "infrastructure": "dpra-base", "bucket": "store"} | given
+            given = {"parent": PARENT, "infrastructure": "dpra-base", "bucket": BUCKET} | given
         return self.job.use("machine", do=do, component="base", account=HERE, region=REGION, **given)
 
     def bake(self, **inputs: str) -> Path:
@@ -476,8 +419,8 @@ def test_a_failure_names_component_phase_and_step_where_the_cli_knows_them(modul
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
 def test_a_build_that_is_told_to_stop_is_cancelled(world: World, word: signal.Signals) -> None:
     world.may("bake")
-    given = {"do": "bake", "component": "base", "account": HERE, "region": REGION, "template": "dpra-base-look"}
-    given |= {"parent": PARENT, "components": "components", "infrastructure": "dpra-base", "bucket": "store"}
+    given = {"do": "bake", "component": "base", "account": HERE, "region": REGION, "template": f"{MACHINE}-look"}
+    given |= {"parent": PARENT, "components": "components", "infrastructure": "dpra-base", "bucket": BUCKET}
     env = world.job.env | {f"INPUT_{name.upper()}": value for name, value in given.items()}
     words = [sys.executable, "-I", "-B", str(PACK / "machine/main.py")]  # which waits between looks
     with subprocess.Popen(words, cwd=world.job.workspace, env=env, stdout=subprocess.PIPE, text=True) as process:
@@ -573,8 +516,9 @@ def test_a_parent_with_more_volumes_than_anybody_looks_into_is_refused(module: A
 
 
 NEEDED = sorted(
-    {action for one in RIGHTS["inspect"] for action in one["Action"]}
+    {action for one in may("inspect") for action in one["Action"]}
     - {"imagebuilder:CancelImageCreation", "logs:GetLogEvents"}  # for what went wrong
+    - {"kms:Decrypt"}  # the bucket has no key here
 )
 
 
@@ -661,12 +605,12 @@ def test_an_instance_whose_agent_does_not_come_is_told_and_can_be_ended(world: W
     path = world.bake()
     library = world.job.own_pack() / "_lib/instances.py"
     library.write_text(library.read_text().replace("MINUTES = 10 ", "MINUTES = 1 "))
-    world.policy("dpra-base-test", [allow("s3:GetObject")])
+    world.policy(f"{MACHINE}-test", [allow("s3:GetObject")])
     world.may("try")
     done = world.use("launch", release=str(path))
     assert done.code == 1
     assert "is not there in 1 minutes" in done.errors[0]
-    assert "the launch template dpra-base-test" in done.errors[0]
+    assert f"the launch template {MACHINE}-test" in done.errors[0]
     assert list(world.instances.values()) == ["tests"]
     assert world.use("end").code == 0
     assert world.instances == {}

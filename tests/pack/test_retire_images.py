@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+from dpra.rehearsal import permissions
 
 ACCOUNT, REGION, OTHER = "123456789012", "eu-west-1", "us-east-1"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -225,6 +226,78 @@ def test_what_a_run_that_died_left_is_finished(world: World) -> None:
     world("ecr").batch_delete_image(repositoryName="images/shop", imageIds=[{"imageDigest": world.digest("old")}])
     assert world.retire().code == 0
     assert world.versions == {"new"}
+
+
+# ---- Service Catalog
+
+
+@pytest.fixture
+def product(world: World) -> str:
+    """A product that offers both versions, and one of somebody's."""
+    world("s3").put_object(Bucket="prod", Key="a.yml", Body='{"Resources": {"A": {"Type": "AWS::SNS::Topic"}}}')
+    made = world("servicecatalog").create_product(Name="shop", Owner="us", ProductType="CLOUD_FORMATION_TEMPLATE")
+    found = str(made["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
+    for version in ("old", "new", "by-hand"):
+        info = {"LoadTemplateFromURL": f"https://prod.s3.{REGION}.amazonaws.com/a.yml"}
+        world("servicecatalog").create_provisioning_artifact(
+            ProductId=found, Parameters={"Name": version, "Info": info}
+        )
+    assert offered(world, found) == {"old", "new", "by-hand"}
+    return found
+
+
+def offered(world: World, product: str) -> set[str]:
+    return {one["Name"] for one in world("servicecatalog").describe_product(Id=product)["ProvisioningArtifacts"]}
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_what_is_deprecated_or_deleted_is_offered_no_more(world: World, product: str, marked: bool) -> None:
+    """A version that was deprecated before there was a product, too."""
+    if not marked:
+        about = {"ResourceType": "Parameter", "ResourceId": "/images/shop/old"}
+        world("ssm").remove_tags_from_resource(**about, TagKeys=["dpra:deprecated"])
+    done = world.retire(products=json.dumps({REGION: product, OTHER: "prod-zzzzzzzzzzzzz"}))
+    assert (done.code, done.errors) == (0, []), done.out
+    assert world.versions == ({"new"} if marked else {"old", "new"})
+    assert offered(world, product) == {"new", "by-hand"}
+    assert f"{product}, version old in {REGION}: cannot be launched from now on" in done.out
+
+
+def test_a_dry_run_and_what_is_kept_take_no_offer_back(world: World, product: str) -> None:
+    assert world.retire(products=json.dumps({REGION: product}), dry_run="true").code == 0
+    assert world.retire(products=json.dumps({REGION: product}), keep="2").code == 0
+    assert offered(world, product) == {"old", "new", "by-hand"}
+
+
+def test_an_offer_that_cannot_be_taken_back_keeps_the_image(world: World) -> None:
+    done = world.retire(products=json.dumps({REGION: "prod-zzzzzzzzzzzzz"}))
+    assert (done.code, done.record["result"]) == (1, "error")
+    assert f"there is no product prod-zzzzzzzzzzzzz in {REGION}" in done.errors[0]
+    assert (world.versions, len(world.images)) == ({"old", "new"}, 6)
+    assert "dpra:deprecated" in world.tags("old")
+
+
+SPEC = f"""name: shop
+pipeline: compute-image
+repository: acme/shop
+regions: [{REGION}]
+environments: {{test: {{account: "444444444444"}}, prod: {{account: "{ACCOUNT}"}}}}
+image: """
+
+
+@pytest.mark.parametrize("kind", ["kind: container", "kind: machine, parent: /debian"])
+def test_the_role_may_take_back_what_the_components_products_offer_and_nothing_else(kind: str, rights: Any) -> None:
+    arn, actions = f"arn:aws:catalog:{REGION}:{ACCOUNT}:product/", ("List", "Update", "Create", "Delete")
+
+    def may(image: str, product: str) -> set[str]:
+        found = [{"Statement": rights(f"{SPEC}{{{image}}}\n", "prod", "ProdRetireRole")}]
+        asked = [f"servicecatalog:{one}ProvisioningArtifact{'s' * (one == 'List')}" for one in actions]
+        return {one for one in asked if permissions.allows(found, one, f"{arn}{product}", {})}
+
+    given = f"{kind}, products: {{{REGION}: prod-abcd1234efgh5}}"
+    own = {"servicecatalog:ListProvisioningArtifacts", "servicecatalog:UpdateProvisioningArtifact"}
+    assert may(given, "prod-abcd1234efgh5") == own
+    assert may(given, "prod-zzzzzzzzzzzzz") == may(kind, "prod-abcd1234efgh5") == set()
 
 
 # ---- What stays
@@ -835,6 +908,7 @@ def test_a_second_look_that_is_denied_deletes_nothing(world: World, monkeypatch:
         ({"repository": "images/bank"}, "the input 'repository' is 'images/bank': needs one that ends with 'shop'"),
         ({"parameters": "/images"}, "the input 'parameters' is '/images': needs one that ends with 'shop'"),
         ({"regions": ""}, "the input 'regions' is required"),
+        ({"products": "[1]"}, "the input 'products' is '[1]': needs a JSON object by region"),
         ({"account": "210987654321"}, f"the credentials are of account {ACCOUNT}, not 210987654321"),
     ],
 )

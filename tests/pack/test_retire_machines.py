@@ -6,12 +6,13 @@ import datetime
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from dpra.rehearsal import permissions
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
@@ -19,61 +20,17 @@ ACCOUNT, OTHER = "333333333333", "444444444444"
 REGION, FAR = "eu-west-1", "us-east-1"
 DAY = 86400
 HERE = {"LocationConstraint": REGION}
-OWN = {"StringEquals": {"aws:ResourceTag/dpra:component": "shop"}}
-BUILDER = f"arn:aws:imagebuilder:*:{ACCOUNT}"
-
-
-def allow(sid: str, *actions: str, on: Any = "*", **more: Any) -> dict[str, Any]:
-    return {"Sid": sid, "Effect": "Allow", "Action": [*actions], "Resource": on, **more}
-
-
-def parameter_arn(path: str) -> str:
-    return f"arn:aws:ssm:*:{ACCOUNT}:parameter/{path}"
-
-
-# What both duties need: to see what uses AMIs, and to end an AMI of the component.
-COMMON = [
-    allow(
-        *("ListUses", "autoscaling:DescribeAutoScalingGroups", "autoscaling:DescribeLaunchConfigurations"),
-        *("ec2:DescribeImages", "ec2:DescribeInstances", "ec2:DescribeLaunchTemplateVersions"),
-        *("ec2:DescribeLaunchTemplates", "ssm:DescribeParameters", "ssm:GetParameters"),
-    ),
-    allow("ResolveTemplates", "ssm:GetParameter", on=parameter_arn("*")),
-    allow(
-        *("RetireImages", "ec2:DeregisterImage", "ec2:DisableImageDeprecation", "ec2:EnableImageDeprecation"),
-        on="arn:aws:ec2:*::image/*",
-        Condition=OWN,
-    ),
-    allow(
-        *("DeleteSnapshots", "ec2:DeleteSnapshot"),
-        on="arn:aws:ec2:*::snapshot/*",
-        Condition={"StringEquals": {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}},
-    ),
-]
-PUBLISHED = [
-    *COMMON,
-    allow("ReadRecord", "s3:GetObject", on=f"arn:aws:s3:::prod-{ACCOUNT}/shop/record.json"),
-    allow("ListRecord", "s3:ListBucket", on=f"arn:aws:s3:::prod-{ACCOUNT}"),
-    allow(
-        *("ReadVersions", "ssm:GetParametersByPath", "ssm:ListTagsForResource"),
-        on=[parameter_arn("images/shop"), parameter_arn("images/shop/*")],
-    ),
-    allow(
-        *("RetireVersions", "ssm:AddTagsToResource", "ssm:DeleteParameter", "ssm:RemoveTagsFromResource"),
-        on=parameter_arn("images/shop/*"),
-    ),
-]
-BUILT = [
-    *COMMON,
-    allow("SeeBuilds", "imagebuilder:ListImageBuildVersions", on=f"{BUILDER}:image/*"),
-    allow(
-        *("RetireBuilds", "imagebuilder:DeleteImage", "imagebuilder:GetImage"),
-        *("imagebuilder:TagResource", "imagebuilder:UntagResource"),
-        on=f"{BUILDER}:image/dpra-shop/*",
-    ),
-    allow("RetireRecipes", "imagebuilder:DeleteImageRecipe", on=f"{BUILDER}:image-recipe/dpra-shop/*"),
-    allow("RetireComponents", "imagebuilder:DeleteComponent", on=f"{BUILDER}:component/dpra-shop-*"),
-]
+SPEC = f"""name: shop
+pipeline: compute-image
+repository: acme/shop
+regions: [{REGION}, {FAR}]
+environments: {{test: {{account: "%s"}}, prod: {{account: "%s"}}}}
+image: {{kind: machine, parent: /aws/service/debian%s}}
+"""
+PUBLISHED = (SPEC % (OTHER, ACCOUNT, ""), "prod", "ProdRetireRole")
+BUILT = (SPEC % (ACCOUNT, OTHER, ""), "test", "TestRetireRole")
+OURS = {"dpra:component": "shop"}
+BUCKET = f"dpra-shop-{ACCOUNT}-{REGION}"
 
 
 class World:
@@ -97,7 +54,7 @@ class World:
     def ami(self, name: str, days: float, **tags: str) -> str:
         """An AMI as it is after so many days."""
         ec2 = self("ec2")
-        public = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+        public = next(one.id for one in self.ec2.amis.values() if one.owner_id != self.account)
         instance = ec2.run_instances(ImageId=public, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
         made = str(ec2.create_image(InstanceId=instance, Name=name)["ImageId"])
         ec2.terminate_instances(InstanceIds=[instance])
@@ -136,7 +93,7 @@ class World:
 
     def record(self, **known: Any) -> None:
         kept = {"schema": 1, "lock": None, "waiting": None, "current": None, "history": [], "regions": {}} | known
-        self("s3").put_object(Bucket=f"prod-{ACCOUNT}", Key="shop/record.json", Body=json.dumps(kept))
+        self("s3").put_object(Bucket=BUCKET, Key="shop/record.json", Body=json.dumps(kept))
 
     @property
     def versions(self) -> set[str]:
@@ -153,7 +110,7 @@ class World:
     def retire(self, kind: str = "machine", **inputs: str) -> Any:
         given = {"kind": kind, "component": "shop", "account": ACCOUNT, "regions": REGION, "record_region": REGION}
         if kind == "machine":
-            given |= {"parameters": "/images/shop", "record": f"s3://prod-{ACCOUNT}/shop/record.json"}
+            given |= {"parameters": "/images/shop", "record": f"s3://{BUCKET}/shop/record.json"}
         return self.job.use("retire-images", **{**given, "keep": "1", "dry_run": "false", **inputs})
 
     def said(self, version: str, region: str = REGION) -> str:
@@ -185,15 +142,15 @@ def as_role(world: World, rights: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def world(job: Any, cloud: Cloud) -> World:
+def world(job: Any, cloud: Cloud, rights: Any) -> World:
     """One version that is deprecated since long ago and unused, `old`, and one that is new."""
     made = World(job, cloud)
-    made("s3").create_bucket(Bucket=f"prod-{ACCOUNT}", CreateBucketConfiguration=HERE)
+    made("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=HERE)
     made.record(current={"digest": "digest-new", "commit": "c", "run": "1"})
     made.publish("old", 200)
     made.mark("old", 40)
     made.put("/images/shop/latest", made.publish("new", 1))
-    as_role(made, PUBLISHED)
+    as_role(made, rights(*PUBLISHED))
     return made
 
 
@@ -307,6 +264,24 @@ def test_what_is_not_the_components_stays(world: World) -> None:
     assert world.said("unknown").startswith("kept, which release brought it, its parameter does not say")
 
 
+def test_what_is_retired_is_offered_by_service_catalog_no_more(world: World, rights: Any) -> None:
+    api = world("servicecatalog")
+    world("s3").put_object(Bucket=BUCKET, Key="a.yml", Body='{"Resources": {"A": {"Type": "AWS::SNS::Topic"}}}')
+    made = api.create_product(Name="shop", Owner="us", ProductType="CLOUD_FORMATION_TEMPLATE")
+    product = str(made["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
+    world.publish("older", 300)
+    for version in ("older", "old", "new"):
+        info = {"LoadTemplateFromURL": f"https://{BUCKET}.s3.{REGION}.amazonaws.com/a.yml"}
+        api.create_provisioning_artifact(ProductId=product, Parameters={"Name": version, "Info": info})
+    offering = SPEC % (OTHER, ACCOUNT, f", products: {{{REGION}: {product}}}")
+    document = json.dumps({"Version": "2012-10-17", "Statement": rights(offering, "prod", "ProdRetireRole")})
+    world("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
+    done = world.retire(products=json.dumps({REGION: product}))
+    assert (done.code, world.cloud.refusals) == (0, []), done.out
+    assert done.record["findings"] == {"kept": 1, "deprecated": 1, "deleted": 1}
+    assert [one["Name"] for one in api.describe_product(Id=product)["ProvisioningArtifacts"]] == ["new"]
+
+
 # ---- What uses an AMI protects it
 
 
@@ -384,10 +359,10 @@ def test_an_image_in_use_is_never_deleted(world: World, use: Callable[[World, st
     assert world.said("old").startswith(f"kept, in use by {KINDS[use]}")
 
 
-def test_what_may_not_be_read_is_not_known_and_nothing_is_changed(world: World) -> None:
+def test_what_may_not_be_read_is_not_known_and_nothing_is_changed(world: World, rights: Any) -> None:
     world.publish("older", 300)
-    rights = [*PUBLISHED, {**allow("None", "autoscaling:DescribeLaunchConfigurations"), "Effect": "Deny"}]
-    document = json.dumps({"Version": "2012-10-17", "Statement": rights})
+    denied = {"Effect": "Deny", "Action": "autoscaling:DescribeLaunchConfigurations", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [*rights(*PUBLISHED), denied]})
     world("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
     done = world.retire()
     assert (done.code, done.record["result"], world.versions) == (1, "error", {"older", "old", "new"})
@@ -456,7 +431,9 @@ class Built(World):
     def prepare(self) -> None:
         iam = self("iam")
         iam.create_role(RoleName="machine", AssumeRolePolicyDocument="{}")
-        agent = json.dumps({"Version": "2012-10-17", "Statement": [allow("Agent", "ssm:Update*")]})
+        agent = json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "ssm:Update*", "Resource": "*"}]}
+        )
         iam.put_role_policy(RoleName="machine", PolicyName="agent", PolicyDocument=agent)
         iam.create_instance_profile(InstanceProfileName="machine")
         iam.add_role_to_instance_profile(InstanceProfileName="machine", RoleName="machine")
@@ -465,12 +442,12 @@ class Built(World):
 
     def build(self, number: str, days: float, command: str = "true", **labels: str) -> str:
         """A version as bake makes it; the ARN of its image."""
-        tags = {"dpra:component": "shop", "dpra:version": f"v{number}"} | labels
+        tags = {**OURS, "dpra:version": f"v{number}", **labels}
         api = self("imagebuilder")
         steps = [{"name": "Run", "action": "ExecuteBash", "inputs": {"commands": [command]}}]
         said = {"name": "dpra-shop-hello", "semanticVersion": number, "platform": "Linux"}
         data = json.dumps({"schemaVersion": 1.0, "phases": [{"name": "build", "steps": steps}]})
-        part = api.create_component(**said, data=data)["componentBuildVersionArn"]
+        part = api.create_component(**said, data=data, tags=tags)["componentBuildVersionArn"]
         update = f"arn:aws:imagebuilder:{REGION}:aws:component/update-linux/x.x.x"
         recipe = api.create_image_recipe(
             name="dpra-shop",
@@ -478,16 +455,16 @@ class Built(World):
             parentImage="ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
             components=[{"componentArn": update}, {"componentArn": part}],
             amiTags=tags,
+            tags=tags,
         )["imageRecipeArn"]
-        return self.again(recipe, days)
+        return self.again(recipe, days, tags)
 
-    def again(self, recipe: str, days: float) -> str:
+    def again(self, recipe: str, days: float, tags: Mapping[str, str] = OURS) -> str:
         from dpra.rehearsal.mends.imagebuilder.store import STORES
 
         api = self("imagebuilder")
-        made: str = api.create_image(imageRecipeArn=recipe, infrastructureConfigurationArn=self.infrastructure)[
-            "imageBuildVersionArn"
-        ]
+        where = {"imageRecipeArn": recipe, "infrastructureConfigurationArn": self.infrastructure}
+        made: str = api.create_image(**where, tags=tags)["imageBuildVersionArn"]
         while api.get_image(imageBuildVersionArn=made)["image"]["state"]["status"] not in ("AVAILABLE", "FAILED"):
             pass
         then = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - days * DAY))
@@ -515,12 +492,12 @@ class Built(World):
 
 
 @pytest.fixture
-def built(job: Any, cloud: Cloud) -> Built:
+def built(job: Any, cloud: Cloud, rights: Any) -> Built:
     if os.geteuid():
         pytest.skip("machines are built in a chroot, which only root can enter")
     made = Built(job, cloud)
     made.prepare()
-    as_role(made, BUILT)
+    as_role(made, rights(*BUILT))
     return made
 
 
@@ -563,15 +540,15 @@ def test_a_built_ami_in_use_stays_also_for_a_parameter_of_the_component(built: B
         assert ami in built.amis
 
 
-def test_a_published_ami_that_was_built_here_is_left_to_the_other_job(built: Built) -> None:
+def test_a_published_ami_that_was_built_here_is_left_to_the_other_job(built: Built, rights: Any) -> None:
     arn = built.build("1.0.0", 200)
     ami = built.ami_of(arn)
     built.publish("v1.0.0", 200, ami)
     built.mark("v1.0.0", 40)
     built.publish("new", 1)
-    built("s3").create_bucket(Bucket=f"prod-{ACCOUNT}", CreateBucketConfiguration=HERE)
+    built("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=HERE)
     built.record()
-    document = json.dumps({"Version": "2012-10-17", "Statement": PUBLISHED})
+    document = json.dumps({"Version": "2012-10-17", "Statement": rights(*PUBLISHED)})
     built("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
     done = built.retire()
     assert (done.code, built.versions, ami in built.amis) == (0, {"new"}, True), done.out
@@ -604,7 +581,8 @@ def test_what_a_run_that_died_left_of_a_build_is_finished(built: Built) -> None:
     built("imagebuilder").delete_image_recipe(
         imageRecipeArn=f"arn:aws:imagebuilder:{REGION}:{ACCOUNT}:image-recipe/dpra-shop/1.0.0"
     )
-    assert built.retire("built-machine").code == 0
+    done = built.retire("built-machine")
+    assert done.code == 0, done.out
     assert built.there["components"] == {"dpra-shop-hello/3.0.0/1"}
     assert built.there["images"] == {"dpra-shop/3.0.0/1"}
 
@@ -644,7 +622,7 @@ def test_what_somebody_copied_or_another_component_built_stays(built: Built) -> 
 def test_inputs_that_are_wrong_are_refused_before_anything_is_read(
     world: World, inputs: dict[str, str], says: str
 ) -> None:
-    given = {"parameters": "/images/shop", "record": f"s3://prod-{ACCOUNT}/shop/record.json", **inputs}
+    given = {"parameters": "/images/shop", "record": f"s3://{BUCKET}/shop/record.json", **inputs}
     done = world.retire(inputs.get("kind", "machine"), **{key: value for key, value in given.items() if key != "kind"})
     assert (done.code, done.record["result"], world.versions) == (1, "error", {"old", "new"})
     assert says in done.errors[0]
@@ -657,3 +635,32 @@ def test_hostile_values_stay_data(world: World, hostile: dict[str, str], inert: 
     assert done.code == 0, done.out
     inert(world.job, done)
     assert world.versions == {"new", *(f"v{number}" for number in range(len(hostile)))}
+
+
+# ---- What the roles reach
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "owner", "allowed"),
+    [
+        ("DeleteImage", "image/dpra-shop/1.0.0/1", "shop", True),
+        ("DeleteComponent", "component/dpra-shop-hello/1.0.0/1", "", True),  # it is gone
+        ("DeleteComponent", "component/dpra-shop-x-hello/1.0.0/1", "shop-x", False),
+        ("DeleteImage", "image/dpra-bank/1.0.0/1", "", False),
+        ("TagResource", "image/dpra-shop/1.0.0/1", "", False),
+    ],
+)
+def test_the_role_deletes_what_was_built_of_its_component_and_may_ask_twice(
+    rights: Any, action: str, name: str, owner: str, allowed: bool
+) -> None:
+    target, tags = f"arn:aws:imagebuilder:{REGION}:{ACCOUNT}:{name}", {"aws:ResourceTag/dpra:component": owner}
+    found = [{"Statement": rights(*BUILT)}]
+    assert permissions.allows(found, f"imagebuilder:{action}", target, tags if owner else {}) is allowed
+
+
+@pytest.mark.parametrize("image", ["kind: container", "kind: machine, parent: /debian"])
+def test_a_role_that_retires_is_told_by_s3_that_there_is_no_record(rights: Any, image: str) -> None:
+    """Who may not list a bucket is refused what is not there, as if it were somebody's."""
+    spec = (SPEC % (OTHER, ACCOUNT, "")).replace("kind: machine, parent: /aws/service/debian", image)
+    found = [{"Statement": rights(spec, "prod", "ProdRetireRole")}]
+    assert permissions.allows(found, "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {})

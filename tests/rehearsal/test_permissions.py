@@ -36,6 +36,21 @@ def test_policies_are_evaluated(statements, action, target, context, verdict) ->
     assert permissions.allows([{"Statement": statements}], action, target, context) is verdict
 
 
+@pytest.mark.parametrize(
+    ("action", "tags", "allowed"),
+    [
+        ("imagebuilder:DeleteImage", {"aws:ResourceTag/owner": "us"}, True),
+        ("imagebuilder:DeleteImage", {"aws:ResourceTag/owner": "them"}, False),
+        ("imagebuilder:DeleteImage", {}, True),  # it is gone, or has no tags
+        ("s3:GetObject", {}, False),  # whose tags are not known here
+    ],
+)
+def test_a_condition_that_is_asked_if_its_key_exists(action: str, tags: dict[str, str], allowed: bool) -> None:
+    asks = {"StringEqualsIfExists": {"aws:ResourceTag/owner": "us"}}
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*", "Condition": asks}
+    assert permissions.allows([{"Statement": [statement]}], action, "arn:x", tags) is allowed
+
+
 def request(method: str, path: str, **more: str) -> dict[str, str]:
     return {"REQUEST_METHOD": method, "PATH_INFO": path, **more}
 
@@ -48,6 +63,10 @@ def request(method: str, path: str, **more: str) -> dict[str, str]:
         ("cloudformation", request("POST", "/"), {"Action": "GetTemplateSummary"},
          ("cloudformation:GetTemplateSummary", "*")),
         ("s3", request("PUT", "/store/shop/a%20b.zip"), {}, ("s3:PutObject", "arn:aws:s3:::store/shop/a b.zip")),
+        ("s3", request("DELETE", "/store/a.zip", QUERY_STRING="uploadId=x"), {},
+         ("s3:AbortMultipartUpload", "arn:aws:s3:::store/a.zip")),
+        ("s3", request("GET", "/store", QUERY_STRING="uploads"), {},
+         ("s3:ListBucketMultipartUploads", "arn:aws:s3:::store")),
         ("s3", request("GET", "/store"), {}, ("s3:ListBucket", "arn:aws:s3:::store")),
         ("lambda", request("POST", "/2015-03-31/functions/shop-api/invocations"), {},
          ("lambda:InvokeFunction", "arn:aws:lambda:eu-west-1:111111111111:function:shop-api")),
@@ -64,6 +83,21 @@ def request(method: str, path: str, **more: str) -> dict[str, str]:
 def test_a_request_is_known_by_action_and_resource(service, environ, form, expected) -> None:
     [(action, target, _)] = permissions.asked(service, "eu-west-1", "111111111111", environ, form)
     assert (action, target) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "query", "creates"),
+    [
+        ("PUT", "", "true"),
+        ("POST", "uploads", "false"),
+        ("PUT", "partNumber=1&uploadId=x", "false"),
+        ("POST", "uploadId=x", "true"),
+    ],
+)
+def test_a_part_is_no_object_yet(method: str, query: str, creates: str) -> None:
+    environ = request(method, "/store/a.zip", QUERY_STRING=query, HTTP_IF_NONE_MATCH="*")
+    [(action, _, context)] = permissions.asked("s3", "eu-west-1", "111111111111", environ, {})
+    assert (action, context) == ("s3:PutObject", {"s3:ObjectCreationOperation": creates, "s3:if-none-match": "*"})
 
 
 def test_a_role_that_is_handed_to_cloudformation_must_be_passable() -> None:

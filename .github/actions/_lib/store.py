@@ -1,12 +1,21 @@
 """The store of releases: a bucket in which each release lies under its digest, written once."""
 
+import base64
+import hashlib
 import re
+import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import aws
 import release
 import runner
+
+# In bytes. S3 takes 5 GB in one request, and 10,000 parts of a larger file, each of 5 MiB at least but the last.
+# Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+AT_ONCE, PART = 5 * 10**9, 128 * 2**20
 
 
 def put(region: str, bucket: str, owner: str, component: str, digest: str, directory: Path) -> None:
@@ -24,18 +33,60 @@ def put_once(region: str, bucket: str, owner: str, key: str, path: Path) -> None
     """Store a file in a bucket of that owner. What is there already stays: the same digest has the same content.
 
     The roles' policies ask for the condition: without it S3 refuses to write (the key s3:if-none-match)."""
+    place = {"Bucket": bucket, "Key": key, "ExpectedBucketOwner": owner}
     try:
-        aws.call(
-            *(region, "s3api", "put-object", "--body", str(path)),
-            Bucket=bucket,
-            Key=key,
-            IfNoneMatch="*",
-            ExpectedBucketOwner=owner,
-        )
+        if path.stat().st_size > AT_ONCE:
+            _put_in_parts(region, place, path)
+        else:
+            aws.call(region, "s3api", "put-object", "--body", str(path), **place, IfNoneMatch="*")
     except aws.Refused as refused:
         if refused.code not in ("PreconditionFailed", "412"):
             raise
         runner.say(f"{path.name} is stored already")
+
+
+def _put_in_parts(region: str, place: Mapping[str, str], path: Path) -> None:
+    """The same of a file that S3 does not take in one request: it is there once all of its parts are, or not at all.
+
+    What a runner leaves that dies meanwhile, the bucket's lifecycle removes."""
+    size = path.stat().st_size
+    upload = str(aws.call(region, "s3api", "create-multipart-upload", **place, ChecksumAlgorithm="SHA256")["UploadId"])
+    pool = ThreadPoolExecutor(4)
+    try:
+        parts = [
+            *pool.map(lambda number: _put_part(region, place, upload, number, path), range(1, -(-size // PART) + 1))
+        ]
+        aws.call(
+            *(region, "s3api", "complete-multipart-upload"),
+            **{**place, "UploadId": upload, "MultipartUpload": {"Parts": parts}},
+            **{"MpuObjectSize": size, "IfNoneMatch": "*"},
+        )
+    except BaseException:
+        pool.shutdown(cancel_futures=True)  # a part that comes after the end would stay
+        try:
+            aws.call(region, "s3api", "abort-multipart-upload", **place, UploadId=upload)
+        except runner.Failed as problem:
+            runner.warning(f"{problem}: the parts of {path.name} stay until the bucket's lifecycle removes them")
+        raise
+    finally:
+        pool.shutdown()
+
+
+def _put_part(region: str, place: Mapping[str, str], upload: str, number: int, path: Path) -> dict[str, Any]:
+    """Upload a part of a file, which S3 holds against its SHA-256; what it is known by in the whole."""
+    with tempfile.NamedTemporaryFile(dir=runner.temp()) as part:  # the CLI takes a file from its beginning to its end
+        digest, left = hashlib.sha256(), PART
+        with path.open("rb") as whole:
+            whole.seek((number - 1) * PART)
+            while piece := whole.read(min(left, 2**20)):
+                part.write(piece)
+                digest.update(piece)
+                left -= len(piece)
+        part.flush()
+        checksum = base64.b64encode(digest.digest()).decode()
+        about = {**place, "UploadId": upload, "PartNumber": number, "ChecksumSHA256": checksum}
+        said = aws.call(region, "s3api", "upload-part", "--body", part.name, **about)
+    return {"PartNumber": number, "ETag": said["ETag"], "ChecksumSHA256": checksum}
 
 
 def retire(region: str, bucket: str, component: str, digest: str) -> None:

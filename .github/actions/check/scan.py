@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
@@ -109,6 +110,16 @@ def unpack(target: str, private: Path) -> str:
     return str(content)
 
 
+def there(settings: Mapping[str, str], target: Path) -> None:
+    """Fail where what an image is made of is missing: a tool could only say that it saw nothing."""
+    file, folder = settings.get("file"), settings.get("components")
+    if file and not (target / file).is_file():
+        raise runner.Failed(f"{file} does not exist: create it, or say image.file in dpra.yml", "error")
+    if folder and not any(path.suffix.lower() in (".yml", ".yaml") for path in (target / folder).glob("*")):
+        text = f"There is no component document (*.yml) in {folder}: create one, or say image.components in dpra.yml"
+        raise runner.Failed(text, "error")
+
+
 def deployment_variables() -> dict[str, str]:
     """What a tool needs that tests what is deployed."""
     text = runner.deployment_outputs()
@@ -135,6 +146,7 @@ def scan(
             raise runner.Failed(
                 f"the input 'fail-on' is '{fail_on}': choose one of {', '.join(gate.THRESHOLDS)}", "error"
             )
+        there(json.loads(runner.given("SETTINGS") or "{}"), Path(runner.given("TARGET") or "."))
         path, facts["version"] = install.ensure(script, data)
         known = policy.baseline(Path(file), action) if (file := runner.given("BASELINE")) else Counter[str]()
         private = Path(tempfile.mkdtemp(dir=runner.temp()))  # the report as the tool wrote it may quote a secret

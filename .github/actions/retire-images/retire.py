@@ -191,6 +191,7 @@ def carry_out(work: Work, state: State) -> State:
         work.kind.restore(place, one)  # or it would go at once when nothing keeps it any more
         return state.now(KEPT, f"{state.why}; deprecated no more")
     if state.what == DEPRECATE:
+        versions.withdraw(place, one)  # first: the mark says that it is done
         work.kind.deprecate(place, one, work.rules.today)
         return state.now(DEPRECATED, state.why)
     if state.what != DELETE:
@@ -203,6 +204,7 @@ def carry_out(work: Work, state: State) -> State:
         return state.now(KEPT, "somebody else changed it a moment ago")
     if then.what != DELETE:
         return then
+    versions.withdraw(place, then.version)  # it may be deprecated since before there was a product
     work.kind.delete(place, then.version)
     return state.now(DELETED, state.why)
 
@@ -271,7 +273,20 @@ def places(kind: str) -> list[Place]:
     if "RECORD" in NEEDS[kind]:
         runner.required("RECORD")
     paths = (given.get("REPOSITORY", ""), given.get("PARAMETERS", ""))
-    return [Place(account, region, component, *paths) for region in runner.required("REGIONS").split()]
+    offered, regions = products(kind), runner.required("REGIONS").split()
+    return [Place(account, region, component, *paths, offered.get(region, "")) for region in regions]
+
+
+def products(kind: str) -> dict[str, str]:
+    """Region -> the product of Service Catalog that offers the versions there."""
+    text = runner.given("PRODUCTS") or "{}"
+    try:
+        found = {str(region): str(product) for region, product in json.loads(text).items()}
+    except (ValueError, AttributeError) as problem:
+        raise runner.Failed(f"the input 'products' is '{text}': needs a JSON object by region", "error") from problem
+    if found and not NEEDS[kind]:
+        raise runner.Failed(f"the input 'products' goes not together with kind '{kind}'", "error")
+    return found
 
 
 def kind_given() -> str:

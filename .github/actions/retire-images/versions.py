@@ -18,19 +18,22 @@ from typing import Any, Protocol
 
 import aws
 import images_in_use
+import service_catalog
 
 MARK = "dpra:deprecated"  # the tag that says since when a version is deprecated, YYYY-MM-DD
 
 
 @dataclass(frozen=True)
 class Place:
-    """The images of a component in a region; `repository` of containers, `parameters` of those that are published."""
+    """The images of a component in a region; `repository` of containers, `parameters` of those that are published, and
+    `product` where Service Catalog has one of them."""
 
     account: str
     region: str
     component: str
     repository: str = ""
     parameters: str = ""
+    product: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,3 +132,14 @@ def drop(place: Place, one: Version) -> None:
     except aws.Refused as refused:
         if refused.code != "ParameterNotFound":
             raise
+
+
+# ---- Service Catalog
+
+
+def withdraw(place: Place, one: Version) -> None:
+    """Where Service Catalog has a product of the images, offer the version no more.
+
+    It stays so where its mark is taken back: it may have gone back before. A deployment of it offers it again."""
+    if place.product:
+        service_catalog.withdraw(place.region, place.product, one.name)

@@ -204,11 +204,13 @@ def schema(pipeline: str, form: str) -> None:
     from dpra import catalogue
     from dpra.spec.reference import reference
     from dpra.spec.schema import schema as made
+    from dpra.spec.schema import together
 
     words = catalogue.words()
     if pipeline not in words:
         common.fail(f"--pipeline: there is {', '.join(words)}", common.WRONG_INPUT)
+    its = together(words, catalogue.folders(pipeline))
     if form == "markdown":
-        click.echo(reference(words[pipeline]), nl=False)
+        click.echo(reference(its), nl=False)
     else:
-        click.echo(json.dumps(made(words[pipeline]), indent=2))
+        click.echo(json.dumps(made(its), indent=2))

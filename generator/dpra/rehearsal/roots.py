@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dpra.dataclasses import dataclass
 
-from . import debian, processes
+from . import debian, needs, processes
 
 FOLDERS = (
     *("dev", "etc/ssh", "home/admin", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "usr/bin", "usr/lib"),
@@ -47,7 +47,6 @@ CAPABILITIES = (
     *("mac_override", "mknod", "perfmon", "sys_admin", "sys_boot", "sys_module", "sys_nice", "sys_pacct"),
     *("sys_ptrace", "sys_rawio", "sys_resource", "sys_time", "sys_tty_config", "syslog", "wake_alarm"),
 )
-NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child")
 # In the namespaces: $0 is the root, the rest what is run in it. /proc cannot be written: some of it is this machine's.
 ENTER = f"""set -e
 mount -t proc -o ro proc "$0/proc"
@@ -186,11 +185,8 @@ def base() -> Path:
 
     Raises:
         Unavailable: this is not root, or a tool is missing."""
-    if os.geteuid():
-        raise Unavailable("a machine's commands are run in a chroot, which only root can enter: rehearse as root")
-    for tool in ("busybox", "bash", "chroot", "cp", "mount", "setpriv", "sh", "unshare"):
-        if not shutil.which(tool):
-            raise Unavailable(f"{tool} is not installed: a machine's commands are run in a chroot that is made with it")
+    if why := needs.machine():
+        raise Unavailable(why)
     root = empty()
     root.chmod(0o755)
     for folder in FOLDERS:
@@ -244,7 +240,7 @@ def run(root: Path, command: Sequence[str], limit: float | None, typed: bytes = 
     entered.unlink(missing_ok=True)
     there = debian.read(ARCHIVE["path"]) if ARCHIVE else debian.PACKAGES
     Path(f"{root}.archive").write_text(debian.listed(there), encoding="utf-8")
-    entering = ["unshare", *NAMESPACES, "sh", "-c", ENTER, str(root), *command]
+    entering = ["unshare", *needs.NAMESPACES, "sh", "-c", ENTER, str(root), *command]
     code, out, err, in_time = processes.run(entering, typed, limit, env=ENVIRONMENT)
     if not entered.exists():
         raise Unavailable(f"a machine's commands cannot be run here: {err.decode(errors='replace').strip()}")

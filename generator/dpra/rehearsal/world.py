@@ -24,7 +24,7 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import accounts, act, advisories, aws_cli, buildah, checkout, deployers, dialect, faults, workflow
+from . import accounts, act, advisories, aws_cli, buildah, checkout, deployers, dialect, faults, needs, workflow
 from .aws import Cloud
 from .faults import Fault
 from .github import GitHub
@@ -104,6 +104,7 @@ def opened(
         pipeline = workflow.load(repository / workflow.FOLDER / f"{PIPELINE}.yml")
         workflow.refuse_unplayable(pipeline)
         chosen = workflow.selected(pipeline["jobs"], plan.stage_of, only)
+        needs.checked(plan, chosen, offline)
         issuer = Issuer(spec.repository, spec.trunk, sha, spec.repository_id or 0, spec.owner_id or 0)
         asks = any(workflow.may_write("id-token", pipeline, pipeline["jobs"][job]) for job in chosen)
         if asks:

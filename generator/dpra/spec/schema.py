@@ -1,6 +1,6 @@
 """JSON Schema of the spec, made from its models: for editors and for check-jsonschema."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
@@ -8,6 +8,20 @@ from dpra.spec.models import TARGETS, Choice, Flag, ListOf, MapOf, Model, Number
 from dpra.spec.reader import taken
 
 Words = Mapping[str, Mapping[str, Any]]
+
+
+def together(words: Mapping[str, Words], kinds: Iterable[str]) -> Words:
+    """The words of specs of all of these kinds; `only` says which kind alone has a word, but for the first one's."""
+    first, *others = kinds
+    found = {name: dict(those) for name, those in words[first].items()}
+    only = dict[str, str]()
+    for kind in others:
+        for name, those in words[kind].items():
+            only |= {word: kind.rpartition("/")[2] for word in those if word not in found[name]}
+            for word, takes in those.items():
+                had = found[name].get(word)
+                found[name][word] = takes if had is None else tuple(dict.fromkeys((*had, *takes)))
+    return {**found, "only": only}
 
 
 def schema(words: Words) -> dict[str, Any]:

@@ -17,6 +17,10 @@ class Type(Protocol):
         """What is wrong with a spec of this type beyond what all types ask for: key of the spec -> what is wrong."""
         ...
 
+    def missing(self, plan: "Plan", repository: Path) -> Mapping[str, str]:
+        """What the spec names and the repository has not: key of the spec -> what to do."""
+        ...
+
     def edit(self, plan: "Plan", repository: Path, word: str) -> None:
         """Change the repository so that a release of the commit of this name is another one than that before it."""
         ...

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator
 from dataclasses import fields
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from dpra.plan import Plan
 from dpra.spec.models import Image, name_of
 
 # By these names the checks find Dockerfiles: check/files.py of the pack.
 NAME = re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE)
+DOCUMENTS = (".yml", ".yaml")  # endings of component documents
 # The keys that only one kind has.
 OF_KIND = {
     "container": ("file", "platforms"),
@@ -34,6 +35,19 @@ def problems(plan: Plan) -> dict[str, str]:
             "no check would look at it: call it Dockerfile, Containerfile, NAME.Dockerfile, Dockerfile.NAME or the like"
         )
     return found | _template(said)
+
+
+def missing(plan: Plan, root: Path) -> dict[str, str]:
+    """What an image is made of, and the repository has not."""
+    said = plan.spec.image
+    if said.kind == "machine":
+        if any(path.suffix.lower() in DOCUMENTS for path in (root / said.components).glob("*")):
+            return {}
+        where = f"there is no component document (*.yml) in {said.components}"
+        return {"image.components": f"{where}: create one, or say here in which folder they are"}
+    if (root / said.file).is_file():
+        return {}
+    return {"image.file": f"{said.file} does not exist: create it, or say here which file it is"}
 
 
 def _template(said: Image) -> dict[str, str]:

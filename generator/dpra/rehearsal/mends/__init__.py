@@ -1,8 +1,9 @@
 """moto, mended in this process so that it does what AWS does where a rehearsal depends on it."""
 
 from functools import cache
+from typing import Any
 
-from moto.core.base_backend import BackendDict
+from moto.core.base_backend import BackendDict, BaseBackend, backend_lock
 from moto.core.model_instances import reset_model_data
 
 from .. import roots
@@ -19,6 +20,7 @@ from . import (
     resources,
     roles,
     service_catalog,
+    uploads,
 )
 
 
@@ -36,10 +38,18 @@ def mend() -> None:
     instances.mend()
     managed.mend()
     service_catalog.mend()
+    uploads.mend()
 
 
 def forget() -> None:
     """Empty every account: a rehearsal starts from nothing."""
-    BackendDict.reset()
+    services: Any = vars(BackendDict)["_instances"]
+    with backend_lock:
+        for service in services:
+            for backend in (one for account in service.values() for one in account.values()):
+                if type(backend).reset is not BaseBackend.reset:  # the others have nothing to close, and are made anew
+                    backend.reset()
+            service.clear()
+        services.clear()
     reset_model_data()
     roots.forget()
