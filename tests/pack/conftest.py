@@ -84,7 +84,8 @@ def expanded(value: str, inputs: dict[str, str], outputs: dict[str, dict[str, st
 class Runner:
     """A job: a workspace, a temporary directory, and the environment that the runner gives."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *folders: Path) -> None:
+        """`folders` come first in PATH, but for the job's own."""
         self.root, self.workspace, self.temp = root, root / "workspace", root / "temp"
         self.evidence = self.temp / "dpra"
         for directory in (self.workspace, self.temp, root / "home", root / "bin"):
@@ -92,7 +93,7 @@ class Runner:
         self.pack = PACK
         self.env = {name: value for name, value in os.environ.items() if name.startswith(NETWORK)} | {
             "PATH": os.pathsep.join(
-                (str(root / "bin"), str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin")
+                (*map(str, (root / "bin", *folders, Path(sys.executable).parent)), "/usr/local/bin", "/usr/bin", "/bin")
             ),
             "HOME": str(root / "home"),
             "LANG": "C.UTF-8",
@@ -214,8 +215,8 @@ def step_outputs(text: str) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Runner:
-    return Runner(tmp_path)
+def job(tmp_path: Path, aws_commands: Path) -> Runner:
+    return Runner(tmp_path, aws_commands)
 
 
 HURRIED = """#!/bin/sh

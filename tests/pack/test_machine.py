@@ -149,9 +149,8 @@ class World:
 
 
 @pytest.fixture
-def world(hurried: Any, aws_commands: Path, tmp_path: Path) -> Iterator[World]:
+def world(hurried: Any, tmp_path: Path) -> Iterator[World]:
     with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
-        hurried.env["PATH"] = f"{aws_commands}{os.pathsep}{hurried.env['PATH']}"
         hurried.env["GITHUB_PATH"] = str(tmp_path / "paths.txt")
         yield World(cloud, hurried)
 

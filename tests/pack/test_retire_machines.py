@@ -7,7 +7,6 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -120,9 +119,9 @@ class World:
 
 
 @pytest.fixture
-def cloud(job: Any, aws_commands: Path) -> Iterator[Cloud]:
+def cloud(job: Any) -> Iterator[Cloud]:
     with Cloud(Issuer("acme/shop", "main", "a" * 40)) as cloud:
-        job.env |= {"AWS_ENDPOINT_URL": cloud.url, "PATH": f"{aws_commands}{os.pathsep}{job.env['PATH']}"}
+        job.env |= {"AWS_ENDPOINT_URL": cloud.url}
         yield cloud
 
 
