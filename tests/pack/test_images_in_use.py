@@ -23,8 +23,10 @@ def looked(cloud: Callable[[str], Any]) -> Callable[[str], list[tuple[str, str]]
 @pytest.fixture
 def image(cloud: Callable[[str], Any]) -> str:
     """An AMI of the account that nothing uses but the instance, long gone, of which it was made."""
+    from moto.ec2.models import ec2_backends
+
     ec2 = cloud("ec2")
-    public = ec2.describe_images(Owners=["amazon"])["Images"][0]["ImageId"]
+    public = next(iter(ec2_backends["123456789012"][REGION].amis))
     instance = ec2.run_instances(ImageId=public, MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
     made = str(ec2.create_image(InstanceId=instance, Name="golden")["ImageId"])
     ec2.terminate_instances(InstanceIds=[instance])

@@ -79,8 +79,18 @@ def test_a_release_is_not_written_without_the_condition_nor_twice_with_it(
         s3.put_object(**where, IfNoneMatch="*")
     with pytest.raises(ClientError, match="AccessDenied"):
         s3.put_object(**where, IfMatch='"x"')
+    place = {"Bucket": where["Bucket"], "Key": where["Key"]}
+    if role == "beta":  # whose packages are small
+        with pytest.raises(ClientError, match="AccessDenied"):
+            s3.create_multipart_upload(**place)
+        return
+    place["UploadId"] = s3.create_multipart_upload(**place)["UploadId"]
+    parts = {"Parts": [{"PartNumber": 1, "ETag": s3.upload_part(**place, PartNumber=1, Body=b"two")["ETag"]}]}
     with pytest.raises(ClientError, match="AccessDenied"):
-        s3.create_multipart_upload(Bucket=where["Bucket"], Key=where["Key"])
+        s3.complete_multipart_upload(**place, MultipartUpload=parts)
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        s3.complete_multipart_upload(**place, MultipartUpload=parts, IfNoneMatch="*")
+    s3.abort_multipart_upload(**place)
 
 
 def test_the_record_is_written_as_it_was_read(client: Client) -> None:
