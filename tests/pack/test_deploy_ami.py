@@ -11,6 +11,8 @@ import pytest
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
+pytestmark = pytest.mark.slow  # machines are made
+
 PROD, TEST, CONSUMER = "333333333333", "444444444444", "555555555555"
 HERE, FAR = "eu-west-1", "us-east-1"  # where AMIs are built, and another region
 LATEST, ORGANIZATION = "/images/base/latest", f"arn:aws:organizations::{PROD}:organization/o-abcdefghij"

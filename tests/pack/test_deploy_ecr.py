@@ -16,6 +16,8 @@ from dpra.rehearsal import buildah
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
+pytestmark = pytest.mark.slow  # images are built
+
 ACCOUNT, REGION, REPOSITORY = "333333333333", "eu-west-1", "images/base"
 LATEST, BUCKET = "/images/base/latest", f"dpra-base-{ACCOUNT}-{REGION}"
 VERSIONS = {"one": "2026.11.28-1", "two": "2026.11.28-2.2"}

@@ -52,6 +52,7 @@ def check(job: Any, cells: list[Any], which: str) -> Any:
     return job.use("check", **inputs, **first.inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_bad_is_blocked_and_the_good_passes(job: Any, needs: Any, group: str) -> None:
     cells = GROUPS[group]

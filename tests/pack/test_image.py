@@ -14,6 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
+pytestmark = pytest.mark.slow  # images are built
+
 PACK = Path(__file__).parents[2] / ".github" / "actions"
 DIGEST = "a" * 64
 PINNED = f"debian:12@sha256:{DIGEST}"

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow  # images are scanned
+
 
 def _archives() -> Any:
     if "archives" not in sys.modules:

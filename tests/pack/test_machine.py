@@ -18,6 +18,8 @@ import pytest
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
+pytestmark = pytest.mark.slow  # machines are made, and started
+
 if os.geteuid():
     pytest.skip("machines are built in a chroot, which only root can enter", allow_module_level=True)
 
@@ -521,7 +523,6 @@ NEEDED = sorted(
 )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("lacking", NEEDED)
 def test_each_right_of_the_bake_is_needed(world: World, lacking: str) -> None:
     world.client("inspector2").enable(resourceTypes=["EC2"], accountIds=[HERE])

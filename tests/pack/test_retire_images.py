@@ -11,6 +11,8 @@ import boto3
 import pytest
 from dpra.rehearsal import permissions
 
+pytestmark = pytest.mark.slow  # an account for each test
+
 ACCOUNT, REGION, OTHER = "123456789012", "eu-west-1", "us-east-1"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

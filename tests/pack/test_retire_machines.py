@@ -15,6 +15,8 @@ from dpra.rehearsal import permissions
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
+pytestmark = pytest.mark.slow  # an account for each test
+
 ACCOUNT, OTHER = "333333333333", "444444444444"
 REGION, FAR = "eu-west-1", "us-east-1"
 DAY = 86400

@@ -16,6 +16,8 @@ from dpra.rehearsal.mends.imagebuilder.api import OPERATIONS, models
 from dpra.rehearsal.mends.imagebuilder.store import STORES
 from dpra.rehearsal.mends.protocol import beyond
 
+pytestmark = pytest.mark.slow  # machines are made
+
 if os.geteuid():
     pytest.skip("machines are built in a chroot, which only root can enter", allow_module_level=True)
 
