@@ -67,11 +67,14 @@ def spec_of_configuration(folder: Path) -> None:
 def spec_of_image(folder: Path) -> None:
     git(folder)
     (folder / "dpra.yml").write_text(IMAGE, "utf-8")
+    (folder / "Dockerfile").write_text("FROM scratch\n", "utf-8")
 
 
 def spec_of_machine(folder: Path) -> None:
     git(folder)
     (folder / "dpra.yml").write_text(MACHINE, "utf-8")
+    (folder / "components").mkdir()
+    (folder / "components/10-base.yml").write_text("schemaVersion: 1.0\n", "utf-8")
 
 
 def first(folder: Path) -> None:
