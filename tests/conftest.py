@@ -37,6 +37,8 @@ if not _command.exists() and _binary.exists():
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+sys.path.append(str(Path(__file__).parent / "pack"))  # archives, gates and rights: what several tests share
+
 collect_ignore = ["benchmarks", "languages", "languageservice", "toolkit"]  # the samples have tests of their own
 
 settings.register_profile("default", max_examples=200)

@@ -1,6 +1,5 @@
 """Runs the pack's composite actions as the runner does, and reads what they said as the runner does."""
 
-import importlib.util
 import json
 import os
 import re
@@ -575,14 +574,3 @@ def failed(says: str) -> Any:
     import runner
 
     return pytest.raises(runner.Failed, match=says)
-
-
-@pytest.fixture(scope="session")
-def rights() -> Callable[[str, str, str], list[dict[str, Any]]]:
-    """What a role may do that dpra makes: see rights.py."""
-    spec = importlib.util.spec_from_file_location("rights", Path(__file__).with_name("rights.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.of  # type: ignore[no-any-return]

@@ -3,13 +3,11 @@
 tests/pack/test_gates.py runs each row with the real tool; the README's table is made from the rows. `UNPROVEN` has the
 tools that could not be executed where these tests run, and why."""
 
-import importlib.util
 import io
-import sys
 import zipfile
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+
+import archives
 
 
 @dataclass(frozen=True)
@@ -113,22 +111,10 @@ def jar(name: str) -> bytes:
     return held.getvalue()
 
 
-def archives() -> Any:
-    """archives.py beside this file."""
-    if "archives" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
-        assert spec
-        assert spec.loader
-        sys.modules["archives"] = made = importlib.util.module_from_spec(spec)  # dataclasses look themselves up
-        spec.loader.exec_module(made)
-    return sys.modules["archives"]
-
-
 def image(*modes: int) -> dict[str, str | bytes]:
     """An OCI archive whose images, one for each platform, have a program of this mode."""
-    ours = archives()
-    pictures = [ours.Picture([ours.tar([ours.entry("usr/bin/shop", b"x", mode=mode)])]) for mode in modes]
-    return {"image.tar": ours.oci(*pictures)}
+    pictures = [archives.Picture([archives.tar([archives.entry("usr/bin/shop", b"x", mode=mode)])]) for mode in modes]
+    return {"image.tar": archives.oci(*pictures)}
 
 
 CDK = {"file": "cdk.out"}
@@ -342,10 +328,9 @@ def component(phase: str, command: str) -> dict[str, str]:
 
 def machine(mode: int) -> dict[str, str | bytes]:
     """What was looked at of an AMI whose program has this mode."""
-    ours = archives()
     files = {"etc/passwd": b"root:x:0:0:root:/root:/bin/bash\n", "usr/bin/shop": b"x"}
-    entries = [ours.entry(name, content, mode=mode if "bin" in name else 0o644) for name, content in files.items()]
-    return {"image.tar": ours.oci(ours.Picture([ours.tar(entries)]))}
+    entries = [archives.entry(name, content, mode=mode if "bin" in name else 0o644) for name, content in files.items()]
+    return {"image.tar": archives.oci(archives.Picture([archives.tar(entries)]))}
 
 
 CELLS += [  # images

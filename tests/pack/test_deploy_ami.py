@@ -8,6 +8,7 @@ from typing import Any
 
 import boto3
 import pytest
+import rights
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
@@ -35,7 +36,7 @@ Client = Callable[..., Any]
 
 
 @pytest.fixture
-def client(acting: Any, monkeypatch: pytest.MonkeyPatch, rights: Any) -> Iterator[Client]:
+def client(acting: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     """A rehearsal's AWS, and a job's environment with production's role, that has no right more; clients with all."""
     with Cloud(Issuer("acme/base", "main", "a" * 40)) as cloud:
 
@@ -49,7 +50,7 @@ def client(acting: Any, monkeypatch: pytest.MonkeyPatch, rights: Any) -> Iterato
         trust = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "imagebuilder.amazonaws.com"}}]}
         iam.create_role(RoleName="dpra-base-prod-execution", AssumeRolePolicyDocument=json.dumps(trust))
         role = iam.create_role(RoleName="dpra-base-prod", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-        document = json.dumps({"Version": "2012-10-17", "Statement": rights(SPEC % "", "prod", "ProdRole")})
+        document = json.dumps({"Version": "2012-10-17", "Statement": rights.of(SPEC % "", "prod", "ProdRole")})
         iam.put_role_policy(RoleName="dpra-base-prod", PolicyName="deploy", PolicyDocument=document)
         acting(cloud, role, GITHUB_RUN_ID="7", GITHUB_RUN_ATTEMPT="1")
         monkeypatch.setattr("time.sleep", lambda _: None)
@@ -430,7 +431,7 @@ def test_without_an_execution_role_nothing_is_copied(client: Client, releases: d
         ami.deploy(dataclasses.replace(target(), execution_role=""), change)
 
 
-def product(client: Client, rights: Any) -> str:
+def product(client: Client) -> str:
     """A product of Service Catalog, as an administrator makes it, and the role of a spec that has it; its id."""
     s3, bucket = client("s3"), f"dpra-base-{PROD}-{HERE}"
     s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": HERE})
@@ -441,16 +442,14 @@ def product(client: Client, rights: Any) -> str:
         Name="base", Owner="platform", ProductType="CLOUD_FORMATION_TEMPLATE", ProvisioningArtifactParameters=first
     )
     found = str(made["ProductViewDetail"]["ProductViewSummary"]["ProductId"])
-    statements = rights(SPEC % f", products: {{{HERE}: {found}}}", "prod", "ProdRole")
+    statements = rights.of(SPEC % f", products: {{{HERE}: {found}}}", "prod", "ProdRole")
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     client("iam").put_role_policy(RoleName="dpra-base-prod", PolicyName="deploy", PolicyDocument=document)
     return found
 
 
-def test_service_catalog_offers_what_runs_and_not_what_went_back(
-    client: Client, releases: dict[str, Path], rights: Any
-) -> None:
-    own = product(client, rights)
+def test_service_catalog_offers_what_runs_and_not_what_went_back(client: Client, releases: dict[str, Path]) -> None:
+    own = product(client)
     for path in releases.values():
         (path / "template.yml").write_text(PRODUCT)
         deploy(path, products={HERE: own})

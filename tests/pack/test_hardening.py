@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import archives
 import pytest
 
 PACK = Path(__file__).parents[2] / ".github" / "actions"
@@ -29,7 +30,6 @@ def module(name: str, path: Path) -> Any:
     return sys.modules[name]
 
 
-archives = module("archives", Path(__file__).with_name("archives.py"))
 hardening = module("hardening", PACK / "check/hardening.py")
 entry, folder, link = archives.entry, archives.folder, archives.link
 

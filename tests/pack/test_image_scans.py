@@ -1,28 +1,15 @@
 """Every image of a release is scanned for every platform, and what the scanner does not know does not look clean."""
 
-import importlib.util
 import json
-import sys
 import zipfile
-from pathlib import Path
 from typing import Any
 
+import archives
 import pytest
 
 pytestmark = pytest.mark.slow  # images are scanned
 
 
-def _archives() -> Any:
-    if "archives" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
-        assert spec
-        assert spec.loader
-        sys.modules["archives"] = made = importlib.util.module_from_spec(spec)  # dataclasses look themselves up
-        spec.loader.exec_module(made)
-    return sys.modules["archives"]
-
-
-archives = _archives()
 INSTALLED = "P:{}\nV:{}\nA:x86_64\nL:MIT\no:{}\n\n"
 OLD, MENDED = "1.1.20-r4", "1.1.20-r5"  # of musl: CVE-2019-14697
 WHEEL = "Metadata-Version: 2.1\nName: {}\nVersion: {}\nLicense: MIT\n"

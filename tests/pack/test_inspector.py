@@ -1,31 +1,17 @@
 """Amazon Inspector's findings of a machine, as the release brings them: judged as Trivy's are, believed in nothing."""
 
-import importlib.util
 import io
 import json
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import archives
 import pytest
 
 ARN, AMI = "arn:aws:imagebuilder:eu-west-1:111111111111:image/dpra-base/2026.1128.4201/1", "ami-0123456789abcdef1"
 HIGH = {"id": "CVE-2026-1", "severity": "HIGH", "fix": "YES", "package": "libx", "version": "1-1", "fixed": "1-2"}
 OLD = "2.36-9+deb12u2"  # of glibc: CVE-2023-4911, high
-
-
-def _archives() -> Any:
-    if "archives" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
-        assert spec
-        assert spec.loader
-        sys.modules["archives"] = made = importlib.util.module_from_spec(spec)  # dataclasses look themselves up
-        spec.loader.exec_module(made)
-    return sys.modules["archives"]
-
-
-archives = _archives()
 
 
 def said(*findings: dict[str, Any], **more: Any) -> bytes:

@@ -15,6 +15,7 @@ from typing import Any
 
 import boto3
 import pytest
+import rights
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 
@@ -52,11 +53,6 @@ def allow(*actions: str, resource: Any = "*", **condition: dict[str, str]) -> di
 
 
 # The roles of the duties, as the templates of the infrastructure say them.
-_spec = importlib.util.spec_from_file_location("rights", Path(__file__).with_name("rights.py"))
-assert _spec
-assert _spec.loader
-rights = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(rights)
 SPEC = f"""name: base
 pipeline: compute-image
 repository: acme/base

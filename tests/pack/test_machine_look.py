@@ -5,19 +5,12 @@ import gzip
 import importlib.util
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import archives
 import pytest
-
-_spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
-assert _spec
-assert _spec.loader
-archives = importlib.util.module_from_spec(_spec)
-sys.modules["archives"] = archives
-_spec.loader.exec_module(archives)
 
 PACK = Path(__file__).parents[2] / ".github" / "actions"
 

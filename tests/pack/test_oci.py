@@ -1,30 +1,20 @@
 """Image archives: what is read of real ones, what a merged file system is, and what is refused."""
 
 import gzip
-import importlib.util
 import json
 import os
 import posixpath
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import archives
 import pytest
+from archives import Picture, entry, folder, hard, link, tar
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-_spec = importlib.util.spec_from_file_location("archives", Path(__file__).with_name("archives.py"))
-assert _spec
-assert _spec.loader
-archives = importlib.util.module_from_spec(_spec)
-sys.modules["archives"] = archives  # dataclasses look themselves up
-_spec.loader.exec_module(archives)
-entry, folder, link, hard, tar, Picture = (
-    getattr(archives, name) for name in ("entry", "folder", "link", "hard", "tar", "Picture")
-)
 
 
 def merged(path: Path, *layers: bytes, **options: Any) -> dict[str, Any]:

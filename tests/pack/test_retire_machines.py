@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+import rights
 from dpra.rehearsal import permissions
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
@@ -127,11 +128,11 @@ def cloud(job: Any) -> Iterator[Cloud]:
         yield cloud
 
 
-def as_role(world: World, rights: list[dict[str, Any]]) -> None:
+def as_role(world: World, statements: list[dict[str, Any]]) -> None:
     """The job's role has these rights and no more."""
     iam = world("iam")
     role = iam.create_role(RoleName="retire", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    document = json.dumps({"Version": "2012-10-17", "Statement": rights})
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     iam.put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
     session = world.cloud.give(role, "test", 12 * 3600)
     world.cloud.roles[session.access_key_id] = role
@@ -143,7 +144,7 @@ def as_role(world: World, rights: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def world(job: Any, cloud: Cloud, rights: Any) -> World:
+def world(job: Any, cloud: Cloud) -> World:
     """One version that is deprecated since long ago and unused, `old`, and one that is new."""
     made = World(job, cloud)
     made("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=HERE)
@@ -151,7 +152,7 @@ def world(job: Any, cloud: Cloud, rights: Any) -> World:
     made.publish("old", 200)
     made.mark("old", 40)
     made.put("/images/shop/latest", made.publish("new", 1))
-    as_role(made, rights(*PUBLISHED))
+    as_role(made, rights.of(*PUBLISHED))
     return made
 
 
@@ -265,7 +266,7 @@ def test_what_is_not_the_components_stays(world: World) -> None:
     assert world.said("unknown").startswith("kept, which release brought it, its parameter does not say")
 
 
-def test_what_is_retired_is_offered_by_service_catalog_no_more(world: World, rights: Any) -> None:
+def test_what_is_retired_is_offered_by_service_catalog_no_more(world: World) -> None:
     api = world("servicecatalog")
     world("s3").put_object(Bucket=BUCKET, Key="a.yml", Body='{"Resources": {"A": {"Type": "AWS::SNS::Topic"}}}')
     made = api.create_product(Name="shop", Owner="us", ProductType="CLOUD_FORMATION_TEMPLATE")
@@ -275,7 +276,7 @@ def test_what_is_retired_is_offered_by_service_catalog_no_more(world: World, rig
         info = {"LoadTemplateFromURL": f"https://{BUCKET}.s3.{REGION}.amazonaws.com/a.yml"}
         api.create_provisioning_artifact(ProductId=product, Parameters={"Name": version, "Info": info})
     offering = SPEC % (OTHER, ACCOUNT, f", products: {{{REGION}: {product}}}")
-    document = json.dumps({"Version": "2012-10-17", "Statement": rights(offering, "prod", "ProdRetireRole")})
+    document = json.dumps({"Version": "2012-10-17", "Statement": rights.of(offering, "prod", "ProdRetireRole")})
     world("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
     done = world.retire(products=json.dumps({REGION: product}))
     assert (done.code, world.cloud.refusals) == (0, []), done.out
@@ -360,10 +361,10 @@ def test_an_image_in_use_is_never_deleted(world: World, use: Callable[[World, st
     assert world.said("old").startswith(f"kept, in use by {KINDS[use]}")
 
 
-def test_what_may_not_be_read_is_not_known_and_nothing_is_changed(world: World, rights: Any) -> None:
+def test_what_may_not_be_read_is_not_known_and_nothing_is_changed(world: World) -> None:
     world.publish("older", 300)
     denied = {"Effect": "Deny", "Action": "autoscaling:DescribeLaunchConfigurations", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [*rights(*PUBLISHED), denied]})
+    document = json.dumps({"Version": "2012-10-17", "Statement": [*rights.of(*PUBLISHED), denied]})
     world("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
     done = world.retire()
     assert (done.code, done.record["result"], world.versions) == (1, "error", {"older", "old", "new"})
@@ -493,12 +494,12 @@ class Built(World):
 
 
 @pytest.fixture
-def built(job: Any, cloud: Cloud, rights: Any) -> Built:
+def built(job: Any, cloud: Cloud) -> Built:
     if os.geteuid():
         pytest.skip("machines are built in a chroot, which only root can enter")
     made = Built(job, cloud)
     made.prepare()
-    as_role(made, rights(*BUILT))
+    as_role(made, rights.of(*BUILT))
     return made
 
 
@@ -541,7 +542,7 @@ def test_a_built_ami_in_use_stays_also_for_a_parameter_of_the_component(built: B
         assert ami in built.amis
 
 
-def test_a_published_ami_that_was_built_here_is_left_to_the_other_job(built: Built, rights: Any) -> None:
+def test_a_published_ami_that_was_built_here_is_left_to_the_other_job(built: Built) -> None:
     arn = built.build("1.0.0", 200)
     ami = built.ami_of(arn)
     built.publish("v1.0.0", 200, ami)
@@ -549,7 +550,7 @@ def test_a_published_ami_that_was_built_here_is_left_to_the_other_job(built: Bui
     built.publish("new", 1)
     built("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=HERE)
     built.record()
-    document = json.dumps({"Version": "2012-10-17", "Statement": rights(*PUBLISHED)})
+    document = json.dumps({"Version": "2012-10-17", "Statement": rights.of(*PUBLISHED)})
     built("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
     done = built.retire()
     assert (done.code, built.versions, ami in built.amis) == (0, {"new"}, True), done.out
@@ -652,16 +653,16 @@ def test_hostile_values_stay_data(world: World, hostile: dict[str, str], inert: 
     ],
 )
 def test_the_role_deletes_what_was_built_of_its_component_and_may_ask_twice(
-    rights: Any, action: str, name: str, owner: str, allowed: bool
+    action: str, name: str, owner: str, allowed: bool
 ) -> None:
     target, tags = f"arn:aws:imagebuilder:{REGION}:{ACCOUNT}:{name}", {"aws:ResourceTag/dpra:component": owner}
-    found = [{"Statement": rights(*BUILT)}]
+    found = [{"Statement": rights.of(*BUILT)}]
     assert permissions.allows(found, f"imagebuilder:{action}", target, tags if owner else {}) is allowed
 
 
 @pytest.mark.parametrize("image", ["kind: container", "kind: machine, parent: /debian"])
-def test_a_role_that_retires_is_told_by_s3_that_there_is_no_record(rights: Any, image: str) -> None:
+def test_a_role_that_retires_is_told_by_s3_that_there_is_no_record(image: str) -> None:
     """Who may not list a bucket is refused what is not there, as if it were somebody's."""
     spec = (SPEC % (OTHER, ACCOUNT, "")).replace("kind: machine, parent: /aws/service/debian", image)
-    found = [{"Statement": rights(spec, "prod", "ProdRetireRole")}]
+    found = [{"Statement": rights.of(spec, "prod", "ProdRetireRole")}]
     assert permissions.allows(found, "s3:ListBucket", f"arn:aws:s3:::{BUCKET}", {})
