@@ -33,6 +33,13 @@ def required(name: str) -> str:
     raise Failed(f"the input '{name.lower().replace('_', '-')}' is required", "error")
 
 
+def switch(name: str) -> bool:
+    """An input that is true or false: any other word must leave nothing out."""
+    if (said := required(name)) not in ("true", "false"):
+        raise Failed(f"the input '{name.lower().replace('_', '-')}' is '{said}': needs true or false", "error")
+    return said == "true"
+
+
 def deployment_outputs() -> str:
     """The input `deployment-outputs`, a JSON object: as it stands, or in the file of that name."""
     said = given("DEPLOYMENT_OUTPUTS") or "{}"

@@ -53,14 +53,10 @@ def _put_in_parts(region: str, place: Mapping[str, str], path: Path) -> None:
     upload = str(aws.call(region, "s3api", "create-multipart-upload", **place, ChecksumAlgorithm="SHA256")["UploadId"])
     pool = ThreadPoolExecutor(4)
     try:
-        parts = [
-            *pool.map(lambda number: _put_part(region, place, upload, number, path), range(1, -(-size // PART) + 1))
-        ]
-        aws.call(
-            *(region, "s3api", "complete-multipart-upload"),
-            **{**place, "UploadId": upload, "MultipartUpload": {"Parts": parts}},
-            **{"MpuObjectSize": size, "IfNoneMatch": "*"},
-        )
+        numbers = range(1, -(-size // PART) + 1)
+        parts = list(pool.map(lambda number: _put_part(region, place, upload, number, path), numbers))
+        about = {"UploadId": upload, "MultipartUpload": {"Parts": parts}, "MpuObjectSize": size, "IfNoneMatch": "*"}
+        aws.call(region, "s3api", "complete-multipart-upload", **place, **about)
     except BaseException:
         pool.shutdown(cancel_futures=True)  # a part that comes after the end would stay
         try:

@@ -11,7 +11,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -237,18 +237,24 @@ class Builder:
         root = volume(there)
         return Built(ami, root["SnapshotId"], there["Architecture"], bool(root.get("Encrypted")))
 
-    def _awaited(self, arn: str) -> dict[str, Any]:
-        before, began, pause = "", time.monotonic(), float(PAUSES[0])
+    def _looks(self, arn: str) -> Iterator[dict[str, Any]]:
+        """What GetImage says of an image: now, and again after pauses that grow."""
+        pause = float(PAUSES[0])
         while True:
-            said = dict(self.call("get-image", imageBuildVersionArn=arn)["image"])
+            yield dict(self.call("get-image", imageBuildVersionArn=arn)["image"])
+            time.sleep(pause)
+            pause = min(pause * 1.5, PAUSES[1])
+
+    def _awaited(self, arn: str) -> dict[str, Any]:
+        before, began = "", time.monotonic()
+        for said in self._looks(arn):
             status = said["state"]["status"]
             if status != before:
                 runner.say(f"{status.lower()}, after {(time.monotonic() - began) / 60:.0f} minutes")
                 before = status
             if status not in ("PENDING", "CREATING", "BUILDING", "TESTING", "DISTRIBUTING", "INTEGRATING"):
-                return said
-            time.sleep(pause)
-            pause = min(pause * 1.5, PAUSES[1])
+                break
+        return said
 
     def findings(self, arn: str) -> list[dict[str, Any]]:
         """What Amazon Inspector found in an image that is built, all of it, as ListImageScanFindings says it.
@@ -256,13 +262,11 @@ class Builder:
         Raises:
             runner.Failed: the scan did not end, or it is not all.
         """
-        until, pause = time.monotonic() + SCANNED, float(PAUSES[0])
-        while True:
-            state = self.call("get-image", imageBuildVersionArn=arn)["image"].get("scanState") or {}
+        until = time.monotonic() + SCANNED
+        for said in self._looks(arn):
+            state = said.get("scanState") or {}
             if state.get("status") not in SCANNING or time.monotonic() > until:
                 break
-            time.sleep(pause)
-            pause = min(pause * 1.5, PAUSES[1])
         if state.get("status") != "COMPLETED":
             raise runner.Failed(
                 f"Amazon Inspector did not scan it: {str(state.get('status') or 'no scan').lower()}, "

@@ -32,7 +32,8 @@ def made() -> None:
             signal.signal(word, signal.default_int_handler)
         region, account, component = (runner.required(name) for name in ("REGION", "ACCOUNT", "COMPONENT"))
         template, bucket = runner.required("TEMPLATE"), runner.required("BUCKET")
-        texts, size, inspected = bake.documents(Path(runner.required("COMPONENTS"))), gibibytes(), inspector()
+        texts, size = bake.documents(Path(runner.required("COMPONENTS"))), gibibytes()
+        inspected = bool(runner.given("INSPECTOR")) and runner.switch("INSPECTOR")
         aws.expect_account(region, account)
         version = image.version()
         builder = bake.Builder(region, component, version)
@@ -67,14 +68,6 @@ def made() -> None:
         rows = [(runner.code(platform), runner.code(built.ami), runner.code(parent.ami))]
         runner.summary(f"image {runner.code(f'{component} {version}')}", ("platform", "AMI", "made of"), rows)
         runner.say(f"{component} {version} is {built.ami}; what was looked at is {digest}")
-
-
-def inspector() -> bool:
-    """Whether Amazon Inspector is to scan it: a word that is neither must not leave it out."""
-    said = runner.given("INSPECTOR") or "false"
-    if said not in ("true", "false"):
-        raise runner.Failed(f"the input 'inspector' is '{said}': needs true or false", "error")
-    return said == "true"
 
 
 def gibibytes() -> int:

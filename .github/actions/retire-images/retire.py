@@ -254,13 +254,6 @@ def of_component(name: str) -> str:
     return said
 
 
-def dry_run() -> bool:
-    said = runner.required("DRY_RUN")
-    if said not in ("true", "false"):
-        raise runner.Failed(f"the input 'dry-run' is '{said}': needs true or false", "error")
-    return said == "true"
-
-
 def places(kind: str) -> list[Place]:
     """The places that the inputs name.
 
@@ -298,7 +291,7 @@ def kind_given() -> str:
 
 def main() -> None:
     with evidence.recorded("retire-images", tool=TOOLS.get(runner.given("KIND"), "")) as facts:
-        kind, dry = kind_given(), dry_run()
+        kind, dry = kind_given(), runner.switch("DRY_RUN")
         rules = Rules(number("KEEP", 1), number("DAYS", 0), number("DEPRECATE_DAYS", 0), time.time())
         where = places(kind)
         facts["where"] = where[0].parameters or runner.required("COMPONENT")

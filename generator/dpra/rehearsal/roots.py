@@ -99,8 +99,7 @@ def forget() -> None:
 
 
 def stop() -> None:
-    """End the commands that still run, and the roots; those of the process that this one is forked from stay."""
-    processes.stop()
+    """Remove the roots; those of the process that this one is forked from stay."""
     if home := HOME.pop(os.getpid(), None):
         home.cleanup()
 
