@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 import pytest
+import rights
 from dpra.rehearsal import permissions
 
 pytestmark = pytest.mark.slow  # an account for each test
@@ -288,11 +289,11 @@ image: """
 
 
 @pytest.mark.parametrize("kind", ["kind: container", "kind: machine, parent: /debian"])
-def test_the_role_may_take_back_what_the_components_products_offer_and_nothing_else(kind: str, rights: Any) -> None:
+def test_the_role_may_take_back_what_the_components_products_offer_and_nothing_else(kind: str) -> None:
     arn, actions = f"arn:aws:catalog:{REGION}:{ACCOUNT}:product/", ("List", "Update", "Create", "Delete")
 
     def may(image: str, product: str) -> set[str]:
-        found = [{"Statement": rights(f"{SPEC}{{{image}}}\n", "prod", "ProdRetireRole")}]
+        found = [{"Statement": rights.of(f"{SPEC}{{{image}}}\n", "prod", "ProdRetireRole")}]
         asked = [f"servicecatalog:{one}ProvisioningArtifact{'s' * (one == 'List')}" for one in actions]
         return {one for one in asked if permissions.allows(found, one, f"{arn}{product}", {})}
 
