@@ -27,6 +27,7 @@ class Deployer:
     can: tuple[str, ...]  # what else than to deploy: drift, switch-off
     default_for: tuple[str, ...]  # and those where it deploys unless the spec says another
     kind: str  # of images, that it publishes; empty: none
+    base: str  # how a deployment gets the AMI that it is made on; empty: it takes none
 
 
 def of(pipeline: str) -> list[str]:
@@ -61,5 +62,6 @@ def every() -> Mapping[str, Deployer]:
             can=tuple(head.get("can", "").split()),
             default_for=tuple(head.get("default-for", "").split()),
             kind=head.get("kind", ""),
+            base=head.get("base", ""),
         )
     return found

@@ -176,7 +176,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         policies = [filled(spec, one, stage.id) for one in asked if one != READ]
         return replace(made, own=READ in asked, policies=tuple(policies))
 
-    cannot = {*catalogue.CAN} - {*(deployer.can if deployer else ())}
+    cannot = {*catalogue.CAN} - {*(deployer.can if deployer else ())} | ({"base"} if spec.base is None else set())
     needed = {
         name: duty
         for name, duty in stage.roles.items()

@@ -54,6 +54,11 @@ def role(spec: Spec, name: str) -> str:
     return f"dpra-{spec.name}-{name}"
 
 
+def readers(image: str) -> str:
+    """The role by which others read the parameters of a golden image, in the account of its production."""
+    return f"dpra-{image}-readers"
+
+
 def execution_role(environment: str) -> str:
     """What `role` calls the role that an environment's deployments act with."""
     return f"{environment}-execution"

@@ -214,6 +214,21 @@ class Plan:
         return names.image_repository(self.spec)
 
     @property
+    def base(self) -> Mapping[str, str]:
+        """Where the golden image is asked for that the component is made on: image, account, region, and the role that
+        reads; of a machine also `regions`, for which its AMIs are taken. Empty where there is none."""
+        said, spec = self.spec.base, self.spec
+        if said is None:
+            return {}
+        region = said.region or spec.regions[0]
+        reader = names.arn(region, "iam", said.account, f"role/{names.readers(said.image)}", everywhere=True)
+        where = {"image": said.image, "account": said.account, "region": region, "reader": reader}
+        if spec.language == "container":
+            return {**where, "file": said.file}
+        deployed = (region for one in self.environments.values() if one.deploying for region in one.regions)
+        return {**where, "regions": " ".join(dict.fromkeys(deployed))}
+
+    @property
     def template(self) -> str:
         """What describes the deployment, or what Service Catalog has of it; empty where there is nothing."""
         if "image" in self.catalogue.takes:

@@ -39,6 +39,7 @@ def make(spec: Spec) -> Plan:
         "": True,
         "acts": True,
         **{word: deployer is not None and word in deployer.can for word in catalogue.CAN},
+        "base": bool(spec.base),
         "long-bakes": plan.long_bakes,
         "paths": bool(spec.paths),
         "resumes": plan.resumes,

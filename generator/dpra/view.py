@@ -176,6 +176,11 @@ class View:
         """How what makes and tests a machine's image is called in Image Builder and EC2."""
         return names.machine(self.plan.spec)
 
+    @property
+    def readers(self) -> str:
+        """The name of the role by which others see which golden images there are."""
+        return names.readers(self.plan.spec.name)
+
     def logical_id(self, role: str) -> str:
         """A role's name in its template."""
         return role.title().replace("-", "") + "Role"

@@ -86,8 +86,13 @@ class Change:
     @property
     def image(self) -> str:
         """The address of the release's container image, signed with it; empty where it has none."""
-        path = self.release / "image.json"
+        path = self.release / release.IMAGE
         return str(json.loads(path.read_bytes())["uri"]) if path.is_file() else ""
+
+    def base_image(self, region: str) -> str:
+        """The AMI of a region that the release is made on, signed with it; empty where it is made on none."""
+        path = self.release / release.BASE
+        return str(json.loads(path.read_bytes())["amis"].get(region, "")) if path.is_file() else ""
 
 
 @dataclass(frozen=True)

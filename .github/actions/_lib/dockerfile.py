@@ -85,15 +85,20 @@ def _end_of(lines: list[str], at: int, name: str, tabs: str) -> int:
 
 def base(text: str) -> str:
     """The image that the last stage is made from, through earlier stages; `scratch`, or empty where there is none."""
-    given, stages, last = dict[str, str](), dict[str, str](), ""
+    return next((name for _, name in reversed(bases(text))), "")
+
+
+def bases(text: str) -> list[tuple[int, str]]:
+    """The image that each stage is made from, through earlier stages, with the line of its FROM."""
+    given, stages, found = dict[str, str](), dict[str, str](), list[tuple[int, str]]()
     for one in instructions(text):
-        if one.word == "ARG" and not last:
+        if one.word == "ARG" and not found:
             given |= _arguments(one)
         elif one.word == "FROM" and not one.text:
             names, own = _from(one, given)
-            last = stages.get(names[0], names[0]) if names else ""
-            stages[own] = last
-    return last
+            stages[own] = stages.get(names[0], names[0]) if names else ""
+            found.append((one.line, stages[own]))
+    return found
 
 
 def unpinned(text: str) -> list[tuple[int, str]]:

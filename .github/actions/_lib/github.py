@@ -20,8 +20,8 @@ class Refused(runner.Failed):
         self.code = code
 
 
-def call(path: str, data: dict[str, Any] | None = None) -> Any:
-    """GET repos/OWNER/NAME/PATH, or POST with data.
+def call(path: str, data: dict[str, Any] | None = None, method: str | None = None) -> Any:
+    """GET repos/OWNER/NAME/PATH, or POST with data; or another method.
 
     Raises:
         Refused: GitHub said no.
@@ -32,7 +32,8 @@ def call(path: str, data: dict[str, Any] | None = None) -> Any:
     headers = {"Accept": "application/vnd.github+json", "Authorization": f"Bearer {token}"}
     body = None if data is None else json.dumps(data).encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, body, headers), timeout=30) as answer:  # noqa: S310
+        request = urllib.request.Request(address, body, headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.loads(answer.read() or "null")
     except urllib.error.HTTPError as error:
         raise Refused(f"GitHub refused {path.partition('?')[0]}: {error.code} {error.reason}", error.code) from error

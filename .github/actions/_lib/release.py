@@ -24,7 +24,8 @@ SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
 IMAGE = "image.json"  # {"uri": the container image's address by digest}; of a golden image, what it is
 ARCHIVE = "image.tar"  # in the package: a container image, as `docker save` writes it or an OCI archive
 INSPECTOR = "inspector.json"  # beside it, where Amazon Inspector scanned a machine: what that found
-BESIDE = (*SBOMS, IMAGE)  # what comes after the build, and is signed with it
+BASE = "base.json"  # the golden image that it is made on: {"image", "version", "amis": {region: id}}
+BESIDE = (*SBOMS, IMAGE, BASE)  # what comes after the build, and is signed with it
 PROVENANCE, SIGNATURE = "provenance.json", "provenance.sig"
 ATTESTATION = "attestation.json"
 

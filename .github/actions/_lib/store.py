@@ -118,6 +118,7 @@ def get(region: str, bucket: str, component: str, digest: str, directory: Path, 
         release.SIGNATURE,
         release.ATTESTATION,
         release.IMAGE,
+        release.BASE,
         *(release.SBOMS if whole else ()),
     )
     only = [word for name in names for word in ("--include", name)]

@@ -23,17 +23,18 @@ def prepare(root: Path, plan: Plan) -> None:
                 "false" if stack.account in providers else "true"
             )  # an account has one of an address
             providers.add(stack.account)
-        create(root, Path(stack.path), stack.account, stack.region, stack.name, given)
+        if not (root / stack.path).is_file():
+            raise RehearsalError(f"{stack.path}: there is no such file; dpra generate makes it")
+        template = (root / stack.path).read_text(encoding="utf-8")
+        create(stack.path, template, stack.account, stack.region, stack.name, given)
     flags.deliver(plan)
     deployers.call("provide", plan, None)
 
 
-def create(root: Path, path: Path, account: str, region: str, stack: str, parameters: dict[str, str]) -> None:
+def create(path: str, template: str, account: str, region: str, stack: str, parameters: dict[str, str]) -> None:
+    """Make a stack of a template, the file of this path."""
     from moto.cloudformation.models import Stack, cloudformation_backends
 
-    if not (root / path).is_file():
-        raise RehearsalError(f"{path}: there is no such file; dpra generate makes it")
-    template = (root / path).read_text(encoding="utf-8")
     try:
         declared = Stack.parse_template(template).get("Parameters") or {}
         given = {name: value for name, value in parameters.items() if name in declared}

@@ -141,6 +141,14 @@ def head(repository: Path) -> str:
     return git(repository, "rev-parse", "HEAD", own=True).strip()
 
 
+def file(repository: Path, sha: str, path: str) -> bytes | None:
+    """A file as a commit has it; None where it has none of that name."""
+    try:
+        return git(repository, "show", f"{sha}:{path}", own=True).encode("utf-8", "surrogateescape")
+    except RehearsalError:
+        return None
+
+
 def order(repository: Path, base: str, head: str) -> str:
     """How GitHub's API compares two commits of the repository; empty where one of them is not there."""
     for sha in {base, head}:

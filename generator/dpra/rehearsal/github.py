@@ -1,5 +1,6 @@
 """GitHub's REST API on 127.0.0.1: of one repository, what the pipeline's jobs ask; what GitHub refuses is refused."""
 
+import base64
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,10 +16,14 @@ ROUTES = {
     "GET actions/runs/([0-9]+)": "run",
     "GET actions/runs/([0-9]+)/jobs": "list_jobs",
     "POST actions/jobs/([0-9]+)/rerun": "rerun",
+    "GET contents/(.+)": "contents",
+    "GET issues": "list_issues",
     "POST issues": "open_issue",
+    "PATCH issues/([0-9]+)": "change_issue",
 }
 SHA = re.compile("[0-9a-f]{40}")
 LEG = re.compile(r"\$\{\{ *matrix\.[\w-]+ *\}\}")  # in a job's name
+PAGE, LONGEST = 30, 65_536  # issues of an answer, unless more are asked for; characters of one's body
 JOBS = 1000  # more than a run has: a job's id is the run's times this, and its place
 Said = tuple[int, Any]  # status, document
 
@@ -36,6 +41,7 @@ class GitHub:
         self.head: Callable[[], str] = lambda: ""  # the newest commit of the trunk
         self.approving = ""  # the protected branch that contains what is approved; empty: there is none
         self.unapproved: set[str] = set()  # commits that it does not contain
+        self.file: Callable[[str, str], bytes | None] = lambda commit, path: None  # as that commit has it
         self.issues: list[dict[str, Any]] = []
         self.runs: dict[int, Played] = {}  # the last attempt of each
         self.names: dict[str, dict[str, str]] = {}  # workflow -> job id -> its name
@@ -128,6 +134,35 @@ class GitHub:
 
     # ---- Issues
 
+    def list_issues(self, query: Mapping[str, list[str]], **_: Any) -> Said:
+        wanted, labels = query.get("state", ["open"])[0], {*",".join(query.get("labels", [])).split(",")} - {""}
+        found = [one for one in self.issues if wanted in ("all", one["state"])]
+        return 200, [one for one in found if labels <= {label["name"] for label in one["labels"]}][
+            : int(query.get("per_page", [PAGE])[0])
+        ]
+
     def open_issue(self, body: bytes, **_: Any) -> Said:
-        self.issues.append(json.loads(body))
-        return 201, {"number": len(self.issues)}
+        asked = json.loads(body)
+        if not isinstance(asked.get("title"), str) or len(asked.get("body") or "") > LONGEST:
+            return 422, {"message": "Validation Failed"}
+        labels = [{"name": name} for name in asked.get("labels", ())]
+        about = {"number": len(self.issues) + 1, "state": "open", "title": asked["title"], "body": asked.get("body")}
+        self.issues.append(about | {"labels": labels})
+        return 201, self.issues[-1]
+
+    def change_issue(self, number: str, body: bytes, **_: Any) -> Said:
+        asked = json.loads(body)
+        if not 0 < int(number) <= len(self.issues):
+            raise NotFoundError
+        if asked.get("state", "open") not in ("open", "closed") or len(asked.get("body") or "") > LONGEST:
+            return 422, {"message": "Validation Failed"}
+        self.issues[int(number) - 1].update(asked)
+        return 200, self.issues[int(number) - 1]
+
+    # ---- Files
+
+    def contents(self, path: str, query: Mapping[str, list[str]], **_: Any) -> Said:
+        found = self.file(self.commit((query.get("ref") or [self.trunk])[0]), path)
+        if found is None:
+            raise NotFoundError
+        return 200, {"type": "file", "encoding": "base64", "content": base64.encodebytes(found).decode()}

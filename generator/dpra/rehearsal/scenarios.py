@@ -19,7 +19,7 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import buildah, deployers, faults
+from . import bases, buildah, deployers, faults
 from .accounts import deployments, forget_releases
 from .checkout import uncommit
 from .faults import Fault, FaultError
@@ -113,6 +113,8 @@ def lacks(row: Mapping[str, Any], plan: Plan) -> str:
             return f"needs {action} in {stage}"
         if name == "long-bake" and not (plan.long_bakes and count == 1):
             return "needs one wave with a bake that no runner waits for"
+        if name == "base" and not plan.base:
+            return "needs a base image: say base"
         if name == "kind" and plan.spec.image.kind != value:
             return f"needs kind: {value}"
         if name == "approval-branch" and not plan.approval_branch:
@@ -304,6 +306,8 @@ def step(here: World, one: Any, kept: Mapping[str, Played], number: int) -> Iter
         hours_pass(here)
     elif said := one.get("news"):
         buildah.news(here.work, *said.split())
+    elif said := one.get("base"):
+        bases.publish(here.plan, here.repository, said)
     elif "minutes-pass" in one:
         minutes_pass(here, int(one["minutes-pass"]))
     elif verb := next((verb for verb in ALARMS if verb in one), ""):

@@ -24,7 +24,20 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import accounts, act, advisories, aws_cli, buildah, checkout, deployers, dialect, faults, needs, workflow
+from . import (
+    accounts,
+    act,
+    advisories,
+    aws_cli,
+    bases,
+    buildah,
+    checkout,
+    deployers,
+    dialect,
+    faults,
+    needs,
+    workflow,
+)
 from .aws import Cloud
 from .faults import Fault
 from .github import GitHub
@@ -117,6 +130,7 @@ def opened(
                 buildah.install(steps, work)
             if asks:
                 accounts.prepare(repository, plan)
+                bases.provide(plan, repository)
                 watch(cloud.github, repository, plan)
                 cloud.sigstore.install(steps)
                 cloud.registry.install(steps, cloud.url)
@@ -129,6 +143,7 @@ def watch(github: GitHub, repository: Path, plan: Plan) -> None:
     """Tell GitHub's API of the repository. The branch of what is approved, if any, is protected and has all commits."""
     github.order = partial(checkout.order, repository)
     github.head = partial(checkout.head, repository)
+    github.file = partial(checkout.file, repository)
     github.approving = plan.approval_branch
     for path in sorted((repository / workflow.FOLDER).glob("*.yml")):
         jobs = workflow.load(path)["jobs"]

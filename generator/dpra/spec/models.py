@@ -706,6 +706,25 @@ class Image:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Base:
+    """The golden image that the component is made on, of a compute image pipeline; docs/base-image.md tells of it."""
+
+    image: str = key(COMPONENT, "That pipeline's component.", example="base")
+    account: str = key(
+        ACCOUNT,
+        "The account of its production; that pipeline names this one's in image.accounts.",
+        example='"333333333333"',
+    )
+    region: str = key(
+        REGION,
+        "Where its parameters are asked. Left out: the component's first region.",
+        default="",
+        example="eu-west-1",
+    )
+    file: str = key(PATH, "Of a container, the Dockerfile that is made from it.", default="Dockerfile")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Windows:
     """When a release may go to production. It is built and tested at any time; who has a reason may release outside."""
 
@@ -838,6 +857,13 @@ class Spec:
     )
     image: Image = key(
         Model(Image), "The image, and who gets it.", default=Image(), example="{platforms: [linux/amd64]}", by_type=True
+    )
+    base: Base | None = key(
+        Model(Base),
+        "The golden image that the component is made on. A machine's is taken with each release; who has an older "
+        "one, of machine or container, is told.",
+        default=None,
+        by_type=True,
     )
     approval: bool = key(
         Flag(),

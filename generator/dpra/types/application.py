@@ -1,9 +1,14 @@
 """The application pipeline: what may be wrong with how the component is deployed."""
 
+from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
+from dpra import deployers, resources
 from dpra.plan import Plan
+from dpra.spec.models import Base
 
+DOCKERFILE = next(one.default for one in fields(Base) if one.name == "file")
 LONGEST_SHIFT = 50  # minutes; AWS's credentials and the job live for an hour
 
 
@@ -15,7 +20,33 @@ def problems(plan: Plan) -> dict[str, str]:
     for name, minutes in (("ecs", _shift(deploy.ecs)), ("lambda", _shift(deploy.lambda_))):
         if minutes > LONGEST_SHIFT:
             found[f"deploy.{name}.pause"] = f"the shift takes {minutes} minutes; a job has time for {LONGEST_SHIFT}"
-    return found | _database(deploy.database)
+    return found | _base(plan) | _database(deploy.database)
+
+
+def _base(plan: Plan) -> dict[str, str]:
+    """A base image that nothing takes, or that this component makes itself."""
+    said, deployer = plan.spec.base, plan.deployer
+    if said is None or plan.spec.language == "container":
+        return {}
+    if deployer and not deployer.base:
+        there = [tool.name for tool in deployers.every().values() if tool.base and "application" in tool.pipelines]
+        return {"base": f"{deployer.name} deploys on no machine; these take one: {', '.join(there)}"}
+    return {"base.file": "goes together with language: container"} if said.file != DOCKERFILE else {}
+
+
+def missing(plan: Plan, root: Path) -> dict[str, str]:
+    """A Dockerfile that is not there, or is made from another image."""
+    said = plan.spec.base
+    if said is None or plan.spec.language != "container":
+        return {}
+    if not (path := root / said.file).is_file():
+        return {"base.file": f"{said.file} does not exist: create it, or say here which file it is"}
+    named = f"{said.account}.dkr.ecr."
+    lines = [name for _, name in resources.lib("dockerfile").bases(path.read_text("utf-8", "replace"))]
+    if any(name.startswith(named) and f"/images/{said.image}@sha256:" in name for name in lines):
+        return {}
+    where = f"{named}REGION.amazonaws.com/images/{said.image}@sha256:…"
+    return {"base.file": f"no FROM in {said.file} names {where}: it is not made on this image"}
 
 
 def _database(said: Any) -> dict[str, str]:

@@ -5,6 +5,7 @@
 # execution-role: cloudformation
 # infrastructure: cloudformation
 # changes: cloudformation:ExecuteChangeSet
+# base: the parameter BaseImage
 """CloudFormation: a change set is made, shown, executed and waited for."""
 
 import os
@@ -59,7 +60,8 @@ def package_parameters(target: Target, change: Change) -> dict[str, str]:
     """What a template may declare as parameters; the package lies in the bucket then."""
     key = deployment.store_package(target, change)
     offered = {"ArtifactBucket": target.bucket, "ArtifactKey": key, "Environment": target.environment}
-    return offered | ({"ImageUri": change.image} if change.image else {})
+    images = {"ImageUri": change.image, "BaseImage": change.base_image(target.region)}
+    return offered | {name: value for name, value in images.items() if value}
 
 
 # ---- Stacks, for all tools that make some

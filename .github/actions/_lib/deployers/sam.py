@@ -5,6 +5,7 @@
 # execution-role: cloudformation
 # infrastructure: cloudformation
 # changes: cloudformation:ExecuteChangeSet
+# base: the parameter BaseImage
 """AWS SAM: CloudFormation, which expands the template itself."""
 
 from deployers import cloudformation

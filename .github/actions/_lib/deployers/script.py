@@ -1,6 +1,7 @@
 # deploys: commands
 # pipelines: application dynamic-configuration
 # execution-role: deploying-role
+# base: the environment variable DPRA_BASE_IMAGE
 """The project's own commands, under the same contract: they show the change, make it, and say what runs.
 
 They run in the folder of the unpacked package, never in the checkout, and find what they need in the environment.
@@ -28,6 +29,7 @@ def deploy(target: Target, change: Change) -> Done:
         "DPRA_DIGEST": change.digest,
         "DPRA_COMMIT": change.commit,
         "DPRA_IMAGE": change.image,
+        "DPRA_BASE_IMAGE": change.base_image(target.region),
         "DPRA_OUTPUTS": str(results),
     }
     runner.say("preview:")

@@ -2,6 +2,7 @@
 # pipelines: application
 # execution-role: deploying-role
 # infrastructure: terraform
+# base: the variable dpra_base_image
 """Terraform: the plan is saved and shown, and exactly that plan is applied. State and lock lie in S3."""
 
 import json
@@ -73,6 +74,7 @@ def environment(target: Target, change: Change | None = None) -> dict[str, str]:
     variables = {"environment": target.environment, "account": target.account, "region": target.region}
     if change:
         variables |= {"digest": change.digest, "commit": change.commit, "image": change.image}
+        variables["base_image"] = change.base_image(target.region)
     given = {f"TF_VAR_dpra_{name}": value for name, value in variables.items()}
     own = {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1", "AWS_REGION": target.region}
     return {**os.environ, **deployment.assume_execution_role(target), **given, **own}
