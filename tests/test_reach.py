@@ -58,7 +58,7 @@ def test_these_are_the_keys() -> None:
     assert KEYS.keys() == {
         *("name", "environments.prod.alarms", "deploy.stack", "deploy.cdk.stacks", "deploy.terraform.bucket"),
         *("deploy.ecs.cluster", "deploy.ecs.service", "deploy.ecs.roles", "deploy.lambda.function", "deploy.s3.bucket"),
-        *("deploy.database.user", "deploy.database.secret", "actions.synthetic-tests.canary"),
+        *("base.image", "deploy.database.user", "deploy.database.secret", "actions.synthetic-tests.canary"),
     }
 
 

@@ -26,7 +26,7 @@ MORE = {
 }
 # What of the pack a job with a role may use, whatever its inputs: it runs nothing of the repository.
 ALONE = {"store", "release", "deploy", "bake", "canary", "notify", "await-tests", "performance-history", "resume"}
-ALONE |= {"flag", "retire-images"}
+ALONE |= {"base", "flag", "retire-images"}
 IMAGES = {"test-build": "bake", "test-images": "image-tests"}  # environments of kind machine -> their exceptions
 OURS = re.compile(rf"(?!.*\.\.)(python3 -I -B|bash) {re.escape(VENDORED)}/[\w./-]+")
 PINNED = re.compile(r"[\w-]+/[\w./-]+@[0-9a-f]{40}")

@@ -266,6 +266,20 @@ def record(spec: Spec, some: Iterable[Environment]) -> Record | None:
     return Record(where.id, where.account, region, names.bucket(spec, where.account, region), names.record(spec))
 
 
+def base(spec: Spec, some: Iterable[Environment]) -> dict[str, str]:
+    """Where the golden image is asked for that the component is made on: image, account, region, and the role that
+    reads; `file` of a container, of a machine the `regions` that get its AMIs. Empty where there is none."""
+    said = spec.base
+    if said is None:
+        return {}
+    region = said.region or spec.regions[0]
+    reader = names.arn(region, "iam", said.account, f"role/{names.readers(said.image)}", everywhere=True)
+    found = {"image": said.image, "account": said.account, "region": region, "reader": reader}
+    if spec.language == "container":
+        return {**found, "file": said.file}
+    return {**found, "regions": " ".join(dict.fromkeys(name for one in some if one.deploying for name in one.regions))}
+
+
 def workflows(
     spec: Spec,
     types: Catalogue,

@@ -5,7 +5,7 @@ one that can be delivered.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import field, fields, replace
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -40,6 +40,7 @@ class Plan:
     manager: Mapping[str, Any]  # its defaults, of that row
     commands: Mapping[str, str]  # DPRA action -> shell command
     tools: Mapping[str, tuple[str, ...]]  # DPRA action -> tools of the check action; none: it is left out
+    base: Mapping[str, str] = field(default_factory=dict)  # see graph.base
     actions: tuple[PlannedAction, ...] = ()
 
     # ---- What runs where
@@ -189,8 +190,7 @@ class Plan:
         return "7 * * * *" if self.long_bakes else resume_schedule(self.spec.windows)
 
     def lease(self, where: Environment) -> int:
-        """Minutes by which the lease of the release lock is longer than that of a release that neither bakes nor takes
-        its time: a bake, and a deployment that may take longer than an hour."""
+        """By how many minutes the lease of the release lock is longer: a bake, and deployments of more than an hour."""
         limits = [job.limit for job in self.jobs.values() if job.at is where and job.kind == "deploy"]
         return where.bake + max([limit - HOUR for limit in limits if limit > HOUR], default=0)
 
@@ -212,21 +212,6 @@ class Plan:
     def image_repository(self) -> str:
         """The ECR repository of a golden image, in each of production's regions; consumers know its name."""
         return names.image_repository(self.spec)
-
-    @property
-    def base(self) -> Mapping[str, str]:
-        """Where the golden image is asked for that the component is made on: image, account, region, and the role that
-        reads; of a machine also `regions`, for which its AMIs are taken. Empty where there is none."""
-        said, spec = self.spec.base, self.spec
-        if said is None:
-            return {}
-        region = said.region or spec.regions[0]
-        reader = names.arn(region, "iam", said.account, f"role/{names.readers(said.image)}", everywhere=True)
-        where = {"image": said.image, "account": said.account, "region": region, "reader": reader}
-        if spec.language == "container":
-            return {**where, "file": said.file}
-        deployed = (region for one in self.environments.values() if one.deploying for region in one.regions)
-        return {**where, "regions": " ".join(dict.fromkeys(deployed))}
 
     @property
     def template(self) -> str:

@@ -28,6 +28,7 @@ def make(spec: Spec) -> Plan:
         workflows={},
         store=graph.store(spec, environments.values()),
         record=graph.record(spec, environments.values()),
+        base=graph.base(spec, environments.values()),
         deployer=deployer,
         language=language,
         package_manager=manager,

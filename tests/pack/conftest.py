@@ -292,7 +292,7 @@ def web() -> Iterator[Web]:
                 return lambda: self.send_error(405)
             raise AttributeError(name)
 
-        do_GET = do_POST = answer
+        do_GET = do_PATCH = do_POST = answer
 
         def log_message(self, *_: object) -> None:
             pass

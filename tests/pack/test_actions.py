@@ -20,7 +20,9 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = "await-tests bake build canary changes check corepack database-deploy deploy flag generated-files image "
+    named = (
+        "await-tests bake base build canary changes check corepack database-deploy deploy flag generated-files image "
+    )
     named += "issue machine notify package performance-history release report resume retire-images store test uv"
     assert " ".join(ACTIONS) == named
 

@@ -22,7 +22,7 @@ SAYS = {
 @pytest.mark.parametrize("tool", TOOLS)
 def test_a_deploy_tool_says_in_its_head_what_it_is(tool: str) -> None:
     said = head.header(FOLDER / f"{tool}.py")
-    assert set(said) <= {*SAYS, "needs", "template", "changes", "pipelines", "default-for", "can"}
+    assert set(said) <= {*SAYS, "needs", "template", "changes", "pipelines", "default-for", "can", "base"}
     assert {"deploys", "pipelines"} <= set(said)
     for key, values in said.items():
         assert len(values) == 1, key

@@ -96,7 +96,6 @@ def test_commits_and_the_trunk_are_compared(api: Api, repository: Path) -> None:
         "GET actions/jobs/70000/rerun",
         "POST actions/jobs/71000/rerun",
         "POST actions/jobs/70009/rerun",
-        "GET issues",
         "GET ../other/branches/production",
     ],
 )

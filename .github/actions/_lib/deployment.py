@@ -16,7 +16,6 @@ named(target, version)  the digest of the release of a version; empty where none
 
 import importlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import aws
 import head
 import release
 import runner
@@ -186,21 +184,8 @@ def unpack(change: Change) -> Path:
 
 
 def assume_execution_role(target: Target) -> dict[str, str]:
-    """The environment of a program that acts with the execution role; without one, as we do.
-
-    Where we took a role ourselves the program gets sessions for as long as it works, else one of an hour."""
-    if not target.execution_role:
-        return {}
-    if os.environ.get("AWS_PROFILE") == aws.PROFILE:
-        return session.profile(f"{aws.PROFILE}-execution", target.execution_role, target.region, aws.PROFILE)
-    asked = {"RoleArn": target.execution_role, "RoleSessionName": f"dpra-{os.environ['GITHUB_RUN_ID']}"}
-    given = aws.call(target.region, "sts", "assume-role", **asked)["Credentials"]
-    runner.mask(given["SecretAccessKey"], given["SessionToken"])
-    return {
-        "AWS_ACCESS_KEY_ID": given["AccessKeyId"],
-        "AWS_SECRET_ACCESS_KEY": given["SecretAccessKey"],
-        "AWS_SESSION_TOKEN": given["SessionToken"],
-    }
+    """The environment of a program that acts with the execution role; without one, as we do."""
+    return session.chained("execution", target.execution_role, target.region) if target.execution_role else {}
 
 
 def alarm_names(change: Change) -> list[str]:

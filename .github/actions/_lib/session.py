@@ -71,6 +71,17 @@ def profile(name: str, role: str, region: str, source: str = "") -> dict[str, st
     return {"AWS_CONFIG_FILE": str(config), "AWS_PROFILE": name}
 
 
+def chained(name: str, role: str, region: str) -> dict[str, str]:
+    """The environment of a program that acts with another role, which ours takes.
+
+    Where we took a role ourselves the program gets sessions for as long as it works, else one of an hour."""
+    if os.environ.get("AWS_PROFILE") == aws.PROFILE:
+        return profile(f"{aws.PROFILE}-{name}", role, region, aws.PROFILE)
+    given = _chained(role, region)
+    runner.mask(given["SecretAccessKey"], given["SessionToken"])
+    return {variable: given[key] for key, variable in aws.KEYS.items()}
+
+
 def credentials(name: str, role: str, region: str, source: str = "") -> dict[str, Any]:
     """A session of the role, as a credential_process prints it: the one that is there, or a new one if that ends soon.
 
@@ -113,8 +124,8 @@ def _by_token(role: str, region: str) -> dict[str, Any]:
     return dict(answer["Credentials"])
 
 
-def _chained(role: str, region: str, source: str) -> dict[str, Any]:
-    env = {"AWS_CONFIG_FILE": str(aws.session_file(source, "config")), "AWS_PROFILE": source}
+def _chained(role: str, region: str, source: str = "") -> dict[str, Any]:
+    env = {"AWS_CONFIG_FILE": str(aws.session_file(source, "config")), "AWS_PROFILE": source} if source else {}
     return dict(aws.call_as(env, region, "sts", "assume-role", **_about(role))["Credentials"])
 
 

@@ -33,7 +33,7 @@ def name() -> str:
 
 def reader() -> dict[str, str]:
     """The environment of who may read the image's parameters."""
-    return session.profile(f"{aws.PROFILE}-base", runner.required("READER"), image_region(), aws.PROFILE)
+    return session.chained("base", runner.required("READER"), image_region())
 
 
 def image_region() -> str:
@@ -130,7 +130,7 @@ def of_release(version: str) -> list[str]:
         return []
     return [
         f"The last release, `{digest[:12]}`, is made on `{said['image']} {said['version']}`. The next one takes the "
-        "newer image by itself: push a commit, or start one of the same commit with `gh workflow run pipeline.yml`."
+        "latest by itself: push a commit, or start one of the same commit with `gh workflow run pipeline.yml`."
     ]
 
 

@@ -36,6 +36,12 @@ def provide(plan: Plan, repository: Path) -> None:
     publish(plan, repository, VERSIONS[0])
 
 
+def simulated(plan: Plan) -> tuple[str, ...]:
+    """What of it a rehearsal only plays."""
+    said = plan.base
+    return (f"the image {said['image']} in {said['account']}: version {VERSIONS[0]} of nothing",) if said else ()
+
+
 def publish(plan: Plan, repository: Path, version: str) -> None:
     """Let it publish a version: an AMI in each region, or an image of which the first is the Dockerfile's."""
     said = plan.base

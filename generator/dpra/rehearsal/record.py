@@ -1,5 +1,6 @@
 """From act's stream of records to what a reader wants to know: jobs, steps, results, annotations."""
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -12,6 +13,9 @@ from dpra.graph import Job as Planned
 from .result import Job, Step
 
 TAIL = 30  # lines of a failed step's log
+# A line that is a command, as the runner reads it: act takes what stands before its last `::` for properties.
+COMMAND = re.compile(r"::(?P<name>error|warning|notice)(?: (?P<properties>[^:]*))?::(?P<data>.*)")
+ESCAPES = {"%0D": "\r", "%0A": "\n", "%3A": ":", "%2C": ",", "%25": "%"}
 
 
 @dataclass
@@ -33,6 +37,11 @@ class Leg:
     @property
     def label(self) -> str:
         return f"{self.job} ({self.region})" if self.region else self.job
+
+
+def meant(text: str) -> str:
+    """What a command says, without its escapes."""
+    return re.sub("|".join(ESCAPES), lambda found: ESCAPES[found[0]], text)
 
 
 class Record:
@@ -59,10 +68,8 @@ class Record:
         message = str(record.get("msg", "")).rstrip("\n")
         if record.get("raw_output"):
             leg.log.append(message)
-        elif record.get("command") == "error":
-            self.annotate(leg, record, self.annotations)
-        elif record.get("command") in ("warning", "notice"):
-            self.annotate(leg, record, self.notes)
+        elif said := COMMAND.fullmatch(str(record.get("raw", "")).strip()):
+            self.annotate(leg, said["properties"] or "", said["data"], said["name"])
         elif record.get("level") == "error" and record.get("stage") != "Main":
             leg.broken = True
             self.annotations.append(f"{leg.label}: {message}")
@@ -72,11 +79,11 @@ class Record:
         if "jobResult" in record:
             self.end(leg, record["jobResult"])
 
-    def annotate(self, leg: Leg, record: dict[str, Any], into: list[str]) -> None:
-        at = record.get("kvPairs") or {}
-        place = ":".join(str(at[key]) for key in ("file", "line") if at.get(key))
-        text = f"{leg.label}: {place + ': ' if place else ''}{record.get('arg', '')}"
-        into.append(text)
+    def annotate(self, leg: Leg, properties: str, data: str, name: str) -> None:
+        at = {key: meant(value) for key, _, value in (one.partition("=") for one in properties.split(","))}
+        place = ":".join(at[key] for key in ("file", "line") if at.get(key))
+        text = f"{leg.label}: {place + ': ' if place else ''}{meant(data)}"
+        (self.annotations if name == "error" else self.notes).append(text)
         self.show(text)
 
     def step(self, leg: Leg, record: dict[str, Any]) -> None:

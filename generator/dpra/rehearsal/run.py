@@ -10,7 +10,7 @@ from dpra import __version__
 from dpra.catalogue import PIPELINE
 from dpra.plan import Plan
 
-from . import deployers, faults, flags, workflow
+from . import bases, deployers, faults, flags, workflow
 from .accounts import deployments
 from .result import Deployment, Played, Result
 from .world import Run, World, committed, opened, play
@@ -156,6 +156,7 @@ def simulated(here: World, loaded: Mapping[str, Any], selected: Collection[str])
             "CloudWatch alarms: no data, so each says what its TreatMissingData makes of that",
             "functions run as processes of this machine; the code of canaries does not run, and they pass",
             *deployers.call("simulated", here.plan, ()),
+            *bases.simulated(here.plan),
         ]
     if yours := dict.fromkeys(one for job in jobs if job.role for one in job.role.policies):
         found.append(f"policies of yours that tests have ({', '.join(yours)}): not known here, so they allow nothing")

@@ -598,7 +598,8 @@ class Deploy:
     template: str = key(
         PATH,
         "What describes the deployment. For cloudformation and sam a template; of the parameters ArtifactBucket, "
-        "ArtifactKey, Environment and, for a container image, ImageUri it is given those that it declares. For ecs the "
+        "ArtifactKey, Environment, for a container image ImageUri, and with a base BaseImage it is given those that it "
+        "declares. For ecs the "
         "task definition as JSON. Left out: infrastructure/template.yml, infrastructure/task-definition.json.",
         default="",
         example="infrastructure/template.yml",
