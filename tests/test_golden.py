@@ -248,7 +248,7 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
                 "id-token",
                 *(["security-events", "actions"] if "upload-sarif" in str(job["steps"]) else []),
                 *(["attestations"] if name == "artifacts" else []),
-                *(["issues"] if name.endswith("follow-up") else []),
+                *(["issues"] if name.endswith("follow-up") or name == "base" else []),
                 *(["actions"] if name in ("beta", "gamma", "resume", "resume-bake") else []),
                 *(["checks", "pull-requests"] if (generated.name, name) == ("waves", "security") else []),
             }, name
