@@ -1,0 +1,414 @@
+"""What a platform team writes of its fleet: YAML and JSON files -> a Fleet, with every place; and what cannot be read.
+
+Pure: files come as bytes by path, YAML as a parser's events (configuration_nodes.Events). For jobs without rights: who
+has a role reads fleet.json. What the parts mean for each other is told by fleet_rules.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import configuration_nodes as nodes
+from configuration_nodes import KINDS as WRITTEN
+from configuration_nodes import Events, Node, meant
+from fleet import ACCOUNT, CONTACT, ROOT, Account, Baseline, Fleet, Policy, Problem, Request, Unit, ordered
+
+ORGANISATION, ACCOUNTS, POLICIES, TESTS, BASELINES = (
+    *("organisation.yml", "accounts", "policies", "policies/tests", "baselines"),
+)
+YAML = (".yml", ".yaml")
+ROOT_ID = re.compile(r"r-[0-9a-z]{4,32}")
+DEFAULTS = ("tags", "contacts", "baselines", "budget", "deletion-protection")
+OF_ACCOUNT = ("email", "unit", "id", *DEFAULTS)
+OF_BASELINE = (*("targets", "regions", "parameters", "depends-on", "concurrency", "failure-tolerance", "auto-deploy"),)
+OF_ROW = ("principal", "action", "resource", "with", "expect", "why")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Defaults of a unit or a file, or what an account says itself. None: it says nothing of it."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    contacts: Mapping[str, Mapping[str, str]] | None = None
+    baselines: tuple[str, ...] = ()
+    budget: float | None = None
+    protected: bool | None = None
+
+    def under(self, over: "Layer") -> "Layer":
+        """This with another over it: tags are merged, baselines joined, all else is replaced."""
+        return Layer(
+            {**self.tags, **over.tags} if over.tags else self.tags,
+            self.contacts if over.contacts is None else over.contacts,
+            tuple(dict.fromkeys((*self.baselines, *over.baselines))) if over.baselines else self.baselines,
+            self.budget if over.budget is None else over.budget,
+            self.protected if over.protected is None else over.protected,
+        )
+
+
+NOTHING = Layer()
+
+
+def wanted(names: Iterable[str]) -> list[str]:
+    """Of the paths of a repository those that are read, in order."""
+    found = []
+    for name in names:
+        last = name.rpartition("/")[2]
+        if name in (ORGANISATION, f"{ACCOUNTS}.yml") or (
+            name.startswith((f"{ACCOUNTS}/", f"{POLICIES}/", f"{BASELINES}/")) and not last.startswith((".", "README"))
+        ):
+            found.append(name)
+    return sorted(found)
+
+
+def in_folder(root: Path) -> dict[str, bytes]:
+    """What lies in a folder.
+
+    Raises:
+        LookupError: there is a link. A commit has its address only, and one that leads nowhere would change a fleet.
+    """
+    found: dict[str, bytes] = {}
+    inside = os.path.realpath(root)
+    for name in (ORGANISATION, f"{ACCOUNTS}.yml", ACCOUNTS, POLICIES, BASELINES):
+        start = root / name
+        for path in [start, *sorted(start.rglob("*"))]:
+            relative = path.relative_to(root).as_posix()
+            if os.path.realpath(path) != f"{inside}{os.sep}{relative}":
+                raise LookupError(f"{relative} is a link, or lies behind one: put the file itself there")
+            if path.is_file() and wanted([relative]):
+                found[relative] = path.read_bytes()
+    return found
+
+
+def build(files: Mapping[str, bytes], component: str, events: Events) -> tuple[Fleet, list[Problem]]:
+    """The fleet, as far as it could be read, and what could not. The same files give the same fleet.
+
+    Args:
+        files: path -> content, of what `wanted` names.
+        component: the name in dpra.yml; it is in the tag of all that dpra makes.
+    """
+    reading = _Reading(files, events)
+    units, layers, root, root_line = reading.organisation()
+    accounts = reading.accounts(layers)
+    fleet = Fleet(
+        component,
+        root,
+        (ORGANISATION, root_line),
+        tuple(units),
+        tuple(sorted(accounts, key=lambda one: (one.name, one.file, one.line))),
+        tuple(reading.policies()),
+        tuple(reading.baselines()),
+        tuple(reading.requests()),
+    )
+    rules = {"wrong-type": "wrong-value"}
+    told = (Problem(one.file, one.line, rules.get(one.rule, one.rule), one.text) for one in reading.problems)
+    return fleet, ordered(told)
+
+
+class _Reading:
+    """The files, and what is wrong with them so far."""
+
+    def __init__(self, files: Mapping[str, bytes], events: Events) -> None:
+        self.files, self.events = files, events
+        self.problems: list[nodes.Problem] = []
+
+    # ---- Nodes
+
+    def wrong(self, rule: str, file: str, node: Node | None, says: str) -> None:
+        line, column = (node.line, node.column) if node else (1, 1)
+        self.problems.append(nodes.Problem(rule, file, line, column, says))
+
+    def root(self, file: str) -> Node | None:
+        before = len(self.problems)
+        found = nodes.read(self.files[file], file, self.events, self.problems)
+        if found is None and len(self.problems) == before:
+            self.wrong("syntax", file, None, "is empty")
+        return found
+
+    def keys(
+        self, node: Node, path: str, file: str, known: Iterable[str], needed: Iterable[str] = ()
+    ) -> dict[str, tuple[Node, Node]]:
+        """Key and value of a mapping's known keys."""
+        found = {}
+        for name, key, value in nodes.pairs(node, path, file, self.problems):
+            if name in known:
+                found[name] = key, value
+            else:
+                says = nodes.below(path, f"unknown key '{name[:60]}'{meant(name, known)}")
+                self.wrong("unknown-key", file, key, says)
+        for name in needed:
+            if name not in found and node.kind == "map":
+                self.wrong("missing-key", file, node, nodes.below(path, f"no {name}"))
+        return found
+
+    def kind(self, node: Node, path: str, file: str, *kinds: str) -> bool:
+        if node.kind in kinds:
+            return True
+        says = f"must be {WRITTEN[kinds[0]]}, not {WRITTEN[node.kind]}"
+        self.wrong("wrong-kind", file, node, nodes.below(path, says))
+        return False
+
+    def text(self, node: Node, path: str, file: str) -> str:
+        """A scalar as it is written: 042 stays 042, and an account's id what it is."""
+        return node.text if self.kind(node, path, file, "str", "int", "float", "bool") else ""
+
+    def texts(self, node: Node, path: str, file: str) -> tuple[dict[str, int], tuple[str, ...]]:
+        """The texts of a list, with the lines they stand on."""
+        found: dict[str, int] = {}
+        if self.kind(node, path, file, "list"):
+            for one in node.value:
+                if said := self.text(one, path, file):
+                    found.setdefault(said, one.line)
+        return found, tuple(found)
+
+    def switch(self, node: Node, path: str, file: str) -> bool | None:
+        return bool(node.value) if self.kind(node, path, file, "bool") else None
+
+    def words(self, node: Node, path: str, file: str) -> dict[str, str]:
+        """A mapping of texts."""
+        entries = nodes.pairs(node, path, file, self.problems)
+        return {name: self.text(value, nodes.below(path, name, "."), file) for name, _, value in entries}
+
+    def layer(self, said: Mapping[str, tuple[Node, Node]], path: str, file: str) -> Layer:
+        """What the keys of DEFAULTS say."""
+        if not said:
+            return NOTHING
+        values = {name: value for name, (_, value) in said.items()}
+        below = {name: nodes.below(path, name, ".") for name in values}
+        budget = None
+        if "budget" in values and self.kind(values["budget"], below["budget"], file, "int", "float"):
+            budget = values["budget"].value
+        contacts: dict[str, Mapping[str, str]] | None = None
+        if "contacts" in values:
+            contacts = {}
+            for kind, _, value in nodes.pairs(values["contacts"], below["contacts"], file, self.problems):
+                here = nodes.below(below["contacts"], kind, ".")
+                found = self.keys(value, here, file, CONTACT, CONTACT)
+                contacts[kind] = {key: self.text(one, f"{here}.{key}", file) for key, (_, one) in found.items()}
+        return Layer(
+            self.words(values["tags"], below["tags"], file) if "tags" in values else {},
+            contacts,
+            self.texts(values["baselines"], below["baselines"], file)[1] if "baselines" in values else (),
+            budget,
+            self.switch(values["deletion-protection"], below["deletion-protection"], file)
+            if "deletion-protection" in values
+            else None,
+        )
+
+    # ---- The files
+
+    def organisation(self) -> tuple[list[Unit], dict[str, Layer], str, int]:
+        """The units, the defaults that hold in each, the root's id and where it stands."""
+        units, layers = [Unit(ROOT, ORGANISATION, 1)], {ROOT: NOTHING}
+        if ORGANISATION not in self.files:
+            self.wrong("missing-file", ORGANISATION, None, "there is no organisation.yml; it names the units")
+            return units, layers, "", 1
+        node = self.root(ORGANISATION)
+        if node is None:
+            return units, layers, "", 1
+        said = self.keys(node, "", ORGANISATION, ("root", "defaults", "units"))
+        root, place = "", 1
+        if "root" in said:
+            root, place = self.text(said["root"][1], "root", ORGANISATION), said["root"][0].line
+            if root and not ROOT_ID.fullmatch(root):
+                self.wrong("wrong-value", ORGANISATION, said["root"][1], f"root: '{root[:40]}' is no id such as r-ab12")
+        units.clear()
+        self._unit(said, ROOT, ORGANISATION, 1, NOTHING, units, layers)
+        return units, layers, root, place
+
+    def _unit(
+        self,
+        said: Mapping[str, tuple[Node, Node]],
+        path: str,
+        file: str,
+        line: int,
+        above: Layer,
+        units: list[Unit],
+        layers: dict[str, Layer],
+    ) -> None:
+        own = NOTHING
+        if "defaults" in said:
+            here = "defaults" if path == ROOT else f"{path}.defaults"
+            own = self.layer(self.keys(said["defaults"][1], here, file, DEFAULTS), here, file)
+        layers[path] = above.under(own)
+        units.append(Unit(path, file, line, own.baselines))
+        if "units" not in said:
+            return
+        for name, key, value in nodes.pairs(said["units"][1], path, file, self.problems):
+            below = name if path == ROOT else f"{path}/{name}"
+            if "/" in name or below == ROOT or not name:
+                says = f"'{name[:60]}': a unit's name has no / in it, for paths, and is not '{ROOT}' below the root"
+                self.wrong("unit-name", file, key, says)
+                continue
+            inner = {} if value.kind == "null" else self.keys(value, below, file, ("defaults", "units"))
+            self._unit(inner, below, file, key.line, layers[path], units, layers)
+
+    def accounts(self, layers: Mapping[str, Layer]) -> Iterator[Account]:
+        for file in sorted(self.files):
+            if not (file.startswith(f"{ACCOUNTS}/") or file == f"{ACCOUNTS}.yml"):
+                continue
+            if not file.endswith(YAML):
+                self.wrong("unknown-file", file, None, "accounts are in files that end with .yml")
+                continue
+            if (node := self.root(file)) is None:
+                continue
+            said = self.keys(node, "", file, ("unit", "defaults", "accounts"), ("accounts",))
+            unit = self.text(said["unit"][1], "unit", file) if "unit" in said else ""
+            defaults = NOTHING
+            if "defaults" in said:
+                defaults = self.layer(self.keys(said["defaults"][1], "defaults", file, DEFAULTS), "defaults", file)
+            if "accounts" in said:
+                file_line = {"unit": said["unit"][0].line} if "unit" in said else {}
+                under: dict[str, Layer] = {}  # the defaults of a unit with those of the file
+                for name, key, value in nodes.pairs(said["accounts"][1], "accounts", file, self.problems):
+                    found = self.keys(value, name, file, OF_ACCOUNT, ("email",))
+                    own = self.layer({one: found[one] for one in DEFAULTS if one in found}, name, file)
+                    where = self.text(found["unit"][1], f"{name}.unit", file) if "unit" in found else unit
+                    if not where and "unit" not in found:
+                        self.wrong("missing-key", file, key, f"{name}: no unit; say it here or at the top of the file")
+                    if where not in under:
+                        under[where] = layers.get(where, NOTHING).under(defaults)
+                    whole = under[where].under(own)
+                    yield Account(
+                        name,
+                        self.text(found["email"][1], f"{name}.email", file) if "email" in found else "",
+                        where,
+                        file,
+                        key.line,
+                        self.text(found["id"][1], f"{name}.id", file) if "id" in found else "",
+                        whole.tags,
+                        whole.contacts or {},
+                        whole.baselines,
+                        whole.budget,
+                        bool(whole.protected),
+                        file_line | {one: at.line for one, (at, _) in found.items()},
+                    )
+
+    def policies(self) -> Iterator[Policy]:
+        here = {
+            name: name.removeprefix(f"{POLICIES}/")
+            for name in sorted(self.files)
+            if name.startswith(f"{POLICIES}/") and not name.startswith(f"{TESTS}/")
+        }
+        heads: dict[str, str] = {}
+        for file, inside in here.items():
+            stem, _, ending = inside.rpartition(".")
+            if "/" in inside or f".{ending}" not in (*YAML, ".json"):
+                self.wrong("unknown-file", file, None, f"a policy is {POLICIES}/NAME.yml beside {POLICIES}/NAME.json")
+            elif ending != "json":
+                if stem in heads:
+                    self.wrong("unknown-file", file, None, f"{heads[stem]} says the same: keep one of them")
+                else:
+                    heads[stem] = file
+        for file, inside in here.items():
+            if "/" not in inside and inside.endswith(".json") and inside.removesuffix(".json") not in heads:
+                stem = inside.removesuffix(".json")
+                says = f"there is no {POLICIES}/{stem}.yml, which says type and attach"
+                self.wrong("missing-file", file, None, says)
+        for name, file in heads.items():
+            if (found := self._policy(name, file)) is not None:
+                yield found
+
+    def _policy(self, name: str, file: str) -> Policy | None:
+        node = self.root(file)
+        content_file = f"{POLICIES}/{name}.json"
+        content: Any = None
+        if content_file not in self.files:
+            self.wrong("missing-file", file, None, f"there is no {content_file}, the policy's document")
+        elif (document := self.root(content_file)) is not None and self.kind(document, "", content_file, "map"):
+            content = nodes.plain(document, "", content_file, self.problems)
+        if node is None:
+            return None
+        said = self.keys(node, "", file, ("type", "attach", "description", "id"), ("type", "attach"))
+        lines, attach = self.texts(said["attach"][1], "attach", file) if "attach" in said else ({}, ())
+        text = {key: self.text(said[key][1], key, file) if key in said else "" for key in ("type", "description", "id")}
+        place = {key: at.line for key, (at, _) in said.items() if key != "attach"}
+        if content is None or not text["type"]:
+            return None
+        return Policy(
+            *(name, text["type"], content, file, node.line, content_file, attach),
+            *(text["description"], text["id"], place | lines),
+        )
+
+    def baselines(self) -> Iterator[Baseline]:
+        there: dict[str, dict[str, str]] = {}
+        for file in sorted(self.files):
+            if not file.startswith(f"{BASELINES}/"):
+                continue
+            name, _, part = file.removeprefix(f"{BASELINES}/").partition("/")
+            stem, _, ending = part.rpartition(".")
+            parts = there.setdefault(name, {}) if part else {}
+            if stem not in ("baseline", "template") or f".{ending}" not in (*YAML, ".json"):
+                says = f"a baseline is {BASELINES}/NAME/baseline.yml beside {BASELINES}/NAME/template.yml"
+                self.wrong("unknown-file", file, None, says)
+            elif stem in parts:
+                self.wrong("unknown-file", file, None, f"{parts[stem]} says the same: keep one of them")
+            else:
+                parts[stem] = file
+        for name, parts in there.items():
+            for part in ("baseline", "template"):
+                if parts and part not in parts:
+                    says = f"there is no {BASELINES}/{name}/{part}.yml"
+                    self.wrong("missing-file", next(iter(parts.values())), None, says)
+            if len(parts) == 2 and (found := self._baseline(name, parts["baseline"], parts["template"])) is not None:
+                yield found
+
+    def _baseline(self, name: str, file: str, template_file: str) -> Baseline | None:
+        try:
+            template = self.files[template_file].decode("utf-8-sig")
+        except UnicodeDecodeError:
+            self.wrong("syntax", template_file, None, "not UTF-8")
+            return None
+        if (node := self.root(file)) is None:
+            return None
+        said = self.keys(node, "", file, OF_BASELINE, ("regions",))
+        lists: dict[str, tuple[str, ...]] = {}
+        lines = {key: at.line for key, (at, _) in said.items()}
+        for key in ("targets", "regions", "depends-on"):
+            found, lists[key] = self.texts(said[key][1], key, file) if key in said else ({}, ())
+            lines = found | lines
+        share = {
+            key: self.text(said[key][1], key, file) if key in said else default
+            for key, default in (("concurrency", "10%"), ("failure-tolerance", "0%"))
+        }
+        auto = self.switch(said["auto-deploy"][1], "auto-deploy", file) if "auto-deploy" in said else True
+        parameters = self.words(said["parameters"][1], "parameters", file) if "parameters" in said else {}
+        return Baseline(
+            *(name, template, file, node.line, lists["targets"], lists["regions"], parameters, lists["depends-on"]),
+            *(share["concurrency"], share["failure-tolerance"], bool(auto), template_file, lines),
+        )
+
+    def requests(self) -> Iterator[Request]:
+        for file in sorted(self.files):
+            if not file.startswith(f"{TESTS}/"):
+                continue
+            if not file.endswith(YAML):
+                self.wrong("unknown-file", file, None, "tests of policies are in files that end with .yml")
+                continue
+            if (node := self.root(file)) is None:
+                continue
+            said = self.keys(node, "", file, ("unit", "account", "rows"), ("rows",))
+            if ("unit" in said) == ("account" in said):
+                self.wrong("missing-key", file, node, "say one of unit and account")
+            on = self.text(said["unit"][1], "unit", file) if "unit" in said else ""
+            if "account" in said:
+                on = ACCOUNT + self.text(said["account"][1], "account", file)
+            if "rows" in said and self.kind(said["rows"][1], "rows", file, "list"):
+                for number, row in enumerate(said["rows"][1].value):
+                    if (found := self._row(row, f"rows[{number}]", on, file)) is not None:
+                        yield found
+
+    def _row(self, row: Node, path: str, on: str, file: str) -> Request | None:
+        needed = ("principal", "action", "resource", "expect")
+        said = self.keys(row, path, file, OF_ROW, needed)
+        text = {key: self.text(said[key][1], f"{path}.{key}", file) for key in (*needed, "why") if key in said}
+        conditions: Any = {}
+        if "with" in said and self.kind(said["with"][1], f"{path}.with", file, "map"):
+            conditions = nodes.plain(said["with"][1], f"{path}.with", file, self.problems)
+        if text.get("expect", "allow") not in ("allow", "deny"):
+            self.wrong("wrong-value", file, said["expect"][1], f"{path}.expect: allow or deny")
+        if not all(text.get(key) for key in needed) or not on:
+            return None
+        return Request(on, *(text[key] for key in needed), file, row.line, conditions, text.get("why", ""))
