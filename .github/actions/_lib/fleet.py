@@ -182,7 +182,7 @@ class Fleet:
             parts: dict[str, Any] = {"units": Unit, "accounts": Account, "policies": Policy, "baselines": Baseline}
             for name, kind in {**parts, "requests": Request}.items():
                 given[name] = tuple(_in(kind, one) for one in given[name])
-            found = _in(cls, given)
+            found: Self = _in(cls, given)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is no fleet.json: {error}") from None
         return found

@@ -411,4 +411,7 @@ class _Reading:
             self.wrong("wrong-value", file, said["expect"][1], f"{path}.expect: allow or deny")
         if not all(text.get(key) for key in needed) or not on:
             return None
-        return Request(on, *(text[key] for key in needed), file, row.line, conditions, text.get("why", ""))
+        return Request(
+            *(on, text["principal"], text["action"], text["resource"], text["expect"], file, row.line),
+            *(conditions, text.get("why", "")),
+        )

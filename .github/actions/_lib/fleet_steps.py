@@ -1,0 +1,40 @@
+"""What a plan of a fleet is made of: steps in their order, notes, and what becomes of each account."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+# The order in which a plan is applied. What a step has besides `action` and `on` is said where it is made.
+ACTIONS = (
+    *("create-unit", "create-policy", "update-policy", "attach-policy", "create-account", "tag-account"),
+    *("set-contact", "set-budget", "move-account", "create-baseline", "update-baseline", "target-baseline"),
+    *("untarget-baseline", "detach-policy", "delete-policy", "untag-account", "remove-budget"),
+)
+
+
+class Step(NamedTuple):
+    action: str  # of ACTIONS
+    on: str  # a unit's path, account:NAME, or the name of a policy or a baseline
+    details: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"action": self.action, "on": self.on, **self.details}
+
+
+class Note(NamedTuple):
+    """Why a plan may not be applied, or what is there and is left alone. Without a file it is not about one."""
+
+    rule: str
+    on: str
+    text: str
+    file: str = ""
+    line: int = 0
+
+
+class Effect(NamedTuple):
+    """What an account, account:NAME, gains and loses: policies by inheritance, baselines, tags; and what changes."""
+
+    account: str
+    unit: str  # in which it is then
+    gains: tuple[str, ...]
+    loses: tuple[str, ...]
+    changes: tuple[str, ...]
