@@ -179,7 +179,7 @@ def _place(note: Note) -> str:
 
 
 def _how(step: Step) -> str:
-    shown = {name: value for name, value in step.details.items() if value not in ("", [], {})}
+    shown = {name: value for name, value in sorted(step.details.items()) if value not in ("", [], {})}
     return ", ".join(f"{name} {_text(value)}" for name, value in shown.items()) or "-"
 
 

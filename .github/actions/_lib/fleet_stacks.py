@@ -106,7 +106,8 @@ def _targets(
         for target in (*there.units, *there.accounts) if there else ():
             if (ref := making.ref(target)) in less:
                 making.ids[ref] = target
-        regional = sorted(making.target(ref) for ref in covered) if old_regions else []
+        # What is kept of a target that goes had its stacks in those regions, too.
+        regional = sorted(making.target(ref) for ref in covered.union(more)) if old_regions else []
         making.step(
             "untarget-baseline",
             name,

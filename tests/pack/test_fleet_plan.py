@@ -1,0 +1,779 @@
+"""The plan of an account fleet: applied to a small organisation it leaves nothing to do, and touches nothing of others.
+
+The organisation here refuses what AWS refuses: a target that is not there, an address twice, a policy too many."""
+
+import copy
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+LIB = Path(__file__).parents[2] / ".github" / "actions" / "_lib"
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(LIB))
+import fleet as desired  # noqa: E402
+import fleet_plan  # noqa: E402
+import fleet_seen  # noqa: E402
+from fleet import Account, Baseline, Fleet, Policy, Unit  # noqa: E402
+
+OURS, OTHER = {"dpra:component": "org"}, {"dpra:component": "else"}
+SCP, RCP, TAG = "SERVICE_CONTROL_POLICY", "RESOURCE_CONTROL_POLICY", "TAG_POLICY"
+ROOT = "r-ab12"
+
+
+def everything(kind: str, name: str) -> dict[str, Any]:
+    return {
+        **{"id": f"p-{name}", "name": name, "type": kind, "content": {"Effect": "Allow"}, "tags": {}},
+        **{"attachments": [ROOT, "999999999999"], "aws-managed": True, "description": ""},
+    }
+
+
+def empty() -> dict[str, Any]:
+    """An organisation with nothing but its management account."""
+    return {
+        "management": "999999999999",
+        "root": {"id": ROOT, "types": [SCP, RCP, TAG]},
+        "units": [],
+        "accounts": [account("999999999999", "root", ROOT)],
+        "policies": [everything(SCP, "FullAWSAccess"), everything(RCP, "RCPFullAWSAccess")],
+        "stack-sets": [],
+    }
+
+
+def account(number: str, name: str, parent: str, **more: Any) -> dict[str, Any]:
+    about = {"id": number, "email": f"{name}@example.com", "name": name, "parent": parent, "status": "ACTIVE"}
+    return about | {"tags": {}, "contacts": {}, "budget": None} | more
+
+
+class Organisation:
+    """A seen.json that a plan is applied to; and where stacks are, which StackSets know and seen.json does not say."""
+
+    def __init__(self, document: dict[str, Any], fleet: Fleet) -> None:
+        self.document, self.fleet = copy.deepcopy(document), fleet
+        self.stacks = {one["name"]: self.reached(one) for one in document["stack-sets"]}
+
+    @property
+    def seen(self) -> Any:
+        return fleet_seen.Seen.from_json(self.document)
+
+    def one(self, what: str, key: str, value: str) -> Any:
+        [found] = [one for one in self.document[what] if one[key] == value]
+        return found
+
+    def id(self, ref: str) -> str:
+        if not ref.startswith("account:"):
+            return str(self.seen.unit_ids[ref])
+        name = ref.removeprefix("account:")
+        if name in self.fleet.by_name:
+            wanted = self.fleet.by_name[name]
+            return wanted.id or str(self.seen.by_email[wanted.email.lower()].id)
+        return str(self.seen.by_id[name].id)
+
+    def below(self, target: str) -> set[str]:
+        seen = self.seen
+        if target in seen.by_id:
+            return {target}
+        members = set(seen.members.get(seen.paths[target], ()))
+        return members - {seen.management}
+
+    def reached(self, one: Any) -> set[tuple[str, str]]:
+        inside = {number for target in (*one["units"], *one["accounts"]) for number in self.below(target)}
+        return {(number, region) for number in inside for region in one["regions"]}
+
+    def apply(self, plan: Any) -> None:
+        assert plan.refused == ()
+        for step in plan.steps:
+            getattr(self, step.action.replace("-", "_"))(step.on, step.details, plan.ids)
+        for one in self.document["stack-sets"]:
+            if one["auto-deploy"] and one["tags"] == OURS:
+                assert self.stacks[one["name"]] == self.reached(one), one["name"]
+
+    def mine(self, thing: Any, adopted: Any = ()) -> Any:
+        assert thing["tags"].get("dpra:component") == "org" or thing["id"] in {one.id for one in adopted}, thing
+        return thing
+
+    def added(self, number: str) -> None:
+        for one in self.document["policies"]:
+            if one["aws-managed"]:
+                one["attachments"].append(number)
+
+    def create_unit(self, on: str, says: Any, ids: Any) -> None:
+        assert on not in self.seen.unit_ids
+        number = f"ou-ab12-{len(self.document['units']):08}"
+        about = {"id": number, "name": says["name"], "parent": self.id(says["parent"]), "tags": says["tags"]}
+        self.document["units"].append(about)
+        self.added(number)
+
+    def create_account(self, on: str, says: Any, ids: Any) -> None:
+        assert says["email"].lower() not in self.seen.by_email
+        number = f"{len(self.document['accounts']) + 100:012}"
+        made = account(number, says["name"], ROOT, email=says["email"], tags=dict(says["tags"]))
+        self.document["accounts"].append(made)
+        self.added(number)
+        self.deployed(number, set())
+
+    def of(self, on: str) -> Any:
+        return self.mine(self.one("accounts", "id", self.id(on)), self.fleet.accounts)
+
+    def deployed(self, number: str, before: set[str]) -> None:
+        """What auto-deployment does to an account that comes into a unit, or leaves one."""
+        for one in self.document["stack-sets"]:
+            was = bool(before & set(one["units"])) or number in one["accounts"]
+            now = (number, "x") in {(some, "x") for target in one["units"] for some in self.below(target)}
+            stacks = self.stacks[one["name"]]
+            if one["auto-deploy"] and now:
+                stacks |= {(number, region) for region in one["regions"]}
+            elif one["auto-deploy"] and was and number not in one["accounts"]:
+                stacks -= {(number, region) for region in one["regions"]}
+
+    def move_account(self, on: str, says: Any, ids: Any) -> None:
+        found, seen = self.of(on), self.seen
+        assert (seen.paths[found["parent"]], found["status"]) == (says["from"], "ACTIVE")
+        before = {seen.unit_ids[path] for path in desired.line(says["from"])}
+        found["parent"] = self.id(says["to"])
+        self.deployed(found["id"], before)
+
+    def tag_account(self, on: str, says: Any, ids: Any) -> None:
+        assert any(self.of(on)["tags"].get(key) != value for key, value in says["tags"].items())
+        self.of(on)["tags"] |= says["tags"]
+
+    def untag_account(self, on: str, says: Any, ids: Any) -> None:
+        for key in says["keys"]:
+            del self.of(on)["tags"][key]
+
+    def set_contact(self, on: str, says: Any, ids: Any) -> None:
+        self.of(on)["contacts"][says["contact"]] = {key: value for key, value in says.items() if key != "contact"}
+
+    def set_budget(self, on: str, says: Any, ids: Any) -> None:
+        assert self.of(on)["budget"] != says["amount"]
+        self.of(on)["budget"] = says["amount"]
+
+    def remove_budget(self, on: str, says: Any, ids: Any) -> None:
+        assert self.of(on)["budget"] is not None
+        self.of(on)["budget"] = None
+
+    def create_policy(self, on: str, says: Any, ids: Any) -> None:
+        assert on not in {one["name"] for one in self.document["policies"]}
+        [policy] = [one for one in self.fleet.policies if one.name == on]
+        about = {"id": f"p-new{len(self.document['policies'])}", "name": on, "type": desired.KINDS[says["type"]].aws}
+        about |= {"content": policy.content, "description": says["description"], "tags": says["tags"]}
+        self.document["policies"].append({**about, "attachments": [], "aws-managed": False})
+        assert desired.same(policy.content) == says["content"]
+
+    def policy(self, on: str, says: Any, ids: Any) -> Any:
+        known = ids.get(f"policy:{says['type']} {on}")
+        found = self.one("policies", "id", known) if known else self.one("policies", "name", on)
+        assert found["type"] == desired.KINDS[says["type"]].aws
+        return self.mine(found, self.fleet.policies)
+
+    def update_policy(self, on: str, says: Any, ids: Any) -> None:
+        [policy] = [one for one in self.fleet.policies if one.name == on]
+        about = {"name": on, "content": policy.content, "description": policy.description}
+        self.policy(on, says, ids).update(about)
+
+    def attach_policy(self, on: str, says: Any, ids: Any) -> None:
+        found, target = self.policy(on, says, ids), self.id(says["target"])
+        assert target not in found["attachments"]
+        found["attachments"].append(target)
+        kind = desired.KINDS[says["type"]]
+        there = [one for one in self.document["policies"] if one["type"] == kind.aws and target in one["attachments"]]
+        assert kind.attached is None or len(there) <= kind.attached + 2  # while old ones are there, too
+
+    def detach_policy(self, on: str, says: Any, ids: Any) -> None:
+        found, target = self.policy(on, says, ids), ids[says["target"]]
+        assert target == self.id(says["target"])
+        found["attachments"].remove(target)
+        there = [one for one in self.document["policies"] if one["type"] == found["type"]]
+        assert found["type"] == TAG or any(target in one["attachments"] for one in there)
+
+    def delete_policy(self, on: str, says: Any, ids: Any) -> None:
+        found = self.policy(on, says, ids)
+        assert found["attachments"] == []
+        self.document["policies"].remove(found)
+
+    def create_baseline(self, on: str, says: Any, ids: Any) -> None:
+        assert on not in self.stacks
+        for other in says["depends-on"]:
+            self.one("stack-sets", "name", other)
+        about = {key: says[key] for key in ("template", "parameters", "depends-on", "auto-deploy", "tags")}
+        self.document["stack-sets"].append({"name": on, **about, "regions": [], "units": [], "accounts": []})
+        self.stacks[on] = set()
+
+    def stack_set(self, on: str) -> Any:
+        return self.mine(self.one("stack-sets", "name", on))
+
+    def update_baseline(self, on: str, says: Any, ids: Any) -> None:
+        self.stack_set(on).update({key: says[key] for key in says["changes"]})
+
+    def target_baseline(self, on: str, says: Any, ids: Any) -> None:
+        found = self.stack_set(on)
+        for refs, regions in ((says["add"], says["regions"]), (says["there"], says["new-regions"])):
+            inside = {number for ref in refs for number in self.below(self.id(ref))}
+            self.stacks[on] |= {(number, region) for number in inside for region in regions}
+        for ref in says["add"]:
+            found["accounts" if ref.startswith("account:") else "units"].append(self.id(ref))
+        found["regions"] = sorted({*found["regions"], *says["regions"]})
+
+    def untarget_baseline(self, on: str, says: Any, ids: Any) -> None:
+        found = self.stack_set(on)
+        kept = {self.id(ref) for ref in says["keeps"]}
+        for ref in says["remove"]:
+            inside = self.below(self.id(ref)) - kept
+            self.stacks[on] -= {(number, region) for number in inside for region in found["regions"]}
+            found["accounts" if ref.startswith("account:") else "units"].remove(ids[ref])
+        inside = {number for ref in says["there"] for number in self.below(self.id(ref))}
+        self.stacks[on] -= {(number, region) for number in inside for region in says["old-regions"]}
+        found["regions"] = [one for one in found["regions"] if one not in says["old-regions"]]
+        if not found["units"] and not found["accounts"]:
+            found["regions"] = [] if not says["old-regions"] else found["regions"]
+
+
+def applied(document: dict[str, Any], fleet: Fleet) -> dict[str, Any]:
+    organisation = Organisation(document, fleet)
+    organisation.apply(fleet_plan.plan(fleet, organisation.seen))
+    return organisation.document
+
+
+def planned(document: dict[str, Any], fleet: Fleet) -> Any:
+    return fleet_plan.plan(fleet, fleet_seen.Seen.from_json(document))
+
+
+def fleet(
+    accounts: Any = (), policies: Any = (), baselines: Any = (), units: Any = ("A", "A/B", "C"), **more: Any
+) -> Any:
+    made = [Unit("root", "organisation.yml", 1)]
+    made += [Unit(path, "organisation.yml", 2, more.get("asked", {}).get(path, ())) for path in sorted(units)]
+    return Fleet("org", "", ("organisation.yml", 1), tuple(made), tuple(accounts), tuple(policies), tuple(baselines))
+
+
+def wanted(name: str, unit: str = "A", **more: Any) -> Any:
+    return Account(name, more.pop("email", f"{name}@example.com"), unit, "accounts/a.yml", 3, **more)
+
+
+def policy(name: str, *attach: str, kind: str = "service-control-policy", **more: Any) -> Any:
+    return Policy(name, kind, more.pop("content", {"a": name}), f"policies/{name}.yml", 1, attach=attach, **more)
+
+
+def baseline(name: str, *targets: str, **more: Any) -> Any:
+    given_ = {"template": "Resources: {}", "regions": ("eu-west-1",), "targets": targets} | more
+    return Baseline(name=name, file=f"baselines/{name}/baseline.yml", line=1, **given_)
+
+
+# ---- Any fleet, any organisation
+
+PATHS = ["A", "A/B", "A/B/C", "D", "D/B", "E"]
+NAMES = ["a1", "a2", "a3", "a4", "a5"]
+TEXT = st.sampled_from(["x", "y"])
+
+
+@st.composite
+def fleets(draw: Any) -> Any:
+    paths = draw(st.sets(st.sampled_from(PATHS)))
+    paths = {above for path in paths for above in desired.line(path)} - {"root"}
+    units = st.sampled_from(["root", *sorted(paths)])
+    asked = {path: tuple(draw(st.sets(st.sampled_from(["b1", "b2"]), max_size=1))) for path in sorted(paths)}
+    names = sorted(draw(st.sets(st.sampled_from(NAMES))))
+    accounts = [
+        wanted(
+            *(name, draw(units)),
+            tags=draw(st.dictionaries(st.sampled_from(["t1", "t2"]), TEXT)),
+            contacts=draw(
+                st.dictionaries(st.sampled_from(["security", "billing"]), st.fixed_dictionaries({"name": TEXT}))
+            ),
+            baselines=tuple(draw(st.sets(st.sampled_from(["b1", "b2"])))),
+            budget=draw(st.sampled_from([None, 5, 7.5])),
+            deletion_protection=draw(st.booleans()),
+        )
+        for name in names
+    ]
+    refs = st.sampled_from(["root", *sorted(paths), *(f"account:{name}" for name in names)])
+    kinds = {"p1": "service-control-policy", "p2": "resource-control-policy", "p3": "tag-policy", "p4": "tag-policy"}
+    policies = [
+        policy(name, *sorted(draw(st.sets(refs, max_size=4))), kind=kinds[name], content={"c": draw(TEXT)},
+               description=draw(TEXT))
+        for name in sorted(draw(st.sets(st.sampled_from(sorted(kinds)))))
+    ]  # fmt: skip
+    regions = st.sets(st.sampled_from(["eu-west-1", "us-east-1"]), min_size=1)
+    baselines = []
+    for name in ("b1", "b2"):
+        about = {"template": draw(TEXT), "regions": tuple(sorted(draw(regions)))}
+        about |= {"parameters": draw(st.dictionaries(st.just("P"), TEXT)), "depends_on": ("b2",) * (name == "b1")}
+        baselines.append(baseline(name, *sorted(draw(st.sets(refs, max_size=3))), **about))
+    return fleet(accounts, policies, baselines, paths, asked=asked)
+
+
+@st.composite
+def strangers(draw: Any, document: dict[str, Any]) -> Any:
+    """Things that are not dpra's, and drift of those that are."""
+    document = copy.deepcopy(document)
+    units = [ROOT, *(unit["id"] for unit in document["units"])]
+    for number in range(draw(st.integers(0, 2))):
+        about = {"name": draw(st.sampled_from(["E", "A/B", "Z", "root"])), "parent": draw(st.sampled_from(units))}
+        document["units"].append({"id": f"ou-ab12-other{number:03}", **about, "tags": {}})
+    names = [(unit["parent"], unit["name"]) for unit in document["units"]]
+    document["units"] = [unit for place, unit in enumerate(document["units"]) if names.index(names[place]) == place]
+    units = [ROOT, *(unit["id"] for unit in document["units"])]
+    for number in range(draw(st.integers(0, 2))):
+        parent, tags = draw(st.sampled_from(units)), draw(st.sampled_from([{}, {"t": "1"}, OTHER]))
+        document["accounts"].append(account(f"{number + 900:012}", f"other{number}", parent, tags=tags))
+    everywhere = [*units, *(one["id"] for one in document["accounts"])]
+    about = {"id": "p-other", "name": "other", "type": draw(st.sampled_from([SCP, TAG])), "content": {"x": 1}}
+    targets = sorted(draw(st.sets(st.sampled_from(everywhere), max_size=3)))
+    document["policies"].append({**about, "tags": {}, "attachments": targets, "aws-managed": False, "description": "o"})
+    targets = sorted(draw(st.sets(st.sampled_from(units), max_size=2)))
+    about = {"name": "their-baseline", "tags": OTHER, "template": "t", "parameters": {}, "regions": ["eu-west-1"]}
+    document["stack-sets"].append({**about, "units": targets, "accounts": [], "depends-on": [], "auto-deploy": True})
+    for one in document["policies"]:
+        if one["aws-managed"]:
+            one["attachments"] = sorted({*one["attachments"], *everywhere})
+        elif one["tags"] and draw(st.booleans()):
+            one["attachments"] = sorted(draw(st.sets(st.sampled_from(everywhere), max_size=3)))
+    for one in document["accounts"]:
+        if one["tags"].get("dpra:component") == "org" and draw(st.booleans()):
+            one["parent"] = draw(st.sampled_from(units))
+            one["tags"] = {**one["tags"], "drift": "1", "aws:x": "1"}
+    return document
+
+
+@st.composite
+def situations(draw: Any) -> Any:
+    """A fleet, and an organisation that another one of it has been; with strangers in it."""
+    before = draw(fleets())
+    return draw(fleets()), draw(strangers(applied(empty(), before)))
+
+
+def foreign(document: dict[str, Any]) -> dict[str, Any]:
+    """What is not dpra's, as it is, but for what AWS itself attaches to what is new."""
+    found = {}
+    for what in ("units", "accounts", "policies", "stack-sets"):
+        for one in document[what]:
+            if one["tags"].get("dpra:component") != "org":
+                left = {key: value for key, value in one.items() if key != "attachments" or not one["aws-managed"]}
+                found[f"{what} {one.get('id', one['name'])}"] = left
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(situations())
+def test_a_plan_that_is_applied_leaves_nothing_to_do_and_nothing_of_others_is_touched(situation: Any) -> None:
+    wants, before = situation
+    after = applied(before, wants)
+    again = planned(after, wants)
+    assert (again.steps, again.effects, again.ids, again.basis) == ((), (), {}, {})
+    assert foreign(after) == foreign(before)
+    assert {one["id"] for one in before["accounts"]} <= {one["id"] for one in after["accounts"]}
+    assert {one["id"] for one in before["units"]} <= {one["id"] for one in after["units"]}
+    assert {one["name"] for one in before["stack-sets"]} <= {one["name"] for one in after["stack-sets"]}
+
+
+def inherited(document: dict[str, Any], number: str) -> set[str]:
+    """What holds for an account by what is attached to it and above it, looked up step by step."""
+    parents = {one["id"]: one["parent"] for one in (*document["units"], *document["accounts"])}
+    way = [number]
+    while way[-1] in parents:
+        way.append(parents[way[-1]])
+    management = number == document["management"]
+    found = set()
+    for one in document["policies"]:
+        if set(way) & set(one["attachments"]) and not (management and one["type"] in (SCP, RCP)):
+            found.add(f"{desired.WORDS[one['type']]} {one['name']}")
+    for one in document["stack-sets"]:
+        if set(way) & {*one["units"], *one["accounts"]} and not management:
+            found.add(f"stack set {one['name']}")
+    return found
+
+
+@settings(max_examples=40, deadline=None)
+@given(situations())
+def test_what_each_account_gains_and_loses_is_what_it_has_then_and_had_before(situation: Any) -> None:
+    wants, before = situation
+    plan, after = planned(before, wants), applied(before, wants)
+    told = {one.account: one for one in plan.effects}
+    numbers = {one["id"]: one for one in before["accounts"]}
+    for one in after["accounts"]:
+        known = [some.ref for some in wants.accounts if some.email == one["email"]]
+        effect = told.pop(known[0] if known else f"account:{one['id']}", None)
+        new = one["id"] not in numbers
+        had, has = set() if new else inherited(before, one["id"]), inherited(after, one["id"])
+        tags = {} if new else numbers[one["id"]]["tags"]
+        gained = {f"tag {key}={value}" for key, value in one["tags"].items() if key not in tags}
+        lost = {f"tag {key}" for key in tags if key not in one["tags"]}
+        if effect is None:
+            assert (has, gained, lost) == (had, set(), set())
+            continue
+        assert set(effect.gains) == (has - had) | gained - {"tag dpra:component=org"}
+        assert set(effect.loses) == (had - has) | lost
+        assert (effect.unit, bool(effect.gains or effect.loses or effect.changes)) == (
+            *(fleet_seen.Seen.from_json(after).paths[one["parent"]], True),
+        )
+    assert told == {}
+
+
+@settings(max_examples=40, deadline=None)
+@given(situations(), st.randoms())
+def test_the_same_gives_the_same_bytes_in_whatever_order_it_was_listed(situation: Any, random: Any) -> None:
+    wants, before = situation
+    plan = planned(before, wants)
+    shuffled = copy.deepcopy(before)
+    for what in ("units", "accounts", "policies", "stack-sets"):
+        random.shuffle(shuffled[what])
+        for one in shuffled[what]:
+            for key in ("attachments", "regions", "units", "accounts"):
+                random.shuffle(one.get(key, []))
+    assert planned(shuffled, wants).text == plan.text
+    assert fleet_plan.Plan.from_json(json.loads(plan.text)) == plan
+    assert fleet_plan.summary(fleet_plan.Plan.from_json(json.loads(plan.text))) == fleet_plan.summary(plan)
+    assert fleet_plan.fits(plan, fleet_seen.Seen.from_json(shuffled)) == []
+    if plan.steps:
+        assert fleet_plan.fits(plan, fleet_seen.Seen.from_json(applied(before, wants)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(situations())
+def test_steps_come_in_order_and_a_parent_before_its_unit(situation: Any) -> None:
+    wants, before = situation
+    steps = planned(before, wants).steps
+    places = [fleet_plan.ACTIONS.index(step.action) for step in steps]
+    assert places == sorted(places)
+    made = [step.on for step in steps if step.action == "create-unit"]
+    for step in steps:
+        if step.action == "create-unit" and step.details["parent"] in made:
+            assert made.index(step.details["parent"]) < made.index(step.on)
+
+
+# ---- What is refused, and what is told
+
+
+def rules(notes: Any) -> list[str]:
+    return [f"{one.rule} {one.on}" for one in notes]
+
+
+def lived() -> tuple[dict[str, Any], Any]:
+    """An organisation as a fleet wants it."""
+    wants = fleet(
+        [wanted("shop", "A/B", budget=9, tags={"team": "shop"}), wanted("data", "C")],
+        [policy("deny", "A", "account:data"), policy("tags", "root", kind="tag-policy")],
+        [baseline("base", "A"), baseline("more", "account:data", depends_on=("base",))],
+    )
+    return applied(empty(), wants), wants
+
+
+def test_an_empty_plan_is_empty() -> None:
+    document, wants = lived()
+    plan = planned(document, wants)
+    lists = (plan.steps, plan.effects, plan.refused, plan.reported)
+    assert (lists, plan.ids, plan.basis) == (((), (), (), ()), {}, {})
+    assert fleet_plan.summary(plan) == "### The fleet's plan\n\nNothing changes.\n"
+    assert fleet_plan.fits(plan, fleet_seen.Seen.from_json(empty())) == []
+
+
+def test_an_account_is_adopted_by_its_id_and_by_nothing_else() -> None:
+    document = empty()
+    document["accounts"].append(account("000000000900", "old", ROOT, tags={"a": "b"}, status="ACTIVE"))
+    plan = planned(document, fleet([wanted("old", "root", tags={"a": "b"})], units=()))
+    assert rules(plan.refused) == ["account-adopt account:old"]
+    assert '000000000900 has this e-mail and is not dpra\'s: say id: "000000000900"' in plan.refused[0].text
+    assert (plan.refused[0].file, plan.refused[0].line) == ("accounts/a.yml", 3)
+    adopted = fleet([wanted("old", "root", tags={"a": "b"}, id="000000000900")], units=())
+    assert planned(document, adopted).steps == ()
+    moved = fleet([wanted("old", "A", tags={"a": "c"}, id="000000000900")])
+    steps = planned(document, moved).steps
+    assert [step.action for step in steps] == [*["create-unit"] * 3, "tag-account", "move-account"]
+    assert steps[3].details == {"tags": {"a": "c"}}
+    assert planned(applied(document, moved), moved).steps == ()
+
+
+def test_an_address_is_never_changed_nor_an_account_made_twice() -> None:
+    document, _ = lived()
+    renamed = fleet([wanted("shop", "A/B", email="new@example.com"), wanted("data", "C")])
+    assert rules(planned(document, renamed).refused) == ["account-email account:shop"]
+    number = fleet_seen.Seen.from_json(document).by_email["shop@example.com"].id
+    by_id = fleet([wanted("shop", "A/B", email="new@example.com", id=number), wanted("data", "C")])
+    assert rules(planned(document, by_id).refused) == ["account-email account:shop"]
+    upper = fleet(
+        [wanted("shop", "A/B", email="Shop@Example.com", budget=9, tags={"team": "shop"}), wanted("data", "C")]
+    )
+    assert not [step for step in planned(document, upper).steps if step.action == "create-account"]
+    assert "create-account" not in {step.action for step in planned(document, renamed).steps}
+    missing = fleet([wanted("shop", "A/B", id="000000000001")])
+    assert rules(planned(document, missing).refused) == ["account-id account:shop"]
+
+
+@pytest.mark.parametrize(
+    ("change", "rule"), [({"status": "SUSPENDED"}, "account-status"), ({"tags": OTHER}, "account-component")]
+)
+def test_an_account_that_is_closed_or_anothers_is_refused(change: dict[str, Any], rule: str) -> None:
+    document, wants = lived()
+    next(one for one in document["accounts"] if one["name"] == "shop").update(change)
+    assert rules(planned(document, wants).refused) == [f"{rule} account:shop"]
+
+
+def test_policies_and_stack_sets_of_others_are_refused() -> None:
+    document, wants = lived()
+    for what in ("policies", "stack-sets"):
+        for one in document[what]:
+            one["tags"] = {}
+    told = rules(planned(document, wants).refused)
+    assert told == ["policy-adopt deny", "policy-adopt tags", "stack-set base", "stack-set more"]
+    ids = {one["name"]: one["id"] for one in document["policies"]}
+    adopted = fleet(wants.accounts, [policy("deny", "A", "account:data", id=ids["deny"])])
+    assert [step for step in planned(document, adopted).steps if "policy" in step.action] == []
+    renamed = fleet(wants.accounts, [policy("no", "A", id=ids["deny"])])
+    assert [(step.action, step.on) for step in planned(document, renamed).steps if "policy" in step.action] == [
+        ("update-policy", "no"),
+        ("detach-policy", "no"),
+    ]
+    assert planned(applied(document, renamed), renamed).steps == ()
+    missing = fleet(wants.accounts, [policy("deny", "A", id="p-none1234")])
+    assert rules(planned(document, missing).refused) == ["policy-id deny"]
+    other = fleet(wants.accounts, [policy("tags", "root")])
+    assert rules(planned(lived()[0], other).refused) == ["policy-type tags"]
+    document["root"]["types"] = [SCP]
+    assert rules(planned(document, fleet([], [policy("new", "root", kind="tag-policy")])).refused) == [
+        "policy-type-off new"
+    ]
+    assert rules(planned(document, Fleet("org", "r-zz99")).refused) == ["root root"]
+
+
+def test_what_nobody_asked_for_and_what_the_files_name_no_more_is_told_and_stays() -> None:
+    document, _ = lived()
+    document["accounts"].append(account("000000000900", "hand", ROOT))
+    document["units"].append({"id": "ou-ab12-99999999", "name": "Hand", "parent": ROOT, "tags": {}})
+    hand = {"id": "p-hand1234", "name": "hand", "type": SCP, "content": {}, "tags": {}, "attachments": []}
+    hand |= {"aws-managed": False, "description": ""}
+    document["policies"].append(hand)
+    about = {"name": "hand", "template": "t", "tags": {}, "parameters": {}, "regions": [], "units": [], "accounts": []}
+    document["stack-sets"].append({**about, "depends-on": [], "auto-deploy": True})
+    wants = fleet([wanted("data", "C")], units=("A", "C"))
+    plan = planned(document, wants)
+    names = {one["name"]: one["id"] for one in document["accounts"] + document["units"]}
+    assert rules(plan.reported) == [
+        f"account-gone {names['shop']}",
+        "account-unasked 000000000900",
+        "policy-unasked p-hand1234",
+        "stack-set-gone org-base",
+        "stack-set-gone org-more",
+        "stack-set-unasked hand",
+        f"unit-gone {names['B']}",
+        "unit-unasked ou-ab12-99999999",
+    ]
+    assert {step.action for step in plan.steps} == {"detach-policy", "delete-policy", "untarget-baseline"}
+    after = applied(document, wants)
+    assert [one["parent"] for one in after["accounts"]] == [one["parent"] for one in document["accounts"]]
+
+
+def test_a_limit_that_others_policies_use_up_is_refused_and_the_last_policy_stays() -> None:
+    document = empty()
+    document["units"].append({"id": "ou-ab12-00000000", "name": "A", "parent": ROOT, "tags": {}})
+    document["policies"][0]["attachments"].append("ou-ab12-00000000")
+    for number in range(8):
+        about = {"id": f"p-hand{number}", "name": f"hand{number}", "type": SCP, "content": {}, "tags": {}}
+        document["policies"].append({**about, "attachments": ["ou-ab12-00000000"], "aws-managed": False})
+    assert planned(document, fleet([], [policy("one", "A")], units="A")).refused == ()
+    both = fleet([], [policy("one", "A"), policy("two", "A")], units="A")
+    assert rules(planned(document, both).refused) == ["quota A"]
+    many = fleet([wanted("new")], [policy(f"p{number}", "account:new") for number in range(10)])
+    assert rules(planned(empty(), many).refused) == ["quota account:new"]
+
+    document, wants = lived()
+    document["policies"][0]["attachments"] = []
+    assert rules(planned(document, fleet(wants.accounts)).refused) == ["last-policy A", "last-policy account:data"]
+
+
+def test_a_move_shows_what_the_account_loses_and_a_policy_whom_it_reaches() -> None:
+    document, wants = lived()
+    document["accounts"].append(account("000000000900", "hand", fleet_seen.Seen.from_json(document).unit_ids["A/B"]))
+    moved = fleet(
+        [wanted("shop", "C", budget=9, tags={"team": "shop"}), wanted("data", "C")],
+        [policy("deny", "A", "account:data"), policy("tags", "A/B", kind="tag-policy")],
+        wants.baselines,
+    )
+    plan = planned(document, moved)
+    told = {one.account: (one.gains, one.loses) for one in plan.effects}
+    assert told == {
+        "account:shop": ((), ("service-control-policy deny", "stack set org-base", "tag-policy tags")),
+        "account:data": ((), ("tag-policy tags",)),
+        "account:999999999999": ((), ("tag-policy tags",)),
+    }
+    lines = fleet_plan.summary(plan).splitlines()
+    head = lines.index("#### What 3 accounts would lose and gain")
+    assert lines[head + 2 : head + 6] == [
+        "| accounts | lose | gain | change |",
+        "| --- | --- | --- | --- |",
+        "| `account:999999999999, account:data` | `tag-policy tags` | `-` | `-` |",
+        "| `account:shop` | `service-control-policy deny, stack set org-base, tag-policy tags` | `-` | `-` |",
+    ]
+    # The guardrail is attached before the account moves, and detached behind that.
+    order = [(step.action, step.on) for step in plan.steps]
+    assert order == [("attach-policy", "tags"), ("move-account", "account:shop"), ("detach-policy", "tags")]
+
+
+def test_a_change_of_a_policy_or_a_baseline_is_shown_for_each_account_that_has_it() -> None:
+    document, wants = lived()
+    changed = fleet(
+        wants.accounts,
+        [policy("deny", "A", "account:data", content={"a": 2}), wants.policies[1]],
+        [baseline("base", "A", template="Resources: {A: {}}"), wants.baselines[1]],
+    )
+    plan = planned(document, changed)
+    told = {one.account: (one.gains, one.loses, one.changes) for one in plan.effects}
+    assert told == {
+        "account:shop": ((), (), ("service-control-policy deny", "stack set org-base")),
+        "account:data": ((), (), ("service-control-policy deny",)),
+    }
+    assert [(step.action, step.on) for step in plan.steps] == [
+        ("update-policy", "deny"),
+        ("update-baseline", "org-base"),
+    ]
+    assert plan.steps[1].details["changes"] == ["template"]
+
+
+# ---- Since it was made
+
+MOVED = fleet(
+    [wanted("shop", "C", budget=9, tags={"team": "shop"}), wanted("data", "C")],
+    lived()[1].policies,
+    lived()[1].baselines,
+)
+SINCE: dict[str, tuple[Callable[[dict[str, Any]], Any], list[str]]] = {
+    "its tags": (lambda one: one["shop"]["tags"].update(a="b"), ["account {shop}: tags was {old}, is {new}"]),
+    "its unit": (lambda one: one["shop"].update(parent=ROOT), ["account {shop}: unit was A/B, is root"]),
+    "the unit": (
+        lambda one: one["C"].update(name="D"),
+        [
+            "on C: gone: resource-control-policy RCPFullAWSAccess, service-control-policy FullAWSAccess",
+            "unit C: was {C}, is not there",
+        ],
+    ),
+    "a policy of others where it goes": (
+        lambda one: one["FullAWSAccess"]["attachments"].remove(one["C"]["id"]),
+        ["on C: gone: service-control-policy FullAWSAccess"],
+    ),
+    "nothing that matters": (lambda one: one["data"]["tags"].update(a="b"), []),
+    "an account elsewhere": (lambda one: one["document"]["accounts"].append(account("0" * 12, "x", ROOT)), []),
+}
+
+
+@pytest.mark.parametrize("what", SINCE)
+def test_what_changed_since_is_said_and_nothing_else_stops_it(what: str) -> None:
+    document, _ = lived()
+    plan = fleet_plan.Plan.from_json(json.loads(planned(document, MOVED).text))
+    assert [step.action for step in plan.steps] == ["move-account"]
+    named = {one["name"]: one for key in ("units", "accounts", "policies") for one in document[key]}
+    shop = named["shop"]
+    words = {"shop": shop["id"], "C": named["C"]["id"], "old": dict(sorted(shop["tags"].items()))}
+    change, said = SINCE[what]
+    change(named | {"document": document})
+    words |= {"new": dict(sorted(shop["tags"].items()))}
+    found = fleet_plan.fits(plan, fleet_seen.Seen.from_json(document))
+    assert found == [one.format(**words) for one in said]
+
+
+def test_an_account_that_somebody_made_since_with_the_same_address_stops_the_plan() -> None:
+    plan = planned(empty(), fleet([wanted("new")]))
+    later = empty()
+    later["accounts"].append(account("000000000900", "other", ROOT, email="New@Example.com"))
+    assert fleet_plan.fits(plan, fleet_seen.Seen.from_json(later)) == [
+        "email new@example.com: was not there, is 000000000900"
+    ]
+    attach = planned(
+        *lived()[:1], fleet(lived()[1].accounts, [*lived()[1].policies, policy("new", "A")], lived()[1].baselines)
+    )
+    document, _ = lived()
+    document["accounts"].append(account("000000000900", "x", fleet_seen.Seen.from_json(document).unit_ids["A/B"]))
+    assert fleet_plan.fits(attach, fleet_seen.Seen.from_json(document)) == ["members A: new: 000000000900"]
+
+
+def test_a_plan_whose_basis_was_changed_is_none() -> None:
+    data = json.loads(planned(empty(), fleet([wanted("new")])).text)
+    for change in ({"basis": {}}, {"seen": "x"}, {"schema": 2}, {"steps": [{"action": "close-account", "on": "x"}]}):
+        with pytest.raises(ValueError, match="this is no plan of a fleet"):
+            fleet_plan.Plan.from_json(data | change)
+    for document in (
+        None,
+        [],
+        {},
+        {"management": "1", "root": {"id": "r"}, "units": [{"id": "a", "name": "a", "parent": "a"}]},
+    ):
+        with pytest.raises(ValueError, match=r"this is no seen\.json"):
+            fleet_seen.Seen.from_json(document)
+
+
+def test_every_step_has_its_words_and_none_closes_anything() -> None:
+    assert set(fleet_plan.SAYS) == set(fleet_plan.ACTIONS)
+    assert not any(word in action for action in fleet_plan.ACTIONS for word in ("close", "delete-unit", "delete-base"))
+
+
+def test_the_text_of_others_is_inert_in_the_summary(hostile: dict[str, str]) -> None:
+    for text in hostile.values():
+        document = empty()
+        document["accounts"].append(account("000000000900", text, ROOT, email=text))
+        wants = fleet([wanted(text, "A", email=text, tags={text: text})], [policy("p", "A", description=text)])
+        wants = Fleet("org", text, (text, 1), wants.units, wants.accounts, wants.policies)
+        for line in fleet_plan.summary(planned(document, wants)).split("\n"):
+            outside = "".join(line.split("`")[::2])
+            assert line.count("`") % 2 == 0
+            assert not any(mark in outside for mark in ("<", "[", "@", "http", "forged", "pwned"))
+            assert line == "" or line[0] in "#|*0123456789"
+
+
+# ---- Size
+
+
+def large(number: int, units: int) -> tuple[dict[str, Any], Any]:
+    """A fleet in which much changes, and the organisation before: every account has another tag, a tenth moves."""
+    tops = [f"T{top}" for top in range(units // 20)]
+    paths = [*tops, *(f"{top}/S{sub}" for top in tops for sub in range(19))]
+    document = empty()
+    for place, path in enumerate(paths):
+        above = f"ou-ab12-{paths.index(desired.parent(path)):08}" if "/" in path else ROOT
+        about = {"id": f"ou-ab12-{place:08}", "name": path.rpartition("/")[2], "parent": above, "tags": OURS}
+        document["units"].append(about)
+    subs = [place for place, path in enumerate(paths) if "/" in path]
+    accounts = []
+    for one in range(number):
+        here, there = subs[one % len(subs)], subs[(one + (one % 10 == 0)) % len(subs)]
+        document["accounts"].append(
+            account(f"{one:012}", f"acc-{one:05}", f"ou-ab12-{here:08}", tags=OURS | {"a": "b"})
+        )
+        accounts.append(
+            wanted(f"acc-{one:05}", paths[there], tags={"a": str(one)}, baselines=("more",) * (one % 50 == 0))
+        )
+    policies = [policy(f"p{one}", *tops[:5], "root") for one in range(8)]
+    return document, fleet(accounts, policies, [baseline("base", *tops), baseline("more")], paths)
+
+
+def work(run: Any) -> int:
+    """How many functions of these modules are called; a generator counts each time that it goes on."""
+    calls = 0
+
+    def count(frame: Any, event: str, _: Any) -> None:
+        nonlocal calls
+        calls += event == "call" and "_lib/fleet" in frame.f_code.co_filename
+
+    sys.setprofile(count)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_the_work_grows_in_a_straight_line_with_the_accounts() -> None:
+    few, twice, more = (work(lambda size=size: planned(*large(size, 20))) for size in (100, 200, 1000))  # type: ignore[misc]
+    assert more < (few + (twice - few) * 9) * 1.05
+
+
+def test_5000_accounts_in_200_units_are_planned_whole() -> None:
+    document, wants = large(5000, 200)
+    plan = planned(document, wants)
+    assert (plan.refused, plan.reported) == ((), ())
+    assert len(plan.effects) == 5000
+    assert len([step for step in plan.steps if step.action == "move-account"]) == 500
+    assert len(fleet_plan.summary(plan)) < 1024 * 1024  # of a step summary
+    assert fleet_plan.fits(plan, fleet_seen.Seen.from_json(document)) == []
