@@ -205,7 +205,10 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         )
     ],
     "duplicate-email": [("accounts/z.yml", HEAD + "  z:\n    ¦email: AWS+shop-DEV@Example.com\n")],
-    "duplicate-id": [("accounts/z.yml", HEAD + "  z:\n    email: z@b.example\n    ¦id: 012345678901\n")],
+    "duplicate-id": [
+        ("accounts/z.yml", HEAD + "  z:\n    email: z@b.example\n    ¦id: 012345678901\n"),
+        ("policies/two.yml", POLICY + "¦id: p-12345678\n"),
+    ],
     "unknown-unit": [
         ("accounts/a.yml", "¦unit: Sandbx\naccounts: {a: {email: a@b.example}, b: {email: b@b.example}}\n"),
         ("accounts/a.yml", HEAD + "  a: {email: a@b.example,\n ¦unit: Prod}\n"),
@@ -261,6 +264,7 @@ BESIDE = {  # what else has to be there
     "baselines/new/baseline.yml": {"baselines/new/template.yml": "Resources: {}\n"},
     "baselines/a_b/baseline.yml": {"baselines/a_b/template.yml": "Resources: {}\n"},
     "policies/dény.yml": {"policies/dény.json": DENY},
+    "policies/two.yml": {"policies/two.json": DENY, "policies/deny.yml": POLICY + "id: p-12345678\n"},
 }
 
 

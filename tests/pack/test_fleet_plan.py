@@ -531,6 +531,8 @@ def test_policies_and_stack_sets_of_others_are_refused() -> None:
     assert planned(applied(document, renamed), renamed).steps == ()
     missing = fleet(wants.accounts, [policy("deny", "A", id="p-none1234")])
     assert rules(planned(document, missing).refused) == ["policy-id deny"]
+    twice = fleet(wants.accounts, [policy("a", "A", id=ids["deny"]), policy("deny", "A")])
+    assert rules(planned(document, twice).refused) == ["policy-twice deny"]
     other = fleet(wants.accounts, [policy("tags", "root")])
     assert rules(planned(lived()[0], other).refused) == ["policy-type tags"]
     document["root"]["types"] = [SCP]
@@ -694,12 +696,9 @@ def test_a_plan_whose_basis_was_changed_is_none() -> None:
     for change in ({"basis": {}}, {"seen": "x"}, {"schema": 2}, {"steps": [{"action": "close-account", "on": "x"}]}):
         with pytest.raises(ValueError, match="this is no plan of a fleet"):
             fleet_plan.Plan.from_json(data | change)
-    for document in (
-        None,
-        [],
-        {},
-        {"management": "1", "root": {"id": "r"}, "units": [{"id": "a", "name": "a", "parent": "a"}]},
-    ):
+    no: dict[str, Any] = {"management": "1", "root": {"id": "r"}}
+    inside = no | {"units": [{"id": "a", "name": "a", "parent": "a"}]}
+    for document in (None, [], {}, inside, no | {"accounts": [account("1", "a", "ou-none")]}):
         with pytest.raises(ValueError, match=r"this is no seen\.json"):
             fleet_seen.Seen.from_json(document)
 

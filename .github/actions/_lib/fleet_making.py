@@ -186,13 +186,17 @@ class Making:
     # ---- Policies
 
     def policies(self) -> None:
-        claimed = set[str]()
+        claimed, ids = set[str](), {policy.id for policy in self.fleet.policies if policy.id}
         for policy in self.fleet.policies:
             place, kind = (policy.file, policy.line), KINDS[policy.type]
             there = self._there(policy)
+            taken = there.id if there and there.id in claimed else ""
             if there:
                 claimed.add(there.id)
-            if policy.id and not there:
+            if taken or (there and not policy.id and there.id in ids):
+                says = f"{there.id if there else taken} is that of another file, which says its id"
+                self.refuse("policy-twice", policy.name, says, place)
+            elif policy.id and not there:
                 self.refuse("policy-id", policy.name, f"there is no policy {policy.id} in the organisation", place)
             elif there and there.type != kind.aws:
                 says = f"{there.id} of this name is a {there.word}; a policy's type cannot change: take another name"
@@ -279,12 +283,12 @@ class Making:
         for account in self.seen.accounts:
             if account.id in self.claimed or account.id == self.seen.management:
                 continue
+            about = f"'{account.name}' ({account.email}) in {self.seen.unit(account)}, {account.status}"
             if self.ours(account.tags):
-                says = f"'{account.name}' ({account.email}) is in no file any more; it stays where it is"
-                self.report("account-gone", account.id, f"{says}, {self.seen.unit(account)}")
+                says = f"{about}, is in no file any more; it stays where it is"
+                self.report("account-gone", account.id, says)
             else:
-                says = f"'{account.name}' ({account.email}) is in {self.seen.unit(account)}, and nobody asked for it"
-                self.report("account-unasked", account.id, says)
+                self.report("account-unasked", account.id, f"{about}, and nobody asked for it")
         for unit in self.seen.units:
             if (path := self.seen.paths[unit.id]) not in self.fleet.by_path:
                 rule = "unit-gone" if self.ours(unit.tags) else "unit-unasked"

@@ -52,7 +52,7 @@ RULES = {
     "duplicate-account": Rule("high", "Two accounts of one name."),
     "email": Rule("high", "An e-mail address that AWS does not take."),
     "duplicate-email": Rule("high", "Two accounts of one e-mail address, whatever its case."),
-    "duplicate-id": Rule("high", "Two accounts of one id."),
+    "duplicate-id": Rule("high", "Two accounts, or two policies, of one id."),
     "unknown-unit": Rule("high", "A unit that organisation.yml does not have."),
     "unknown-account": Rule("high", "An account that is in no file."),
     "unknown-baseline": Rule("high", "A baseline that is not in baselines/."),
@@ -69,7 +69,7 @@ RULES = {
 UNITS, DEEPEST, TAGS, DESCRIPTION = 2_000, 5, 50, 512
 LONGEST = 128  # characters of a name
 STACK_SETS, INSTANCES, DEPENDS, DEPENDS_IN_ALL, TEMPLATE = 1_000, 100_000, 10, 100, 1024 * 1024
-TARGETS = 50  # units in one CreateStackInstances; so many that a plan's step stays one call
+TARGETS = 50  # units in one CreateStackInstances, as its reference says: a step stays one call
 # CreateAccount: 7-bit ASCII; the local name without these and no dot first; a domain with a dot, of letters, digits, -.
 EMAIL = re.compile(
     r"(?=.{6,64}\Z)(?!\.)[!#$*+./0-9=?@A-Z^_`a-z{}~-]+(?<!@)@(?![-.])[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(?<![-.])"
@@ -223,7 +223,11 @@ def _baseline(fleet: Fleet, name: str, file: str, place: int) -> Iterator[Proble
 
 def _policies(fleet: Fleet) -> Iterator[Problem]:
     attached: Mapping[tuple[str, str], list[Policy]] = defaultdict(list)
+    ids: dict[str, Policy] = {}
     for one in fleet.policies:
+        if one.id and ids.setdefault(one.id, one) is not one:
+            says = f"{one.name}: the id '{one.id[:130]}' is that of {ids[one.id].name}"
+            yield Problem(one.file, one.lines.get("id", one.line), "duplicate-id", says)
         if not ASCII.fullmatch(one.name):
             says = f"'{one.name[:60]}': a policy's name has 1 to {LONGEST} characters of ASCII"
             yield Problem(one.file, one.line, "name", says)

@@ -113,7 +113,9 @@ class Seen:
                 lists[1],
                 lists[2],
             )
-            found.paths  # noqa: B018 - every parent is there
+            known = found.paths
+            if strays := [one.id for one in accounts if one.parent not in known]:
+                raise KeyError(f"the parent of {strays[0]}")
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"this is no seen.json: {error}") from None
         return found
