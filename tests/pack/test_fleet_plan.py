@@ -144,6 +144,7 @@ class Organisation:
 
     def untag_account(self, on: str, says: Any, ids: Any) -> None:
         for key in says["keys"]:
+            assert not key.startswith(("aws:", "dpra:")) or key == desired.PROTECTED
             del self.of(on)["tags"][key]
 
     def set_contact(self, on: str, says: Any, ids: Any) -> None:
@@ -358,6 +359,37 @@ def foreign(document: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def as_wanted(document: dict[str, Any], wants: Any) -> None:
+    """The organisation is as the files say, looked up thing by thing."""
+    seen = fleet_seen.Seen.from_json(document)
+    emails = {one["email"]: one for one in document["accounts"]}
+    names = {one["id"]: f"account:{one['name']}" for one in document["accounts"]} | seen.paths
+    for one in wants.accounts:
+        there = emails[one.email]
+        tags = {key: value for key, value in there["tags"].items() if not key.startswith("aws:")}
+        assert (seen.paths[there["parent"]], tags, there["budget"]) == (one.unit, wants.tags(one), one.budget)
+        assert one.contacts.items() <= there["contacts"].items()
+    assert {unit.path for unit in wants.units} <= set(seen.unit_ids)
+    policies = {one["name"]: one for one in document["policies"] if one["tags"] == OURS}
+    assert set(policies) == {one.name for one in wants.policies}
+    for one in wants.policies:
+        there = policies[one.name]
+        about = (there["content"], there["description"], {names[target] for target in there["attachments"]})
+        assert about == (one.content, one.description, set(one.attach))
+    sets = {one["name"]: one for one in document["stack-sets"]}
+    for one in wants.baselines:
+        there = sets[f"org-{one.name}"]
+        told = (there["template"], there["parameters"], there["depends-on"])
+        assert told == (desired.digest(one.template), one.parameters, [f"org-{other}" for other in one.depends_on])
+        units, accounts = wants.targets[one.name]
+        reached = {names[target] for target in (*there["units"], *there["accounts"])}
+        assert {*units, *accounts} <= reached
+        assert not (units or accounts) or there["regions"] == list(one.regions)
+        where = {ref: wants.by_name[ref[8:]].unit if ref[8:] in wants.by_name else ref for ref in reached}
+        for ref in reached - {*units, *accounts}:  # what is left lies in a target
+            assert any(path in units for path in desired.line(where[ref]))
+
+
 @settings(max_examples=60, deadline=None)
 @given(situations())
 def test_a_plan_that_is_applied_leaves_nothing_to_do_and_nothing_of_others_is_touched(situation: Any) -> None:
@@ -365,6 +397,7 @@ def test_a_plan_that_is_applied_leaves_nothing_to_do_and_nothing_of_others_is_to
     after = applied(before, wants)
     again = planned(after, wants)
     assert (again.steps, again.effects, again.ids, again.basis) == ((), (), {}, {})
+    as_wanted(after, wants)
     assert foreign(after) == foreign(before)
     assert {one["id"] for one in before["accounts"]} <= {one["id"] for one in after["accounts"]}
     assert {one["id"] for one in before["units"]} <= {one["id"] for one in after["units"]}
