@@ -385,7 +385,8 @@ def as_wanted(document: dict[str, Any], wants: Any) -> None:
         reached = {names[target] for target in (*there["units"], *there["accounts"])}
         assert {*units, *accounts} <= reached
         assert not (units or accounts) or there["regions"] == list(one.regions)
-        where = {ref: wants.by_name[ref[8:]].unit if ref[8:] in wants.by_name else ref for ref in reached}
+        where = {path: path for path in wants.by_path | seen.unit_ids}
+        where |= {names[number]: seen.unit(lies) for number, lies in seen.by_id.items()}
         for ref in reached - {*units, *accounts}:  # what is left lies in a target
             assert any(path in units for path in desired.line(where[ref]))
 
