@@ -220,6 +220,10 @@ class Organisation:
             found["accounts" if ref.startswith("account:") else "units"].append(self.id(ref))
         found["regions"] = sorted({*found["regions"], *says["regions"]})
 
+    def target_accounts(self, on: str, says: Any, ids: Any) -> None:
+        assert all(ref.startswith("account:") for ref in says["add"])
+        self.target_baseline(on, {**says, "there": [], "new-regions": []}, ids)
+
     def untarget_baseline(self, on: str, says: Any, ids: Any) -> None:
         found = self.stack_set(on)
         kept = {self.id(ref) for ref in says["keeps"]}
@@ -446,6 +450,26 @@ def test_what_each_account_gains_and_loses_is_what_it_has_then_and_had_before(si
             *(fleet_seen.Seen.from_json(after).paths[one["parent"]], True),
         )
     assert told == {}
+
+
+@settings(max_examples=40, deadline=None)
+@given(situations())
+def test_between_two_steps_no_account_is_without_what_it_had_and_has_again(situation: Any) -> None:
+    """But for a baseline of which the account is a target by itself: that is deployed where the account then is."""
+    wants, before = situation
+    plan, after = planned(before, wants), applied(before, wants)
+    alone = {(number, f"stack set {one['name']}") for one in after["stack-sets"] for number in one["accounts"]} | {
+        (number, f"stack set {one['name']}") for one in before["stack-sets"] for number in one["accounts"]
+    }
+    stay = {}
+    for one in before["accounts"]:
+        both = inherited(before, one["id"]) & inherited(after, one["id"])
+        stay[one["id"]] = {label for label in both if (one["id"], label) not in alone}
+    organisation = Organisation(before, wants)
+    for step in plan.steps:
+        getattr(organisation, step.action.replace("-", "_"))(step.on, step.details, plan.ids)
+        for number, labels in stay.items():
+            assert labels <= inherited(organisation.document, number), step
 
 
 @settings(max_examples=40, deadline=None)

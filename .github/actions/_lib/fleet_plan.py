@@ -6,7 +6,8 @@ Pure, and the same input gives the same bytes. A plan is made once, signed, show
 - dpra's is what has the tag dpra:component with the component's name, and what a file names by its id (adopted).
   Nothing else is changed; of what nobody asked for it is told.
 - No step closes an account, deletes a unit or a stack set: what the files do not name any more stays, and it is told.
-- Guardrails come before accounts move, and go after they have moved.
+- What a unit has comes before accounts move into it, and goes after they have moved. An account by itself is a
+  baseline's target where it then is.
 """
 
 import json
@@ -38,7 +39,8 @@ SAYS = {
     "move-account": "an account moves",
     "create-baseline": "a baseline is created",
     "update-baseline": "a baseline changes",
-    "target-baseline": "a baseline is deployed",
+    "target-baseline": "a baseline is deployed to units",
+    "target-accounts": "a baseline is deployed to single accounts",
     "untarget-baseline": "a baseline is taken away",
     "detach-policy": "a policy is detached",
     "delete-policy": "a policy is deleted",

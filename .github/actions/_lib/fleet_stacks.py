@@ -88,18 +88,13 @@ def _targets(
     for ref in less:
         making.labels(ref).discard(label)
     preferences = _preferences(one) if one else {}
-    if more or (new_regions and covered):
-        targets = [making.target(ref) for ref in more]
-        regional = sorted(making.target(ref) for ref in covered) if new_regions else []
-        making.step(
-            "target-baseline",
-            name,
-            add=targets,
-            regions=sorted(regions),
-            there=regional,
-            new_regions=new_regions,
-            **preferences,
-        )
+    units_more = [making.target(ref) for ref in more if not ref.startswith(ACCOUNT)]
+    if units_more or (new_regions and covered):
+        there_too = sorted(making.target(ref) for ref in covered) if new_regions else []
+        says = {"add": units_more, "regions": sorted(regions), "there": there_too, "new-regions": new_regions}
+        making.step("target-baseline", name, **says, **preferences)
+    if alone := [making.target(ref) for ref in more if ref.startswith(ACCOUNT)]:
+        making.step("target-accounts", name, add=alone, regions=sorted(regions), **preferences)
     if less or (old_regions and covered):
         keeps = [ref for ref in _inside(making, less) if _covered(making, ref, units, accounts)]
         targets = [making.target(ref) for ref in less]

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 # The order in which a plan is applied. What a step has besides `action` and `on` is said where it is made.
 ACTIONS = (
     *("create-unit", "create-policy", "update-policy", "create-account", "attach-policy", "tag-account"),
-    *("set-contact", "set-budget", "move-account", "create-baseline", "update-baseline", "target-baseline"),
-    *("untarget-baseline", "detach-policy", "delete-policy", "untag-account", "remove-budget"),
+    *("set-contact", "set-budget", "create-baseline", "update-baseline", "target-baseline", "move-account"),
+    *("target-accounts", "untarget-baseline", "detach-policy", "delete-policy", "untag-account", "remove-budget"),
 )
 
 
