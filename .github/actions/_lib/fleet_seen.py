@@ -7,7 +7,7 @@
     policies:   [{id, name, type, description, content, tags, attachments: [id], aws-managed}]
     stack-sets: [{name, tags, template: sha256:…, parameters, regions, units: [id], accounts: [id], depends-on: [name],
                 auto-deploy}]
-Contents are what AWS gives, as JSON; ids and names nobody needs to be able to say are in plans, not in files.
+A policy's content is its document as JSON has it, parsed: not the text in which AWS gives it.
 """
 
 from collections import defaultdict
