@@ -2,7 +2,8 @@
 
 All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; one that says anything else is refused.
 A type whose deliveries are of several kinds has a folder for each but the first, `templates/<type>/<kind>/`: its
-catalogue says what is otherwise than in the type's, and a template there takes the place of the type's.
+catalogue says what is otherwise than in the type's, and a template there takes the place of the type's. In the same way
+a kind has a folder for each way but the first in which its deliveries are made.
 """
 
 import re
@@ -180,10 +181,17 @@ def types() -> tuple[str, ...]:
     return tuple(folder for folder in folders() if "/" not in folder)
 
 
-def folder(pipeline: str, kind: str) -> str:
-    """The folder of a pipeline type, or of a kind of deliveries that has one of its own in it."""
-    own = f"{pipeline}/{kind}"
-    return own if own in folders() else pipeline
+def folder(pipeline: str, *kinds: str) -> str:
+    """The folder of a pipeline type, or of a kind of deliveries that has one of its own in it; and so on.
+
+    Args:
+        kinds: what the spec says of them, in the order of models.KINDS.
+    """
+    found = pipeline
+    for kind in kinds:
+        if f"{found}/{kind}" in folders():
+            found = f"{found}/{kind}"
+    return found
 
 
 def profiles(pipeline: str) -> tuple[str, ...]:
