@@ -1,9 +1,8 @@
 """The catalogue of a pipeline type: DPRA's stages and actions, the jobs that do them, and the workflows of these jobs.
 
 All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; one that says anything else is refused.
-A type whose deliveries are of several kinds has a folder for each but the first, `templates/<type>/<kind>/`: its
-catalogue says what is otherwise than in the type's, and a template there takes the place of the type's. In the same way
-a kind has a folder for each way but the first in which its deliveries are made.
+A type whose deliveries are of several kinds has a folder for each but the first, `templates/<type>/<kind>/`, and in
+that one for each way but the first to make them: its catalogue says what is otherwise, its templates take their place.
 """
 
 import re
@@ -182,16 +181,10 @@ def types() -> tuple[str, ...]:
 
 
 def folder(pipeline: str, *kinds: str) -> str:
-    """The folder of a pipeline type, or of a kind of deliveries that has one of its own in it; and so on.
-
-    Args:
-        kinds: what the spec says of them, in the order of models.KINDS.
-    """
-    found = pipeline
+    """The folder of a pipeline type, or of the kind of deliveries, as models.KINDS says it, that has one of its own."""
     for kind in kinds:
-        if f"{found}/{kind}" in folders():
-            found = f"{found}/{kind}"
-    return found
+        pipeline = own if (own := f"{pipeline}/{kind}") in folders() else pipeline
+    return pipeline
 
 
 def profiles(pipeline: str) -> tuple[str, ...]:

@@ -643,9 +643,7 @@ class Image:
         "What it is built for. One that the runner is not, runs its commands by emulation.",
         default=("linux/amd64",),
     )
-    with_: str = key(
-        Choice(("image-builder", "packer")), "What makes a machine's image.", default="image-builder"
-    )
+    with_: str = key(Choice(("image-builder", "packer")), "What makes a machine's image.", default="image-builder")
     parent: str = key(
         PARENT,
         "The AMI that a machine's image is made from.",
@@ -654,8 +652,8 @@ class Image:
     )
     components: str = key(
         PATH,
-        "The folder of a machine's component documents, which Image Builder runs in the order of their names, or of its "
-        "Packer template.",
+        "The folder of a machine's component documents, which Image Builder runs in the order of their names, or that "
+        "of its Packer template.",
         default="components",
     )
     instance_type: str = key(INSTANCE_TYPE, "On what a machine's image is built, and tested.", default="t3.small")

@@ -11,8 +11,8 @@ Words = Mapping[str, Mapping[str, Any]]
 
 
 def together(words: Mapping[str, Words], kinds: Iterable[str]) -> Words:
-    """The words of specs of all of these kinds; `only` says which kind alone has a word, but for the first one's, and by
-    which key of models.KINDS it is one."""
+    """The words of specs of all of these kinds; `only` says which kind alone has a word, but for the first one's, with
+    the key of models.KINDS that says so."""
     first, *others = kinds
     found = {name: dict(those) for name, those in words[first].items()}
     only = dict[str, tuple[str, str]]()
