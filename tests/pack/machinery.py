@@ -95,7 +95,7 @@ class World:
 
     def may(self, duty: str, *, but: str = "") -> None:
         """The job is one of a duty, with its rights but for an action."""
-        role, statements = f"dpra-base-{duty}-{but.replace(':', '-')}", may(duty)
+        role, statements = f"dpra-base-{duty}-{os.urandom(4).hex()}", may(duty)
         for one in statements:
             one["Action"] = [action for action in one["Action"] if action != but]
         self.client("iam").create_role(RoleName=role, AssumeRolePolicyDocument="{}")
