@@ -255,11 +255,7 @@ def test_an_open_security_group_is_used_by_nobody(world: Packed) -> None:
     world.client("ec2").authorize_security_group_ingress(GroupId=world.group, IpPermissions=opened)
     world.may("packer")
     done = world.pack()
-    assert (
-        done.errors
-        == [f"title=machine::the security group {world.group} lets somebody in, and must have no rule for that"]
-        or f"the security group {world.group} lets somebody in" in done.errors[0]
-    )
+    assert f"the security group {world.group} lets somebody in, and must have no rule" in done.errors[0]
     world.secured()
     assert "there must be one of the security groups" in world.pack().errors[0]
 
@@ -305,9 +301,14 @@ def test_a_build_that_is_told_to_stop_leaves_nothing(world: Packed, word: signal
 def test_without_packer_or_a_template_one_line_says_so(world: Packed) -> None:
     world.may("packer")
     (world.job.root / "bin/packer").unlink()
-    world.job.env["PATH"] = os.pathsep.join(
-        place for place in world.job.env["PATH"].split(os.pathsep) if not (Path(place) / "packer").exists()
-    )
+    for number, place in enumerate(world.job.env["PATH"].split(os.pathsep)):
+        if (Path(place) / "packer").exists():  # the machine's own: all that is beside it stays
+            mirror = world.job.root / f"bin-{number}"
+            mirror.mkdir()
+            for program in Path(place).iterdir():
+                if program.name != "packer":
+                    (mirror / program.name).symlink_to(program)
+            world.job.env["PATH"] = world.job.env["PATH"].replace(place, str(mirror))
     [error] = world.pack().errors
     assert "there is no packer on this runner" in error
     (world.job.workspace / "packer/image.pkr.hcl").unlink()
