@@ -301,14 +301,15 @@ def test_a_build_that_is_told_to_stop_leaves_nothing(world: Packed, word: signal
 def test_without_packer_or_a_template_one_line_says_so(world: Packed) -> None:
     world.may("packer")
     (world.job.root / "bin/packer").unlink()
-    for number, place in enumerate(world.job.env["PATH"].split(os.pathsep)):
+    places = world.job.env["PATH"].split(os.pathsep)
+    for number, place in enumerate(places):
         if (Path(place) / "packer").exists():  # the machine's own: all that is beside it stays
-            mirror = world.job.root / f"bin-{number}"
-            mirror.mkdir()
+            places[number] = str(world.job.root / f"bin-{number}")
+            Path(places[number]).mkdir()
             for program in Path(place).iterdir():
                 if program.name != "packer":
-                    (mirror / program.name).symlink_to(program)
-            world.job.env["PATH"] = world.job.env["PATH"].replace(place, str(mirror))
+                    (Path(places[number]) / program.name).symlink_to(program)
+    world.job.env["PATH"] = os.pathsep.join(places)
     [error] = world.pack().errors
     assert "there is no packer on this runner" in error
     (world.job.workspace / "packer/image.pkr.hcl").unlink()
