@@ -616,7 +616,7 @@ def packed(job: Any, cloud: Cloud) -> World:
 def by_packer(world: World, version: str, days: float, **tags: str) -> str:
     """An AMI as Packer leaves it, and its snapshot; its id."""
     tags = {**OURS, "dpra:version": version, "dpra:for": "build", "dpra:parent": "ami-0a1b2c3d4e5f60718", **tags}
-    made = world.ami(version, days, **tags)
+    made = world.ami(f"dpra-shop-{version}", days, **tags)
     said = [{"Key": key, "Value": value} for key, value in tags.items()]
     world("ec2").create_tags(Resources=[world.snapshot(made)], Tags=said)
     return made
