@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dpra.rehearsal import permissions
 from dpra.rehearsal.aws import Cloud
 from dpra.rehearsal.oidc import Issuer
 from machinery import BUCKET, HERE, MACHINE, PARENT, PRODUCTION, REGION, World, may
@@ -315,6 +316,39 @@ def test_without_packer_or_a_template_one_line_says_so(world: Packed) -> None:
     (world.job.workspace / "packer/image.pkr.hcl").unlink()
     [error] = world.pack().errors
     assert "there is no Packer template in packer: no file ends with .pkr.hcl" in error
+
+
+OWN, BUILDS = {"aws:ResourceTag/dpra:component": "base"}, {"aws:ResourceTag/dpra:for": "build"}
+ASKED = {"aws:RequestTag/dpra:component": "base", "aws:RequestTag/dpra:for": "build"}
+THERE = f"arn:aws:ec2:{REGION}:{HERE}"
+
+
+@pytest.mark.parametrize(
+    ("action", "target", "context", "allowed"),
+    [
+        ("ec2:CreateTags", "image/ami-1", ASKED, True),
+        ("ec2:CreateTags", "image/ami-1", {**ASKED, **OWN, **BUILDS}, True),
+        ("ec2:CreateTags", "image/ami-1", {**ASKED, **OWN}, False),  # a copy that is published
+        ("ec2:CreateTags", "image/ami-1", {**ASKED, "aws:ResourceTag/dpra:component": "other"}, False),
+        ("ec2:CreateTags", f"{THERE}:instance/i-1", {**ASKED, **OWN, **BUILDS}, False),
+        ("ec2:RunInstances", f"{THERE}:security-group/sg-1", ASKED, False),
+        ("ec2:RunInstances", f"{THERE}:key-pair/theirs", ASKED, False),
+        ("ec2:RunInstances", f"{THERE}:instance/*", {**ASKED, "aws:RequestTag/dpra:for": "tests"}, False),
+        ("ec2:TerminateInstances", f"{THERE}:instance/i-1", OWN, False),
+        ("ec2:CreateImage", f"{THERE}:instance/i-1", {**OWN, "aws:ResourceTag/dpra:for": "tests"}, False),
+        ("ec2:DeregisterImage", "image/ami-1", {**OWN, **BUILDS}, False),
+        ("ec2:DeleteKeyPair", f"{THERE}:key-pair/theirs", OWN, False),
+        ("iam:PassRole", f"arn:aws:iam::{HERE}:role/dpra-base-machine-look", {}, False),
+        ("ssm:StartSession", f"arn:aws:ssm:{REGION}::document/SSM-SessionManagerRunShell", {}, False),
+        ("ssm:TerminateSession", f"arn:aws:ssm:{REGION}:{HERE}:session/somebody-1", {}, False),
+    ],
+)
+def test_the_role_of_packer_reaches_what_is_its_own(
+    action: str, target: str, context: dict[str, str], *, allowed: bool
+) -> None:
+    found = [{"Statement": may("packer")}]
+    name = target if target.startswith("arn:") else f"arn:aws:ec2:{REGION}::{target}"
+    assert permissions.allows(found, action, name, context) is allowed
 
 
 NEEDED = sorted(
