@@ -319,6 +319,7 @@ def test_without_packer_or_a_template_one_line_says_so(world: Packed) -> None:
 
 
 OWN, BUILDS = {"aws:ResourceTag/dpra:component": "base"}, {"aws:ResourceTag/dpra:for": "build"}
+COPY = {"aws:ResourceTag/CreatedBy": "EC2 Image Builder"}
 ASKED = {"aws:RequestTag/dpra:component": "base", "aws:RequestTag/dpra:for": "build"}
 THERE = f"arn:aws:ec2:{REGION}:{HERE}"
 
@@ -328,7 +329,7 @@ THERE = f"arn:aws:ec2:{REGION}:{HERE}"
     [
         ("ec2:CreateTags", "image/ami-1", ASKED, True),
         ("ec2:CreateTags", "image/ami-1", {**ASKED, **OWN, **BUILDS}, True),
-        ("ec2:CreateTags", "image/ami-1", {**ASKED, **OWN}, False),  # a copy that is published
+        ("ec2:CreateTags", "image/ami-1", {**ASKED, **OWN, **COPY}, False),  # a copy that is published
         ("ec2:CreateTags", "image/ami-1", {**ASKED, "aws:ResourceTag/dpra:component": "other"}, False),
         ("ec2:CreateTags", f"{THERE}:instance/i-1", {**ASKED, **OWN, **BUILDS}, False),
         ("ec2:RunInstances", f"{THERE}:security-group/sg-1", ASKED, False),
