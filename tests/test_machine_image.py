@@ -18,17 +18,23 @@ SPEC = (Path(__file__).parent / "specs/machine.yml").read_text("utf-8")
 ROWS = [row for row in scenarios.table("compute-image") if row.get("needs", {}).get("kind", "machine") == "machine"]
 
 
+def new(dpra: Any, folder: Path, with_: str = "image-builder") -> Path:
+    values = ("name=base", "pipeline=compute-image", "kind=machine", f"with={with_}")
+    done = dpra("new", "--no-input", "-o", folder, *values, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "base"
+
+
 @pytest.fixture
 def base(dpra: Any, tmp_path: Path) -> Path:
-    values = ("name=base", "pipeline=compute-image", "kind=machine")
-    done = dpra("new", "--no-input", "-o", tmp_path, *values, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    return tmp_path / "base"
+    return new(dpra, tmp_path)
 
 
+@pytest.mark.parametrize("with_", ["image-builder", "packer"])
 def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
-    dpra: Any, base: Path, compute_image: Any
+    dpra: Any, tmp_path: Path, compute_image: Any, with_: str
 ) -> None:
+    base = new(dpra, tmp_path, with_)
     assert dpra("check", cwd=base).returncode == 0
     for words in (
         ["actionlint"],
@@ -44,6 +50,18 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
         assert one["status"] != "left-out" or one["reason"].startswith("on demand"), one
     for stage, names in compute_image.items():
         assert names <= found[stage], stage
+    assert (base / "components").is_dir() is (with_ == "image-builder")
+    assert (base / "packer/image.pkr.hcl").is_file() is (with_ == "packer")
+
+
+def test_packer_goes_together_with_a_machine(dpra: Any, tmp_path: Path) -> None:
+    for values, told in (
+        (("pipeline=compute-image", "with=packer"), "with: goes together with kind=machine"),
+        (("with=packer",), "with: goes together with pipeline=compute-image"),
+    ):
+        done = dpra("new", "--no-input", "-o", tmp_path, "name=base", *values, cwd=tmp_path)
+        assert done.returncode == 2
+        assert told in done.stderr
 
 
 @pytest.mark.parametrize(
