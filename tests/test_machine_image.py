@@ -157,6 +157,30 @@ def test_each_gate_of_a_machine_blocks_by_itself(dpra: Any, needs: Any, base: Pa
 
 @pytest.mark.slow
 @AS_ROOT
+def test_each_gate_of_an_image_by_packer_blocks_by_itself(dpra: Any, needs: Any, tmp_path: Path) -> None:
+    """A port that is opened, a script that fails, a file that makes root, a failing test."""
+    needs("busybox", "packer")
+    base = new(dpra, tmp_path, "packer")
+    template, script = base / "packer/image.pkr.hcl", base / "packer/scripts/20-hardening.sh"
+    said, text = template.read_text(), script.read_text()
+    template.write_text(said.replace('"session_manager"', '"public_ip"'))
+    assert "stopped at: security / policy-as-code\n" in stopped(dpra, base, "security")
+    template.write_text(said)
+    script.write_text(text.replace("mkdir -p", "grep -q nothing-like-it /etc/os-release\nmkdir -p"))
+    told = stopped(dpra, base, "bake")
+    assert "stopped at: bake / build-environment\n" in told
+    assert "packer build failed with exit code 1" in told
+    script.write_text(f"{text}cp /bin/busybox /opt/x\nchmod 4755 /opt/x\n")
+    (base / "tests/integration/no-file-makes-root").unlink()
+    assert "stopped at: scan / hardening-check\n" in stopped(dpra, base, "scan")
+    script.write_text(text)
+    (base / "tests/integration/fails").write_text("#!/bin/sh\nexit 1\n")
+    (base / "tests/integration/fails").chmod(0o755)
+    assert "stopped at: image-tests / integration-tests\n" in stopped(dpra, base, "image-tests")
+
+
+@pytest.mark.slow
+@AS_ROOT
 def test_the_promises_are_kept_in_every_region_of_every_wave(dpra: Any, needs: Any, tmp_path: Path) -> None:
     """What only a whole run shows of machines; `--scenario all` plays all of them, in eight minutes."""
     needs("busybox")
