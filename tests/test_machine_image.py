@@ -89,6 +89,16 @@ def test_what_a_machine_cannot_be_made_of_is_told(dpra: Any, tmp_path: Path, ima
     assert told in done.stderr
 
 
+def test_packer_is_refused_where_it_tags_nothing_as_it_is_made(dpra: Any, tmp_path: Path) -> None:
+    text = SPEC.replace("eu-west-1", "cn-north-1").replace("us-east-1", "cn-northwest-1")
+    (tmp_path / "dpra.yml").write_text(text)
+    assert dpra("plan", cwd=tmp_path).returncode == 0
+    (tmp_path / "dpra.yml").write_text(text.replace("{kind: machine,", "{kind: machine, with: packer,"))
+    done = dpra("plan", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "image.with: Packer cannot make images in China" in done.stderr
+
+
 def test_inspector_is_asked_where_the_spec_says_so_and_nowhere_else(dpra: Any, tmp_path: Path) -> None:
     def made(text: str) -> tuple[Any, str, str]:
         plan = problems.planned(reader.read(text.encode(), catalogue.words()))
@@ -161,12 +171,12 @@ def test_each_gate_of_an_image_by_packer_blocks_by_itself(dpra: Any, needs: Any,
     """A port that is opened, a script that fails, a file that makes root, a failing test."""
     needs("busybox", "packer")
     base = new(dpra, tmp_path, "packer")
-    template, script = base / "packer/image.pkr.hcl", base / "packer/scripts/20-hardening.sh"
+    template, script = base / "packer/image.pkr.hcl", base / "packer/scripts/90-last.sh"
     said, text = template.read_text(), script.read_text()
     template.write_text(said.replace('"session_manager"', '"public_ip"'))
     assert "stopped at: security / policy-as-code\n" in stopped(dpra, base, "security")
     template.write_text(said)
-    script.write_text(text.replace("mkdir -p", "grep -q nothing-like-it /etc/os-release\nmkdir -p"))
+    script.write_text(text.replace("rm -f", "grep -q nothing-like-it /etc/os-release\nrm -f"))
     told = stopped(dpra, base, "bake")
     assert "stopped at: bake / build-environment\n" in told
     assert "packer build failed with exit code 1" in told
