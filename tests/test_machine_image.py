@@ -89,14 +89,13 @@ def test_what_a_machine_cannot_be_made_of_is_told(dpra: Any, tmp_path: Path, ima
     assert told in done.stderr
 
 
-def test_packer_is_refused_where_it_tags_nothing_as_it_is_made(dpra: Any, tmp_path: Path) -> None:
+def test_packer_is_refused_where_it_tags_nothing_as_it_is_made() -> None:
     text = SPEC.replace("eu-west-1", "cn-north-1").replace("us-east-1", "cn-northwest-1")
-    (tmp_path / "dpra.yml").write_text(text)
-    assert dpra("plan", cwd=tmp_path).returncode == 0
-    (tmp_path / "dpra.yml").write_text(text.replace("{kind: machine,", "{kind: machine, with: packer,"))
-    done = dpra("plan", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "image.with: Packer cannot make images in China" in done.stderr
+    assert problems.planned(reader.read(text.encode(), catalogue.words())).partition == "aws-cn"
+    text = text.replace("{kind: machine,", "{kind: machine, with: packer,")
+    with pytest.raises(problems.PlanError) as raised:
+        problems.planned(reader.read(text.encode(), catalogue.words()))
+    assert raised.value.problems == {"image.with": "Packer cannot make images in China: say image-builder"}
 
 
 def test_inspector_is_asked_where_the_spec_says_so_and_nowhere_else(dpra: Any, tmp_path: Path) -> None:
