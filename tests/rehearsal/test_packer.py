@@ -1,0 +1,203 @@
+"""Packer 1.6.6 bakes an AMI in the rehearsal's AWS: by sessions of Systems Manager, with the rights of its role."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from dpra.rehearsal import packer, roots
+
+if os.geteuid():
+    pytest.skip("machines' commands run in a chroot, which only root can enter", allow_module_level=True)
+pytestmark = pytest.mark.needs("packer", "scp")
+
+HERE, REGION = "111111111111", "eu-west-1"
+NEWEST = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64"
+STACK = """
+Resources:
+  Group:
+    Type: AWS::EC2::SecurityGroup
+    Properties: {GroupName: dpra-demo, GroupDescription: Nothing comes in}
+  Build:
+    Type: AWS::IAM::Role
+    Properties:
+      RoleName: dpra-demo-machine-build
+      AssumeRolePolicyDocument: &ec2
+        Version: '2012-10-17'
+        Statement: [{Effect: Allow, Principal: {Service: ec2.amazonaws.com}, Action: 'sts:AssumeRole'}]
+      ManagedPolicyArns: ['arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore']
+  Profile:
+    Type: AWS::IAM::InstanceProfile
+    Properties: {InstanceProfileName: dpra-demo-machine-build, Roles: [!Ref Build]}
+  Bare:
+    Type: AWS::IAM::Role
+    Properties: {RoleName: bare, AssumeRolePolicyDocument: *ec2}
+  BareProfile:
+    Type: AWS::IAM::InstanceProfile
+    Properties: {InstanceProfileName: bare, Roles: [!Ref Bare]}
+Outputs:
+  Group: {Value: !GetAtt Group.GroupId}
+"""
+TEMPLATE = """
+packer {
+  required_plugins {
+    amazon = {
+      source  = "github.com/hashicorp/amazon"
+      version = "= 1.3.9" # as the runner's
+    }
+  }
+}
+
+variable "dpra" {
+  type = object({
+    region         = string
+    parent         = string
+    name           = string
+    instance_type  = string
+    profile        = string
+    security_group = string
+    subnet         = string
+    tags           = map(string)
+  })
+}
+
+source "amazon-ebs" "image" {
+  region               = var.dpra.region
+  source_ami           = var.dpra.parent
+  ami_name             = var.dpra.name
+  instance_type        = var.dpra.instance_type
+  iam_instance_profile = var.dpra.profile
+  security_group_id    = var.dpra.security_group
+  subnet_id            = var.dpra.subnet
+  communicator         = "ssh"
+  ssh_username         = "ubuntu"
+  ssh_interface        = "session_manager"
+  imds_support         = "v2.0"
+  metadata_options {
+    http_endpoint = "enabled"
+    http_tokens   = "required"
+  }
+  tags            = var.dpra.tags
+  run_tags        = var.dpra.tags
+  run_volume_tags = var.dpra.tags
+  snapshot_tags   = var.dpra.tags
+}
+
+build {
+  sources = ["source.amazon-ebs.image"]
+  provisioner "file" {
+    source      = "${path.root}/../shared/motd"
+    destination = "/tmp/motd"
+  }
+  provisioner "shell" {
+    execute_command = "sudo -n env {{ .Vars }} bash {{ .Path }}"
+    scripts         = ["${path.root}/scripts/10-packages.sh", "${path.root}/scripts/20-motd.sh"]
+  }
+}
+"""
+SCRIPTS = {
+    "10-packages.sh": "set -euo pipefail\napt-get update\napt-get install --yes libssl3\n",
+    "20-motd.sh": "set -euo pipefail\nmv /tmp/motd /etc/motd\nchown root: /etc/motd\nid -u\necho made > /run/state\n",
+}
+TAGS = {"dpra:component": "demo", "dpra:version": "2026.11.28-7", "dpra:for": "build"}
+
+
+class Baking:
+    """A folder with a template, what it is handed, and what is there afterwards."""
+
+    def __init__(self, client, cloud, work: Path) -> None:
+        self.cloud, self.work, self.ec2 = cloud, work, client("ec2")
+        self.parent = client("ssm").get_parameter(Name=NEWEST)["Parameter"]["Value"]
+        made = client("cloudformation")
+        made.create_stack(StackName="dpra-demo", TemplateBody=STACK, Capabilities=["CAPABILITY_NAMED_IAM"])
+        [stack] = made.describe_stacks(StackName="dpra-demo")["Stacks"]
+        assert stack["StackStatus"] == "CREATE_COMPLETE"
+        self.group = stack["Outputs"][0]["OutputValue"]
+        self.folder = work / "packer"
+        (self.folder / "scripts").mkdir(parents=True)
+        (work / "shared").mkdir()
+        (work / "shared/motd").write_text("Made by Packer\n")
+        for name, text in SCRIPTS.items():
+            (self.folder / "scripts" / name).write_text(text)
+        self.write(TEMPLATE)
+        self.steps = work / "steps"
+        self.steps.mkdir()
+        packer.install(self.steps)
+
+    def write(self, template: str) -> None:
+        (self.folder / "image.pkr.hcl").write_text(template)
+
+    def environment(self, role: str = "", **more: str) -> dict[str, str]:
+        """With the credentials of a role; without one, of one that may do all."""
+        session = self.cloud.give(f"arn:aws:iam::{HERE}:role/{role or 'dpra-demo-beta'}", "a-run")
+        if role:
+            self.cloud.roles[session.access_key_id] = session.arn
+        dpra = {
+            "region": REGION, "parent": self.parent, "name": "dpra-demo-2026.11.28-7", "instance_type": "t3.small",
+            "profile": "dpra-demo-machine-build", "security_group": self.group, "subnet": "", "tags": TAGS, **more,
+        }  # fmt: skip
+        temporary = self.work / "temporary"
+        temporary.mkdir(exist_ok=True)
+        return {
+            "AWS_ACCESS_KEY_ID": session.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": session.secret_access_key,
+            "AWS_SESSION_TOKEN": session.session_token,
+            "AWS_ENDPOINT_URL": self.cloud.url,
+            "HOME": str(self.work),
+            "PATH": f"{self.steps}:{os.environ['PATH']}",
+            "PKR_VAR_dpra": json.dumps(dpra),
+            "TMPDIR": str(temporary),
+        }
+
+    def packer(self, *words: str, role: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            ["packer", *words], env=self.environment(role, **more), cwd=self.work, text=True, timeout=60,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        print(done.stdout)
+        return done
+
+    def build(self, **more: str) -> subprocess.CompletedProcess[str]:
+        return self.packer("build", "-color=false", "-on-error=cleanup", "packer", **more)
+
+    def amis(self) -> list[dict]:
+        return self.ec2.describe_images(Owners=["self"])["Images"]
+
+    def instances(self) -> list[dict]:
+        found = [one for all in self.ec2.describe_instances()["Reservations"] for one in all["Instances"]]
+        return [one for one in found if one["State"]["Name"] != "terminated"]
+
+    def left(self) -> tuple:
+        """Instances, key pairs, AMIs and volumes."""
+        pairs, volumes = self.ec2.describe_key_pairs()["KeyPairs"], self.ec2.describe_volumes()["Volumes"]
+        return self.instances(), pairs, self.amis(), volumes
+
+
+@pytest.fixture
+def baking(lasting, cloud, tmp_path):
+    server = packer.served(cloud)
+    yield Baking(lasting, cloud, tmp_path)
+    server.close()
+
+
+def tags(said: dict) -> dict[str, str]:
+    return {one["Key"]: one["Value"] for one in said.get("Tags", ())}
+
+
+def test_packer_bakes_what_its_scripts_did_into_an_ami(baking):
+    done = baking.build()
+    assert done.returncode == 0
+    assert "Setting up libssl3" in done.stdout
+    [ami] = baking.amis()
+    assert (ami["Name"], ami["State"], tags(ami)) == ("dpra-demo-2026.11.28-7", "available", TAGS)
+    files = roots.KEPT[ami["ImageId"]]
+    assert "Package: libssl3\nStatus: install ok installed" in (files / "var/lib/dpkg/status").read_text()
+    assert (files / "etc/motd").read_text() == "Made by Packer\n"
+    assert list((files / "run").iterdir()) == []
+    snapshot = ami["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]
+    [kept] = baking.ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
+    assert tags(kept) == TAGS
+    assert baking.left()[:2] == ([], [])
