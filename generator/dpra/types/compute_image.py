@@ -10,12 +10,18 @@ from dpra.spec.models import Image, name_of
 
 # By these names the checks find Dockerfiles: check/files.py of the pack.
 NAME = re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE)
-DOCUMENTS = (".yml", ".yaml")  # endings of component documents
+# What makes a machine's image -> what that is made of, how its files' names end, and how they are meant.
+MADE_OF = {
+    "image-builder": ("component document", (".yml", ".yaml"), "*.yml"),
+    "packer": ("Packer template", (".pkr.hcl",), "*.pkr.hcl"),
+}
 # The keys that only one kind has.
 OF_KIND = {
     "container": ("file", "platforms"),
     "machine": ("with_", "parent", "components", "instance_type", "size", "vpc", "subnet", "inspector"),
 }
+# And those that only what makes a machine's image has: with Packer the template says how large a volume is.
+OF_WITH = {"image-builder": ("size", "inspector")}
 
 
 def problems(plan: Plan) -> dict[str, str]:
@@ -41,9 +47,10 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
     """What an image is made of, and the repository has not."""
     said = plan.spec.image
     if said.kind == "machine":
-        if any(path.suffix.lower() in DOCUMENTS for path in (root / said.components).glob("*")):
+        what, endings, meant = MADE_OF[said.with_]
+        if any(path.name.lower().endswith(endings) for path in (root / said.components).glob("*")):
             return {}
-        where = f"there is no component document (*.yml) in {said.components}"
+        where = f"there is no {what} ({meant}) in {said.components}"
         return {"image.components": f"{where}: create one, or say here in which folder they are"}
     if (root / said.file).is_file():
         return {}
@@ -63,6 +70,10 @@ def _of_other_kinds(said: Image) -> Iterator[tuple[str, str]]:
 
 
 def _machine(said: Image) -> Iterator[tuple[str, str]]:
+    for with_, names in OF_WITH.items():
+        for name in names:
+            if with_ != said.with_ and getattr(said, name) != getattr(Image(), name):
+                yield f"image.{name}", f"goes together with: with: {with_}"
     if not said.parent:
         yield "image.parent", "a machine's image is made from an AMI: say its id, or the parameter that names it"
     if bool(said.vpc) != bool(said.subnet):
