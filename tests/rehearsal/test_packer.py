@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from dpra.rehearsal import packer, roots
+from dpra.rehearsal import packer, processes, roots
 
 if os.geteuid():
     pytest.skip("machines' commands run in a chroot, which only root can enter", allow_module_level=True)
@@ -163,6 +165,18 @@ class Baking:
     def build(self, **more: str) -> subprocess.CompletedProcess[str]:
         return self.packer("build", "-color=false", "-on-error=cleanup", "packer", **more)
 
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen[str]]:
+        """A build whose first script runs."""
+        (self.folder / "scripts/10-packages.sh").write_text("echo begun\nsleep 300\n")
+        with subprocess.Popen(
+            ["packer", "build", "-color=false", "packer"], env=self.environment(), cwd=self.work, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        ) as process:  # fmt: skip
+            assert process.stdout
+            assert any("begun" in line for line in process.stdout)
+            yield process
+
     def amis(self) -> list[dict]:
         return self.ec2.describe_images(Owners=["self"])["Images"]
 
@@ -201,3 +215,72 @@ def test_packer_bakes_what_its_scripts_did_into_an_ami(baking):
     [kept] = baking.ec2.describe_snapshots(SnapshotIds=[snapshot])["Snapshots"]
     assert tags(kept) == TAGS
     assert baking.left()[:2] == ([], [])
+
+
+def test_what_an_instance_runs_is_run_as_its_user_who_becomes_root_by_sudo(baking):
+    (baking.folder / "scripts/10-packages.sh").write_text('id -un; echo "$LANG-${MINE-none}-$SUDO_UID"; id -u\n')
+    (baking.folder / "scripts/20-motd.sh").write_text("touch /etc/mine || echo 'as it should'; test -w /tmp/motd\n")
+    text = TEMPLATE.replace("sudo -n env {{ .Vars }} bash", "sudo -n env MINE=yes bash", 1).replace(
+        ', "${path.root}/scripts/20-motd.sh"', ""
+    )
+    second = 'provisioner "shell" {\n  script = "${path.root}/scripts/20-motd.sh"\n}\n}'
+    baking.write(text.rstrip().removesuffix("}") + second)
+    done = baking.build()
+    assert done.returncode == 0
+    said = [line.partition(": ")[2].strip() for line in done.stdout.splitlines()]
+    at = said.index("root")
+    assert said[at : at + 3] == ["root", "C.UTF-8-yes-1000", "0"]
+    assert "as it should" in said
+
+
+def test_a_provisioner_that_fails_leaves_nothing(baking):
+    (baking.folder / "scripts/20-motd.sh").write_text("exit 7\n")
+    done = baking.build()
+    assert done.returncode == 1
+    assert "Script exited with non-zero exit status: 7" in done.stdout
+    assert baking.left() == ([], [], [], [])
+
+
+def test_a_package_that_the_archive_has_not_fails_as_on_debian(baking):
+    (baking.folder / "scripts/10-packages.sh").write_text("apt-get install --yes no-such-package\n")
+    done = baking.build()
+    assert "E: Unable to locate package no-such-package" in done.stdout
+    assert (done.returncode, baking.left()) == (1, ([], [], [], []))
+
+
+def test_without_a_session_nobody_comes_in(baking):
+    baking.write(TEMPLATE.replace('ssh_interface        = "session_manager"', ""))
+    done = baking.build()
+    assert done.returncode == 1
+    assert "Timeout waiting for SSH" in done.stdout
+    assert baking.left() == ([], [], [], [])
+
+
+def test_an_instance_without_an_agent_that_may_report_takes_no_session(baking):
+    baking.write(TEMPLATE.replace('"ubuntu"', '"ubuntu"\n  ssh_timeout = "10s"'))
+    assert baking.build(profile="bare").returncode == 1
+    assert baking.left() == ([], [], [], [])
+
+
+def test_packer_that_is_told_to_stop_ends_its_instance(baking):
+    with baking.started() as process:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 1
+    assert baking.left() == ([], [], [], [])
+
+
+def test_what_a_lost_runner_left_runs_on_and_its_command_does_not(baking):
+    with baking.started() as process:
+        process.kill()
+    assert [tags(one)["dpra:for"] for one in baking.instances()] == ["build"]
+    for _ in range(50):
+        if not processes.RUNNING:
+            break
+        time.sleep(0.1)
+    assert processes.RUNNING == set()
+
+
+def test_who_is_no_user_of_the_ami_does_not_come_in(baking):
+    baking.write(TEMPLATE.replace('"ubuntu"', '"root"\n  ssh_timeout = "15s"'))
+    assert baking.build().returncode == 1
+    assert baking.left() == ([], [], [], [])

@@ -24,7 +24,7 @@ def parts(text: str, start: int = 0, end: int | None = None) -> Iterator[Part]:
     """The blocks and attributes that stand side by side between two places, in their order."""
     at, end = start, len(text) if end is None else end
     while at < end:
-        if text[at].isspace() or (past := after(text, at)) > at + 1 and text[at] != '"':
+        if text[at].isspace() or ((past := after(text, at)) > at + 1 and text[at] != '"'):
             at = at + 1 if text[at].isspace() else past
             continue
         begun, depth, named, inside = at, 0, 0, 0

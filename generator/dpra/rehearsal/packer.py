@@ -7,6 +7,8 @@ of it, see packer_caller.py."""
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +28,9 @@ SCRIPTS = {"packer": "packer_caller.py", "session-manager-plugin": "session_plug
 
 
 def used(plan: Plan) -> bool:
-    """Whether images are built by it."""
-    return bool(plan.deployer and plan.deployer.kind == "machine" and "packer" in plan.catalogue.folder)
+    """Whether images are made by it."""
+    kind = plan.deployer.kind if plan.deployer else ""
+    return (kind, plan.spec.image.with_) == ("machine", "packer")
 
 
 def install(folder: Path) -> None:
@@ -40,6 +43,27 @@ def install(folder: Path) -> None:
         )
         (folder / name).write_text(text, encoding="utf-8")
         (folder / name).chmod(0o755)
+
+
+@contextmanager
+def opened(plan: Plan, steps: Path, cloud: Any) -> Iterator[None]:
+    """Let the jobs use it where images are made by it."""
+    if not used(plan):
+        yield
+        return
+    install(steps)
+    server = served(cloud)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def forked(plan: Plan, steps: Path, cloud: Any) -> None:
+    """In a forked process: let its jobs use it, and sessions come to this process."""
+    if used(plan):
+        install(steps)
+        served(cloud)
 
 
 def served(cloud: Any) -> "Server":

@@ -104,7 +104,7 @@ def main() -> None:
         kept = [word for word in words[:-1] if word.partition("=")[0] not in LATER_OPTIONS]
         words = [*kept, str(copied(template, os.environ["AWS_ENDPOINT_URL"]))]
     os.environ["CHECKPOINT_DISABLE"] = "1"
-    os.execv(real, ["packer", *words])  # in place of this program: signals and streams are Packer's own
+    os.execv(real, ["packer", *words])  # noqa: S606 - in place of this program: signals and streams are Packer's own
 
 
 if __name__ == "__main__":

@@ -71,9 +71,10 @@ class Server:
     def live(self) -> None:
         with suppress(asyncio.CancelledError):
             self.loop.run_until_complete(self.listening)
-        for task in (left := asyncio.all_tasks(self.loop)):
-            task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        if left := asyncio.all_tasks(self.loop):
+            for task in left:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.wait(left))
         self.loop.close()
 
     def close(self) -> None:

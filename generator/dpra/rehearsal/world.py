@@ -24,7 +24,7 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import accounts, act, advisories, aws_cli, buildah, checkout, deployers, dialect, faults, needs, workflow
+from . import accounts, act, advisories, aws_cli, buildah, checkout, deployers, dialect, faults, needs, packer, workflow
 from .aws import Cloud
 from .faults import Fault
 from .github import GitHub
@@ -120,7 +120,7 @@ def opened(
                 watch(cloud.github, repository, plan)
                 cloud.sigstore.install(steps)
                 cloud.registry.install(steps, cloud.url)
-            with aws_cli.started(steps) if asks else nullcontext():
+            with aws_cli.started(steps) if asks else nullcontext(), packer.opened(plan, steps, cloud):
                 commits = {"this": sha}
                 yield World(plan, offline, show, work, repository, cloud, steps, asks, commits, taken, began)
 
@@ -148,6 +148,7 @@ def forked(here: World, name: str) -> None:
         buildah.install(steps, here.work)
     here.steps = steps
     here.cloud.fork()
+    packer.forked(here.plan, steps, here.cloud)
     if here.real:
         here.real.services.fork()
     here.cloud.sigstore.install(steps)

@@ -77,9 +77,7 @@ def start_session(self: SimpleSystemManagerResponse) -> ActionResult:
 def connects(instance: Any) -> bool:
     """Whether the role of an instance lets its agent open what a session needs."""
     profile = instance.ec2_backend.iam_instance_profile_associations[instance.id].iam_instance_profile
-    return any(
-        not any(permissions.refusal(role, channel, "*", {}) for channel in CHANNELS) for role in profile.roles
-    )
+    return any(not any(permissions.refusal(role, channel, "*", {}) for channel in CHANNELS) for role in profile.roles)
 
 
 def terminate_session(self: SimpleSystemManagerResponse) -> ActionResult:
