@@ -171,7 +171,7 @@ class Baking:
         (self.folder / "scripts/10-packages.sh").write_text("echo begun\nsleep 300\n")
         with subprocess.Popen(
             ["packer", "build", "-color=false", "packer"], env=self.environment(), cwd=self.work, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         ) as process:  # fmt: skip
             assert process.stdout
             assert any("begun" in line for line in process.stdout)
@@ -264,20 +264,20 @@ def test_an_instance_without_an_agent_that_may_report_takes_no_session(baking):
 
 def test_packer_that_is_told_to_stop_ends_its_instance(baking):
     with baking.started() as process:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # its first process hears SIGINT from a terminal only
         assert process.wait(60) == 1
     assert baking.left() == ([], [], [], [])
 
 
 def test_what_a_lost_runner_left_runs_on_and_its_command_does_not(baking):
     with baking.started() as process:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
     assert [tags(one)["dpra:for"] for one in baking.instances()] == ["build"]
     for _ in range(50):
         if not processes.RUNNING:
             break
         time.sleep(0.1)
-    assert processes.RUNNING == set()
+    assert not processes.RUNNING
 
 
 def test_who_is_no_user_of_the_ami_does_not_come_in(baking):

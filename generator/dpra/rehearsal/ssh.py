@@ -189,8 +189,9 @@ async def piped(process: Any, command: tuple[list[str], dict[str, str]]) -> int:
     finally:
         processes.kill(program.pid)
         processes.RUNNING.discard(program.pid)
-        for task in (typing, said, gone):
+        for task in (left := (typing, said, gone)):
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
 
 async def typed(process: Any, program: Any) -> None:
