@@ -53,7 +53,12 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
         ("{kind: machine, parent: debian}", "image.parent: must be the name of a parameter"),
         ("{kind: machine, parent: /debian, file: Other}", "image.file: goes together with kind: container"),
         ("{kind: machine, parent: /debian, vpc: vpc-0a1b2c3d}", "image.vpc: vpc and subnet go together"),
-        ("{kind: machine, parent: /debian, with: packer}", "image.with: 'packer' is not supported yet"),
+        ("{kind: machine, parent: /debian, with: packer, size: 9}", "image.size: goes together with: with: image-b"),
+        (
+            "{kind: machine, parent: /debian, with: packer, inspector: true}",
+            "image.inspector: goes together with: with",
+        ),
+        ("{with: packer}", "image.with: goes together with kind: machine"),
         ("{parent: /debian, inspector: true}", "image.inspector: goes together with kind: machine"),
         ("{kind: machine, parent: /debian, organization: o-a1b2c3d4e5}", "image.organization: AMIs are shared"),
     ],

@@ -25,6 +25,11 @@ import release
 import runner
 
 TOOLS = Path(__file__).resolve().parent / "tools"
+# A setting that says where that is which a machine's image is made of -> how its files' names end, and what they are.
+MADE_OF = {
+    "components": ((".yml", ".yaml"), "component document (*.yml)"),
+    "packer": ((".pkr.hcl",), "Packer template (*.pkr.hcl)"),
+}
 
 
 def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Path, head.Header]]:
@@ -112,12 +117,14 @@ def unpack(target: str, private: Path) -> str:
 
 def there(settings: Mapping[str, str], target: Path) -> None:
     """Fail where what an image is made of is missing: a tool could only say that it saw nothing."""
-    file, folder = settings.get("file"), settings.get("components")
+    file = settings.get("file")
     if file and not (target / file).is_file():
         raise runner.Failed(f"{file} does not exist: create it, or say image.file in dpra.yml", "error")
-    if folder and not any(path.suffix.lower() in (".yml", ".yaml") for path in (target / folder).glob("*")):
-        text = f"There is no component document (*.yml) in {folder}: create one, or say image.components in dpra.yml"
-        raise runner.Failed(text, "error")
+    for setting, (endings, what) in MADE_OF.items():
+        folder = settings.get(setting)
+        if folder and not any(path.name.lower().endswith(endings) for path in (target / folder).glob("*")):
+            text = f"There is no {what} in {folder}: create one, or say image.components in dpra.yml"
+            raise runner.Failed(text, "error")
 
 
 def deployment_variables() -> dict[str, str]:
