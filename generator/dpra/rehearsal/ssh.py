@@ -51,7 +51,7 @@ ENTER = roots.ENTER.replace(
     "$enter \"$0\" /bin/busybox", "mount --bind \"$0.run\" \"$0/run\"; mount -o remount,bind,suid,exec \"$0/run\"\n"
     "$enter \"$0\" /bin/busybox",
 ).replace('exec $enter "$0"', 'exec $enter --userspec=1000:1000 --groups=1000 "$0"')  # fmt: skip
-DOOMED: set[tuple[str, str]] = set()  # account and region where the next command fails
+DOOMED: set[tuple[str, str]] = set()  # account and region where all commands on the next instance fail
 
 
 class Server:
@@ -122,8 +122,10 @@ class Server:
             process.stderr.write(b"the rehearsal runs commands only, and those of instances that run\n")
             process.exit(255)
             return
-        if place in DOOMED and "scp" not in process.command:
+        if place in DOOMED:
             DOOMED.discard(place)
+            instance.dpra_doomed = True
+        if hasattr(instance, "dpra_doomed") and not process.command.startswith("scp "):
             process.stderr.write(b"the rehearsal lets it fail\n")
             process.exit(1)
             return

@@ -98,9 +98,9 @@ def simulated(plan: Plan) -> tuple[str, ...]:
     by_packer = plan.spec.image.with_ == "packer"
     return (
         *(PACKER if by_packer else ()),
-        f"{'' if by_packer else 'EC2 Image Builder, '}AMIs and instances: dpra's own. Their files are a small Debian in "
-        "a folder, where commands run really, without a network or a kernel of their own; the minutes of a build pass "
-        "at once",
+        f"{'' if by_packer else 'EC2 Image Builder, '}AMIs and instances: dpra's own. Their files are a small Debian "
+        "in a folder, where commands run really, without a network or a kernel of their own; the minutes of a build "
+        "pass at once",
         *([inspector] if plan.spec.image.inspector else ()),
         f"the parent {plan.spec.image.parent}, and AWS's own AMI that looks into a new one: the same small Debian",
         *published.simulated(plan),
