@@ -6,10 +6,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import boto3
 import pytest
+from botocore.exceptions import ClientError
 from dpra.rehearsal import packer, processes, roots
 
 if os.geteuid():
@@ -40,9 +42,50 @@ Resources:
   BareProfile:
     Type: AWS::IAM::InstanceProfile
     Properties: {InstanceProfileName: bare, Roles: [!Ref Bare]}
+  Packer:
+    Type: AWS::IAM::Role
+    Properties:
+      RoleName: packer
+      AssumeRolePolicyDocument: *ec2
+      Policies: [{PolicyName: Packer, PolicyDocument: {Version: '2012-10-17', Statement: %s}}]
 Outputs:
   Group: {Value: !GetAtt Group.GroupId}
 """
+EC2, TAG = f"arn:aws:ec2:*:{HERE}", {"dpra:component": "demo", "dpra:for": "build"}
+OURS = {"StringEquals": {f"aws:ResourceTag/{key}": value for key, value in TAG.items()}}
+ASKED = {"StringEquals": {f"aws:RequestTag/{key}": value for key, value in TAG.items()}}
+# By a word for each: what 1.6.6 does, as narrow as it can be said.
+RIGHTS = {
+    "look": (["ec2:Describe*"], "*", {}),
+    "start": ("ec2:RunInstances", [f"{EC2}:instance/*", f"{EC2}:volume/*"], ASKED),
+    "with": (
+        "ec2:RunInstances",
+        ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*::snapshot/*"]
+        + [f"{EC2}:{kind}" for kind in ("key-pair/packer_*", "network-interface/*", "security-group/*", "subnet/*")],
+        {},
+    ),
+    "role": ("iam:PassRole", f"arn:aws:iam::{HERE}:role/dpra-demo-machine-build", {}),
+    "profile": ("iam:GetInstanceProfile", f"arn:aws:iam::{HERE}:instance-profile/dpra-demo-machine-build", {}),
+    "key": (["ec2:CreateKeyPair", "ec2:DeleteKeyPair"], f"{EC2}:key-pair/packer_*", {}),
+    "reach": (
+        "ssm:StartSession",
+        f"{EC2}:instance/*",
+        {
+            "StringEquals": {f"ssm:resourceTag/{key}": value for key, value in TAG.items()},
+            "BoolIfExists": {"ssm:SessionDocumentAccessCheck": "true"},
+        },
+    ),
+    "by": ("ssm:StartSession", "arn:aws:ssm:*::document/AWS-StartPortForwardingSession", {}),
+    "leave": ("ssm:TerminateSession", f"arn:aws:ssm:*:{HERE}:session/a-run-*", {}),
+    "image": ("ec2:CreateImage", ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*::snapshot/*"], {}),
+    "of": (["ec2:CreateImage", "ec2:StopInstances", "ec2:TerminateInstances"], f"{EC2}:instance/*", OURS),
+    "tags": ("ec2:CreateTags", f"{EC2}:*/*", {"StringEquals": {"ec2:CreateAction": "RunInstances"}}),
+    "tag": (
+        "ec2:CreateTags",
+        ["arn:aws:ec2:*::image/*", "arn:aws:ec2:*::snapshot/*"],
+        {**ASKED, "StringEqualsIfExists": {"aws:ResourceTag/dpra:component": "demo"}},
+    ),
+}
 TEMPLATE = """
 packer {
   required_plugins {
@@ -107,14 +150,25 @@ SCRIPTS = {
 TAGS = {"dpra:component": "demo", "dpra:version": "2026.11.28-7", "dpra:for": "build"}
 
 
+def allowed(*without: str) -> list[dict]:
+    """The statements of a role that packs, but for some."""
+    return [
+        {"Effect": "Allow", "Action": action, "Resource": resource, "Condition": condition}
+        for name, (action, resource, condition) in RIGHTS.items()
+        if name not in without
+    ]
+
+
 class Baking:
     """A folder with a template, what it is handed, and what is there afterwards."""
 
     def __init__(self, client, cloud, work: Path) -> None:
+        self.client = client
         self.cloud, self.work, self.ec2 = cloud, work, client("ec2")
         self.parent = client("ssm").get_parameter(Name=NEWEST)["Parameter"]["Value"]
         made = client("cloudformation")
-        made.create_stack(StackName="dpra-demo", TemplateBody=STACK, Capabilities=["CAPABILITY_NAMED_IAM"])
+        text = STACK.replace("%s", json.dumps(allowed()))
+        made.create_stack(StackName="dpra-demo", TemplateBody=text, Capabilities=["CAPABILITY_NAMED_IAM"])
         [stack] = made.describe_stacks(StackName="dpra-demo")["Stacks"]
         assert stack["StackStatus"] == "CREATE_COMPLETE"
         self.group = stack["Outputs"][0]["OutputValue"]
@@ -136,7 +190,7 @@ class Baking:
         """With the credentials of a role; without one, of one that may do all."""
         session = self.cloud.give(f"arn:aws:iam::{HERE}:role/{role or 'dpra-demo-beta'}", "a-run")
         if role:
-            self.cloud.roles[session.access_key_id] = session.arn
+            self.cloud.roles[session.access_key_id] = f"arn:aws:iam::{HERE}:role/{role}"
         dpra = {
             "region": REGION, "parent": self.parent, "name": "dpra-demo-2026.11.28-7", "instance_type": "t3.small",
             "profile": "dpra-demo-machine-build", "security_group": self.group, "subnet": "", "tags": TAGS, **more,
@@ -153,6 +207,11 @@ class Baking:
             "PKR_VAR_dpra": json.dumps(dpra),
             "TMPDIR": str(temporary),
         }
+
+    def forbid(self, *names: str) -> None:
+        """Take some of its rights from the role that packs."""
+        policy = json.dumps({"Version": "2012-10-17", "Statement": allowed(*names)})
+        self.client("iam").put_role_policy(RoleName="packer", PolicyName="Packer", PolicyDocument=policy)
 
     def packer(self, *words: str, role: str = "", **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
@@ -177,6 +236,13 @@ class Baking:
             assert any("begun" in line for line in process.stdout)
             yield process
 
+    def start(self, profile: str) -> str:
+        """An instance by the API."""
+        [made] = self.ec2.run_instances(
+            ImageId=self.parent, MinCount=1, MaxCount=1, InstanceType="t3.small", IamInstanceProfile={"Name": profile}
+        )["Instances"]
+        return str(made["InstanceId"])
+
     def amis(self) -> list[dict]:
         return self.ec2.describe_images(Owners=["self"])["Images"]
 
@@ -195,6 +261,10 @@ def baking(lasting, cloud, tmp_path):
     server = packer.served(cloud)
     yield Baking(lasting, cloud, tmp_path)
     server.close()
+
+
+def refusal(code: str):
+    return pytest.raises(ClientError, match=f"\\({code}\\)")
 
 
 def tags(said: dict) -> dict[str, str]:
@@ -284,3 +354,98 @@ def test_who_is_no_user_of_the_ami_does_not_come_in(baking):
     baking.write(TEMPLATE.replace('"ubuntu"', '"root"\n  ssh_timeout = "15s"'))
     assert baking.build().returncode == 1
     assert baking.left() == ([], [], [], [])
+
+
+# ---- Rights
+
+
+def test_a_role_that_may_do_just_that_bakes(baking):
+    done = baking.build(role="packer")
+    assert (done.returncode, baking.cloud.refusals) == (0, [])
+    assert [tags(ami) for ami in baking.amis()] == [TAGS]
+
+
+@pytest.mark.parametrize(
+    ("without", "refused"),
+    [
+        ("key", "ec2:CreateKeyPair on resource: arn:aws:ec2:eu-west-1:111111111111:key-pair/packer_"),
+        ("profile", "iam:GetInstanceProfile on resource: arn:aws:iam::111111111111:instance-profile/dpra-demo-"),
+        ("role", "iam:PassRole on resource: arn:aws:iam::111111111111:role/dpra-demo-machine-build"),
+        ("reach", "ssm:StartSession on resource: arn:aws:ec2:eu-west-1:111111111111:instance/i-"),
+        ("by", "ssm:StartSession on resource: arn:aws:ssm:eu-west-1::document/AWS-StartPortForwardingSession"),
+        ("image", "ec2:CreateImage on resource: arn:aws:ec2:eu-west-1::image/*"),
+    ],
+)
+def test_a_role_that_lacks_a_right_is_refused_and_leaves_nothing(baking, without, refused):
+    baking.forbid(without)
+    baking.write(TEMPLATE.replace('"ubuntu"', '"ubuntu"\n  ssh_timeout = "10s"'))
+    assert baking.build(role="packer").returncode == 1
+    assert refused in baking.cloud.refusals[0]
+    assert baking.left() == ([], [], [], [])
+
+
+def test_a_template_without_the_tags_that_it_was_told_starts_nothing(baking):
+    baking.write(TEMPLATE.replace("run_tags        = var.dpra.tags", 'run_tags = { "dpra:component" = "other" }'))
+    assert baking.build(role="packer").returncode == 1
+    assert "ec2:RunInstances on resource: arn:aws:ec2:eu-west-1:111111111111:instance/*" in baking.cloud.refusals[0]
+    assert baking.left() == ([], [], [], [])
+
+
+def test_another_components_image_takes_no_tags(baking):
+    [theirs] = (baking.ec2.copy_image(SourceImageId=baking.parent, SourceRegion=REGION, Name="theirs")["ImageId"],)
+    baking.ec2.create_tags(Resources=[theirs], Tags=[{"Key": "dpra:component", "Value": "theirs"}])
+    session = baking.environment(role="packer")
+    mine = boto3.client(
+        "ec2", region_name=REGION, endpoint_url=baking.cloud.url, aws_access_key_id=session["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=session["AWS_SECRET_ACCESS_KEY"], aws_session_token=session["AWS_SESSION_TOKEN"],
+    )  # fmt: skip
+    said = [{"Key": key, "Value": value} for key, value in TAG.items()]
+    with pytest.raises(ClientError, match="AccessDenied"):
+        mine.create_tags(Resources=[theirs], Tags=said)
+    baking.ec2.delete_tags(Resources=[theirs], Tags=[{"Key": "dpra:component"}])
+    mine.create_tags(Resources=[theirs], Tags=said)
+
+
+# ---- Sessions and images, by the API
+
+
+def test_a_session_is_of_an_instance_whose_agent_has_reported_and_ends(baking):
+    ssm = baking.client("ssm")
+    asked = {"DocumentName": "AWS-StartPortForwardingSession", "Parameters": {"portNumber": ["22"]}}
+    with refusal("TargetNotConnected"):
+        ssm.start_session(Target="i-00000000000000000", **asked)
+    for profile, connected in (("bare", False), ("dpra-demo-machine-build", True)):
+        instance = baking.start(profile)
+        for _ in range(2):  # an agent comes a while after its instance
+            with refusal("TargetNotConnected") if not connected else nullcontext():
+                ssm.start_session(Target=instance, **asked)
+            ssm.describe_instance_information()
+    with refusal("InvalidDocument"):
+        ssm.start_session(Target=instance, DocumentName="AWS-StartInteractiveCommand")
+    with refusal("InvalidParameters"):
+        ssm.start_session(Target=instance, **{**asked, "Parameters": {"portNumber": ["80"]}})
+    made = ssm.start_session(Target=instance, **asked)
+    assert made["SessionId"].startswith("test-")
+    assert ssm.terminate_session(SessionId=made["SessionId"])["SessionId"] == made["SessionId"]
+    with refusal("DoesNotExistException"):
+        ssm.terminate_session(SessionId=made["SessionId"])
+    baking.ec2.stop_instances(InstanceIds=[instance])
+    with refusal("TargetNotConnected"):
+        ssm.start_session(Target=instance, **asked)
+
+
+def test_an_image_is_made_of_an_instance_that_is_there_and_has_its_snapshots_tags(baking):
+    instance = baking.start("dpra-demo-machine-build")
+    said = [{"ResourceType": kind, "Tags": [{"Key": "of", "Value": kind}]} for kind in ("image", "snapshot")]
+    ami = baking.ec2.create_image(InstanceId=instance, Name="mine", TagSpecifications=said)["ImageId"]
+    [made] = baking.amis()
+    assert (made["ImageId"], made["SourceImageId"], tags(made)) == (ami, baking.parent, {"of": "image"})
+    [snapshot] = baking.ec2.describe_snapshots(SnapshotIds=[made["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"]])[
+        "Snapshots"
+    ]
+    assert tags(snapshot) == {"of": "snapshot"}
+    with refusal("InvalidAMIName.Duplicate"):
+        baking.ec2.create_image(InstanceId=instance, Name="mine")
+    baking.ec2.terminate_instances(InstanceIds=[instance])
+    with refusal("IncorrectInstanceState"):
+        baking.ec2.create_image(InstanceId=instance, Name="another")
