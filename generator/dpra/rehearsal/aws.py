@@ -436,6 +436,10 @@ def error_answer(service: str, content_type: str, refused: Refused) -> Answer:
     if "json" in content_type or service in (*permissions.MODELLED, "lambda"):
         status, headers, body = json_answer({"__type": refused.code, "message": str(refused)}, refused.status)
         return status, {**headers, "X-Amzn-ErrorType": refused.code}, body
+    if service == "ec2":  # it has a form of its own, and a word for what no policy allows
+        code = {"AccessDenied": "UnauthorizedOperation"}.get(refused.code, refused.code)
+        said = {"Errors": {"Error": {"Code": code, "Message": str(refused)}}, "RequestID": secrets.token_hex(8)}
+        return refused.status, {"Content-Type": "text/xml"}, xml({"Response": said})
     error = {"Type": "Sender", "Code": refused.code, "Message": str(refused)}
     document = {"ErrorResponse": {"Error": error, "RequestId": secrets.token_hex(8)}}
     return refused.status, {"Content-Type": "text/xml"}, xml(document)

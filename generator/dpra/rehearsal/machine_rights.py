@@ -1,4 +1,5 @@
-"""What a request about machines needs: actions of EC2 on images, instances and snapshots, and commands on instances.
+"""What a request about machines needs: actions of EC2 on images, instances and snapshots, and commands and sessions on
+instances.
 
 Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html, as cfn-lint has it, and
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html"""
@@ -71,6 +72,10 @@ def named(action: str, region: str, account: str, form: Mapping[str, str]) -> It
         yield from (f"{base(region, account, kind)}{kind}/*" for kind in SHARED)
     if action in ("CreateImage", "RegisterImage"):
         yield f"{base(region, account, 'image')}image/*"
+    if action == "CreateImage":
+        yield f"{base(region, account, 'snapshot')}snapshot/*"
+    if "KeyName" in form:
+        yield f"{base(region, account, 'key-pair')}key-pair/{form['KeyName']}"
     if action == "RunInstances":
         yield from (f"{base(region, account, 'instance')}{path}" for path in STARTED)
         for key, kind in (("SubnetId", "subnet"), ("SecurityGroupId.1", "security-group")):
@@ -146,12 +151,46 @@ def roles(region: str, account: str, form: Mapping[str, str]) -> Iterator[str]:
             yield from (role.arn for role in profile.roles)
 
 
-def send_command(region: str, account: str, environ: Mapping[str, Any]) -> Needed:
-    """The document, and each instance that is named; all of them where tags name some."""
+def profile(region: str, account: str, form: Mapping[str, str]) -> str:
+    """The ARN of the instance profile that a request names."""
+    from moto.iam.models import iam_backends
+
+    name, within = form.get("InstanceProfileName", ""), partition(region)
+    for one in iam_backends[account][within].instance_profiles.values():
+        if one.name == name:
+            return str(one.arn)
+    return f"arn:{within}:iam::{account}:instance-profile/{name}"
+
+
+def of_managed(action: str, region: str, account: str, environ: Mapping[str, Any]) -> Needed:
+    """What the actions of MANAGED need."""
     try:
         said = json.loads(environ["wsgi.input"].getvalue() or b"{}")
     except ValueError:
         said = {}
+    yield from MANAGED[action](region, account, said)
+
+
+def start_session(region: str, account: str, said: Mapping[str, Any]) -> Needed:
+    """The document that is named, and the instance. A policy may want the former to be looked at, as it always is here.
+
+    Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-specify-session-document.html"""
+    checked: Context = {"ssm:SessionDocumentAccessCheck": "true"}
+    target = arn(region, "ec2", account, f"instance/{said.get('Target', '*')}")
+    tags = tagged(region, account, target)
+    ours = {key.replace("ec2:ResourceTag", "ssm:resourceTag"): value for key, value in tags.items()}
+    yield "ssm:StartSession", target, {**ours, **checked}
+    if document := str(said.get("DocumentName", "")).rpartition("/")[2]:
+        owner = "" if document.startswith("AWS-") else account
+        yield "ssm:StartSession", arn(region, "ssm", owner, f"document/{document}"), checked
+
+
+def terminate_session(region: str, account: str, said: Mapping[str, Any]) -> Needed:
+    yield "ssm:TerminateSession", arn(region, "ssm", account, f"session/{said.get('SessionId', '*')}"), {}
+
+
+def send_command(region: str, account: str, said: Mapping[str, Any]) -> Needed:
+    """The document, and each instance that is named; all of them where tags name some."""
     document = str(said.get("DocumentName", "*")).rpartition("/")[2]
     owner = "" if document.startswith("AWS-") else account
     yield "ssm:SendCommand", arn(region, "ssm", owner, f"document/{document}"), {}
@@ -159,3 +198,10 @@ def send_command(region: str, account: str, environ: Mapping[str, Any]) -> Neede
         target = arn(region, "ec2", account, f"instance/{instance}")
         tags = {key.replace("ec2:", "ssm:"): value for key, value in tagged(region, account, target).items()}
         yield "ssm:SendCommand", target, tags
+
+
+MANAGED = {
+    "ssm:SendCommand": send_command,
+    "ssm:StartSession": start_session,
+    "ssm:TerminateSession": terminate_session,
+}

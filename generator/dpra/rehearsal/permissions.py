@@ -79,8 +79,8 @@ def asked(
         yield from service_catalog.rights(region, account, operation(service, environ, form), said)
         return
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
-    if action == "ssm:SendCommand":
-        yield from machine_rights.send_command(region, account, environ)
+    if action in machine_rights.MANAGED:
+        yield from machine_rights.of_managed(action, region, account, environ)
         return
     action = ACTIONS.get(action, action)
     if service == "kms":
@@ -168,6 +168,8 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
         case "logs":
             named = [form[key] for key in ("logGroupName", "logStreamName") if form.get(key)]
             return arn(region, service, account, f"log-group:{':log-stream:'.join(named)}") if named else "*"
+        case "iam":
+            return machine_rights.profile(region, account, form) if "InstanceProfileName" in form else "*"
         case "synthetics":
             found = re.match(r"/canary/([^/]+)", path)
             return arn(region, service, account, f"canary:{unquote(found[1])}") if found else "*"
@@ -313,7 +315,9 @@ def applies(statement: Mapping[str, Any], action: str, target: str, context: Con
         return False
     for operator, conditions in (statement.get("Condition") or {}).items():
         for name, wanted in conditions.items():
-            if operator.endswith("IfExists") and name not in context and action.partition(":")[0] in MODELLED:
+            of_tag = action.startswith("ec2:") and re.match("(aws|ec2):ResourceTag/", name)
+            known = of_tag or action.partition(":")[0] in MODELLED
+            if operator.endswith("IfExists") and name not in context and known:
                 continue  # of these the tags are known of whatever is there
             exact = operator.removesuffix("IfExists") if name in context else operator
             holding = holds(exact, name, many(wanted), context)
