@@ -400,7 +400,7 @@ def test_parameters_of_aws_are_of_no_account_and_logs_are_named(looking, may):
         bound.ssm.get_parameter(Name="/own")
     with refusal("ResourceNotFoundException"):  # it was let
         bound.logs.get_log_events(logGroupName="/aws/imagebuilder/a", logStreamName="1/1")
-    with refusal("UnauthorizedOperation", "log-group:/aws/imagebuilder/b:log-stream:1/1"):
+    with refusal("AccessDenied", "log-group:/aws/imagebuilder/b:log-stream:1/1"):
         bound.logs.get_log_events(logGroupName="/aws/imagebuilder/b", logStreamName="1/1")
 
 
