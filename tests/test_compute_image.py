@@ -69,14 +69,18 @@ MISSING = {
         "image.components: there is no component document (*.yml) in components: create one, or say here in which "
         "folder they are",
     ),
+    "machine with=packer": (
+        "packer",
+        "image.components: there is no Packer template (*.pkr.hcl) in packer: create one, or say here in which folder "
+        "they are",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", MISSING)
 def test_what_the_image_is_made_of_and_is_not_there_is_told_in_one_line(dpra: Any, tmp_path: Path, kind: str) -> None:
-    made = dpra(
-        "new", "--no-input", "-o", tmp_path, "name=base", "pipeline=compute-image", f"kind={kind}", cwd=tmp_path
-    )
+    values = ("name=base", "pipeline=compute-image", *f"kind={kind}".split())
+    made = dpra("new", "--no-input", "-o", tmp_path, *values, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     root, (name, told) = tmp_path / "base", MISSING[kind]
     (root / name).rename(root / "other")

@@ -217,10 +217,8 @@ def plugin_source(all_: Template) -> Found:
 def on_the_runner(all_: Template) -> Found:
     for one in all_.steps:
         kind = one.words[1] if len(one.words) > 1 else ""
-        if kind not in PROVISIONERS and (one.words[0] != "dynamic" or kind != "provisioner"):
+        if kind not in PROVISIONERS:
             yield one.file, one.line, f"{one.words[0]} '{kind}'"
-        elif one.words[0] == "dynamic":
-            yield one.file, one.line, "a provisioner that is not written down"
     for one in (other for build in all_.of("build") for other in every(build.blocks)):
         kind = one.words[1] if len(one.words) > 1 else ""
         if one.words[0] == "post-processor" and kind not in POST_PROCESSORS:

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ VARIABLE = "dpra"  # of the template
 # One after the other, each in the template's folder.
 COMMANDS = (("init", "."), ("validate", "."), ("build", "-color=false", "-on-error=cleanup", "."))
 QUIET = {"CHECKPOINT_DISABLE": "1", "PACKER_LOG": "", "PACKER_NO_COLOR": "1"}
+PAUSES = (2, 4, 8, 16)  # seconds between looks: EC2 finds by a new tag a moment later
 PLUGIN = "session-manager-plugin"  # by which Packer reaches the instance
 
 
@@ -157,26 +159,39 @@ def found(region: str, component: str) -> Found:
     Raises:
         runner.Failed: there is none, or several; or it is none that could be looked into.
     """
-    this = image.version()
-    day, run, attempt = parts(this)
-    filters = [{"Name": f"tag:{labels.COMPONENT}", "Values": [component]}]
-    filters += [{"Name": f"tag:{labels.VERSION}", "Values": [f"*-{run}", f"*-{run}.*"]}]
-    there = aws.call(region, "ec2", "describe-images", Owners=["self"], Filters=filters)["Images"]
-    # The filters are AWS's to obey, and know no numbers.
-    own = {one["ImageId"]: labels.of(one) for one in there if labels.of(one).get(labels.COMPONENT) == component}
-    versions = {said for tags in own.values() if image.VERSION.fullmatch(said := tags.get(labels.VERSION, ""))}
-    of_run = [one for one in versions if parts(one)[1] == run and parts(one)[0] <= day and parts(one)[2] <= attempt]
-    if not of_run:
+    there = of_run(region, component)
+    for pause in PAUSES:
+        if not there:
+            time.sleep(pause)
+            there = of_run(region, component)
+    if not there:
+        tags = f"{labels.COMPONENT}: {component} and {labels.VERSION}: {image.version()}"
         raise runner.Failed(
-            f"Packer made no AMI of {component} in this run: none of the account's in {region} has the tags "
-            f"{labels.COMPONENT}: {component} and {labels.VERSION}: {this}; the template must have tags = var.dpra.tags"
+            f"Packer made no AMI of {component} in this run: none of the account's in {region} has the tags {tags}; "
+            f"the template must have tags = var.{VARIABLE}.tags"
         )
-    newest = max(of_run, key=lambda one: (parts(one)[0], parts(one)[2]))
-    [ami, *others] = [one for one in there if own.get(one["ImageId"], {}).get(labels.VERSION) == newest]
+    newest = max(there, key=lambda one: (parts(one)[0], parts(one)[2]))
+    [ami, *others] = there[newest]
     if others:
         ids = ", ".join(one["ImageId"] for one in (ami, *others))
         raise runner.Failed(f"there are several AMIs of {component} {newest}, {ids}: a template makes one")
     return Found(newest, made_of(ami), usable(ami))
+
+
+def of_run(region: str, component: str) -> dict[str, list[dict[str, Any]]]:
+    """The component's AMIs of this run, up to this attempt, by their versions."""
+    day, run, attempt = parts(image.version())
+    filters = [{"Name": f"tag:{labels.COMPONENT}", "Values": [component]}]
+    filters += [{"Name": f"tag:{labels.VERSION}", "Values": [f"*-{run}", f"*-{run}.*"]}]
+    there: dict[str, list[dict[str, Any]]] = {}
+    for one in aws.call(region, "ec2", "describe-images", Owners=["self"], Filters=filters)["Images"]:
+        # The filters are AWS's to obey, and know no numbers.
+        tags, said = labels.of(one), labels.of(one).get(labels.VERSION, "")
+        if tags.get(labels.COMPONENT) == component and image.VERSION.fullmatch(said):
+            of_day, of_run, of_attempt = parts(said)
+            if of_run == run and of_day <= day and of_attempt <= attempt:
+                there.setdefault(said, []).append(one)
+    return there
 
 
 def parts(version: str) -> tuple[str, str, int]:

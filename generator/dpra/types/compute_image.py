@@ -35,7 +35,7 @@ def problems(plan: Plan) -> dict[str, str]:
     }
     found |= dict(_of_other_kinds(said))
     if said.kind == "machine":
-        return found | dict(_machine(said)) | _template(said)
+        return found | dict(_machine(said)) | _partition(plan) | _template(said)
     if not NAME.fullmatch(PurePosixPath(said.file).name):
         found["image.file"] = (
             "no check would look at it: call it Dockerfile, Containerfile, NAME.Dockerfile, Dockerfile.NAME or the like"
@@ -60,6 +60,12 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
 def _template(said: Image) -> dict[str, str]:
     alone = said.template != Image().template and not said.products
     return {"image.template": "goes together with image.products"} if alone else {}
+
+
+def _partition(plan: Plan) -> dict[str, str]:
+    """Packer does not tag there what it makes as it makes it, and its role makes nothing without the tags."""
+    untagged = plan.spec.image.with_ == "packer" and plan.partition == "aws-cn"
+    return {"image.with": "Packer cannot make images in China: say image-builder"} if untagged else {}
 
 
 def _of_other_kinds(said: Image) -> Iterator[tuple[str, str]]:

@@ -55,6 +55,7 @@ build {
     scripts = [
       "${path.root}/scripts/10-packages.sh",
       "${path.root}/scripts/20-hardening.sh",
+      "${path.root}/scripts/90-last.sh",
     ]
   }
 }

@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
-# Who takes a service over does not have the machine.
+# Who takes a service over does not have the machine; more of that is in 90-last.sh.
 set -euo pipefail
 mkdir -p /etc/ssh/sshd_config.d
 printf 'PasswordAuthentication no\nPermitRootLogin no\n' > /etc/ssh/sshd_config.d/00-hardening.conf
-# The last of all that is done: from here on there is no sudo.
-find / -xdev -type f -perm /6000 -exec chmod a-s {} +
