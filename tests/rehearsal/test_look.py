@@ -396,11 +396,11 @@ def test_parameters_of_aws_are_of_no_account_and_logs_are_named(looking, may):
     of_aws, group = "arn:aws:ssm:*::parameter/aws/service/*", f"arn:aws:logs:*:{HERE}:log-group:/aws/imagebuilder/a:*"
     bound = may(allow("ssm:GetParameter", of_aws), allow("logs:GetLogEvents", group))
     assert bound.ssm.get_parameter(Name=NEWEST)["Parameter"]["Value"] == looking.newest
-    with refusal("UnauthorizedOperation", f"arn:aws:ssm:eu-west-1:{HERE}:parameter/own"):
+    with refusal("AccessDenied", f"arn:aws:ssm:eu-west-1:{HERE}:parameter/own"):
         bound.ssm.get_parameter(Name="/own")
     with refusal("ResourceNotFoundException"):  # it was let
         bound.logs.get_log_events(logGroupName="/aws/imagebuilder/a", logStreamName="1/1")
-    with refusal("UnauthorizedOperation", "log-group:/aws/imagebuilder/b:log-stream:1/1"):
+    with refusal("AccessDenied", "log-group:/aws/imagebuilder/b:log-stream:1/1"):
         bound.logs.get_log_events(logGroupName="/aws/imagebuilder/b", logStreamName="1/1")
 
 

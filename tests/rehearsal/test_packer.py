@@ -368,7 +368,6 @@ def test_a_role_that_may_do_just_that_bakes(baking):
 @pytest.mark.parametrize(
     ("without", "refused"),
     [
-        ("key", "ec2:CreateKeyPair on resource: arn:aws:ec2:eu-west-1:111111111111:key-pair/packer_"),
         ("profile", "iam:GetInstanceProfile on resource: arn:aws:iam::111111111111:instance-profile/dpra-demo-"),
         ("role", "iam:PassRole on resource: arn:aws:iam::111111111111:role/dpra-demo-machine-build"),
         ("reach", "ssm:StartSession on resource: arn:aws:ec2:eu-west-1:111111111111:instance/i-"),

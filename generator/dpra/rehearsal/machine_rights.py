@@ -32,25 +32,36 @@ def ec2(action: str, region: str, account: str, form: Mapping[str, str]) -> Need
     if action == "RunInstances" and (template := launch_template(region, account, form)):
         form = {**written(template.data), **form, "LaunchTemplateId": template.template.id}
         said["ec2:LaunchTemplate"] = f"{base(region, account, 'launch-template')}launch-template/{template.template.id}"
-    tags = {
-        form[key]: form.get(key.replace("Key", "Value"), "")
-        for key in form
-        if re.fullmatch(r"(TagSpecification\.\d+\.)?Tag\.\d+\.Key", key)
-    }
-    asked: Context = {**said, **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
-    if tags:
-        asked["aws:TagKeys"] = sorted(tags)
     if action == "ModifySnapshotAttribute":  # of images there is no such condition
-        asked |= lending(form)
+        said |= lending(form)
+    tags = requested(form)
     targets = list(named(action, region, account, form))
     for target in targets or ["*"]:
-        yield f"ec2:{action}", target, {**asked, **tagged(region, account, target)}
-    specified = (form[key] for key in form if re.fullmatch(r"TagSpecification\.\d+\.ResourceType", key))
-    for kind in specified:
+        kind = target.rpartition("/")[0].rpartition(":")[2]
+        yield f"ec2:{action}", target, {**said, **tagging(tags, kind), **tagged(region, account, target)}
+    for kind in filter(None, tags):
         target = f"{base(region, account, kind)}{kind}/*"
-        yield "ec2:CreateTags", target, {**asked, "ec2:CreateAction": action}
+        yield "ec2:CreateTags", target, {**said, **tagging(tags, kind), "ec2:CreateAction": action}
     for role in roles(region, account, form):
         yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
+
+
+def requested(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The tags that a request gives: by the kind of what is to have them; at "" where it does not say that."""
+    found: dict[str, dict[str, str]] = {}
+    for key in form:
+        if of := re.fullmatch(r"(TagSpecification\.\d+\.)?Tag\.\d+\.Key", key):
+            kind = form.get(f"{of[1]}ResourceType", "") if of[1] else ""
+            found.setdefault(kind, {})[form[key]] = form.get(key.replace("Key", "Value"), "")
+    return found
+
+
+def tagging(tags: Mapping[str, Mapping[str, str]], kind: str) -> Context:
+    """What conditions know of them: of what is to have some, its own; of anything else, all."""
+    of_all = {key: value for those in tags.values() for key, value in those.items()}
+    own = tags.get(kind, of_all)
+    found: Context = {f"aws:RequestTag/{key}": value for key, value in own.items()}
+    return {**found, "aws:TagKeys": sorted(own)} if own else found
 
 
 def lending(form: Mapping[str, str]) -> Context:

@@ -21,6 +21,7 @@ LATER = ("deprecate_at", "deregistration_protection", "imds_support", "metadata_
 LATER_BLOCKS = ("hcp_packer_registry",)
 LATER_OPTIONS = ("-evaluate-datasources", "-ignore-prerelease-plugins", "-no-warn-undeclared-var", "-skip-enforcement",
                  "-warn-on-undeclared-var")  # fmt: skip
+TAKE_TEMPLATES = "build validate".split()
 # Without a session nothing comes in: no security group of the pipeline's has an open port.
 CLOSED = {"ssh_host": "127.0.0.1", "ssh_port": 9, "ssh_timeout": "10s"}
 OPEN = ("associate_public_ip_address", "ssh_bastion_host", "ssh_interface", "ssh_proxy_host", *CLOSED)
@@ -38,7 +39,7 @@ def edited(text: str, endpoint: str) -> str:
                 gone.append((part.start, part.end, ""))
             case ("source", kind, *_) if kind == BUILDER:
                 gone += source(text, part, endpoint)
-            case ("build", *_):
+            case (_, *_):
                 inner = hcl.parts(text, part.inside, part.end - 1)
                 gone += [(one.start, one.end, "") for one in inner if one.words[:1] and one.words[0] in LATER_BLOCKS]
     for start, end, instead in sorted(gone, reverse=True):
@@ -100,7 +101,7 @@ def main() -> None:
         for one in wanted or ["nothing"]:
             print(f"packer init would fetch {one}; the rehearsal's Packer 1.6.6 brings {BUILDER}")
         return
-    if command in ("build", "validate") and template.exists():
+    if command in TAKE_TEMPLATES and template.exists():
         kept = [word for word in words[:-1] if word.partition("=")[0] not in LATER_OPTIONS]
         words = [*kept, str(copied(template, os.environ["AWS_ENDPOINT_URL"]))]
     os.environ["CHECKPOINT_DISABLE"] = "1"
