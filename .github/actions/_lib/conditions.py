@@ -143,7 +143,7 @@ def compiled(pattern: Flat, form: str = "text") -> re.Pattern[str]:
             done.append("")
     # Where the next wildcard takes what is in between, the first place that fits is as good as each later one.
     found = done[0]
-    for star, fixed, then in zip(stars, done[1:], [*stars[1:], ""], strict=True):
+    for star, fixed, then in zip(stars, done[1:], [*stars, ""][1:], strict=True):
         first = then == ".*?" or (then and star != ".*?")
         found += f"(?>{star}{fixed})" if first else f"{star}{fixed}"
     return re.compile(found, re.DOTALL)

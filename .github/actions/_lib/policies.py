@@ -247,6 +247,7 @@ class Level(NamedTuple):
 @dataclass(frozen=True)
 class Decision:
     allowed: bool
+    kind: str  # of the policies that decided, one of `KINDS`
     reason: str
     policy: str = ""  # the one that decided; those of a level, none of which allows it
     statement: str = ""  # its Sid, or its number
@@ -308,7 +309,7 @@ def decide(
     for kind, level, policies in [*attached, *((kind, "", policies) for kind, policies in own)]:
         for policy in policies:
             if statement := policy.denying(request):
-                return Decision(False, f"{_a(KINDS[kind].words)} denies it", policy.name, statement.label, level)
+                return Decision(False, kind, f"{_a(KINDS[kind].words)} denies it", policy.name, statement.label, level)
     for kind, level, policies in attached:
         if kind == "scp" and not _first(policies, request):
             return _refused(kind, ", ".join(policy.name for policy in policies), level)
@@ -334,7 +335,7 @@ def _of_account(
         granted: the statement of a resource of this account that is about their role: it needs no more than not to be
             beyond their boundary and their session's policies."""
     if request.root:
-        return Decision(True, "an account's root may do everything")
+        return Decision(True, "identity", "an account's root may do everything")
     allowed = _first(identity, request)
     if not allowed and not granted:
         return _refused("identity")
@@ -379,9 +380,9 @@ def _a(words: str) -> str:
 
 
 def _refused(kind: str, policy: str = "", level: str = "") -> Decision:
-    return Decision(False, f"no {KINDS[kind].words} allows it", policy, "", level)
+    return Decision(False, kind, f"no {KINDS[kind].words} allows it", policy, "", level)
 
 
 def _allowed(kind: str, statement: Statement | None) -> Decision:
     name, label = (statement.policy.name, statement.label) if statement else ("", "")
-    return Decision(True, f"{_a(KINDS[kind].words)} allows it", name, label)
+    return Decision(True, kind, f"{_a(KINDS[kind].words)} allows it", name, label)

@@ -177,7 +177,7 @@ def _fails(operator: str, key: str, wanted: list[str], claims: Mapping[str, Any]
     if prefix.lower() != PROVIDER or claim not in claims:
         return f"the token has no {key}"
     actual = str(claims[claim])
-    if _conditions.Condition(operator, claim, wanted).met({claim.lower(): (actual,)}):
+    if wanted and _conditions.Condition(operator, claim, wanted).met({claim.lower(): (actual,)}):
         return None
     return f"{claim} is {actual}, not {' or '.join(map(str, wanted))}"
 

@@ -240,7 +240,11 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
     if found.allowed and (there := of_resource(target)):
         asked = _policies.Request(role.arn, action, target, about, account=there[0])
         found = _policies.decide(asked, **by, resource=read(there[1], "resource", target))
-    return "" if found.allowed else str(found.reason)
+    if found.allowed:
+        return ""
+    if found.kind == "resource":
+        return "its resource-based policy does not let it"
+    return f"no {_policies.KINDS[found.kind].words} allows it"
 
 
 def attached(role: Any) -> list[str]:
