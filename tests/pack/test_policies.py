@@ -95,6 +95,7 @@ def holds(condition: dict[str, Any], context: dict[str, Any], **more: Any) -> bo
         ("NotIpAddress", "203.0.113.0/24", "198.51.100.1", True),
         ("ArnLike", "arn:aws:sns:*:111122223333:topic", "arn:aws:sns:eu-west-1:111122223333:topic", True),
         ("ArnEquals", "arn:aws:sns:*:111122223333:t?pic", "arn:aws:sns:eu-west-1:111122223333:topic", True),
+        ("ArnLike", "arn:aws:sns:*", "arn:aws:sns:eu-west-1:1:topic", True),  # AWS does not say what a short one is
         ("ArnNotLike", "arn:aws:sns:*:1:*", "arn:aws:sns:eu-west-1:1:topic", False),
         ("ArnNotEquals", "arn:aws:sns:*:1:*", "arn:aws:sns:eu-west-1:2:topic", True),
     ],
@@ -244,6 +245,8 @@ TAGS = ["environment", "cost-center"]
         ({"ForAllValues:StringNotLike": {"aws:TagKeys": ["a*", "b*"]}}, ["c", "b"], False),
         ({"ForAnyValue:StringNotEquals": {"aws:TagKeys": ["a", "b"]}}, ["a", "c"], True),
         ({"ForAnyValue:StringNotEquals": {"aws:TagKeys": ["a", "b"]}}, ["a", "b"], False),
+        ({"StringNotEquals": {"aws:TagKeys": ["a"]}}, ["a", "c"], False),  # without a set operator: as little as may be
+        ({"StringEquals": {"aws:TagKeys": ["a"]}}, ["a", "c"], True),
     ],
 )
 def test_for_all_and_for_any_value_are_as_in_aws_s_tables(condition: Any, keys: list[str], met: bool) -> None:
@@ -306,8 +309,11 @@ def test_a_variable_without_a_value_is_no_grant_and_no_way_past_a_deny() -> None
         of = "arn:aws:s3:::b/${aws:username}"
         assert not decide(request, identity=[policy(allow("s3:*", of))]).allowed
         assert not decide(request, identity=[policy(allow(), deny("s3:*", of))]).allowed
-        asks = {"StringNotEquals": {"aws:x": "${aws:username}"}}
-        assert not decide(request, identity=[policy(allow(Condition=asks))]).allowed or "aws:x" not in key
+        for operator in ("StringEquals", "StringNotEquals", "ForAnyValue:StringNotLike"):
+            request = Request(USER, "s3:GetObject", context={**key, "aws:x": "x"})
+            asks = {"Condition": {operator: {"aws:x": ["y", "${aws:username}"]}}}
+            assert not decide(request, identity=[policy(allow(**asks))]).allowed
+            assert not decide(request, identity=[policy(allow(), deny(**asks))]).allowed
 
 
 def test_the_first_version_of_the_language_has_no_variables() -> None:
@@ -336,6 +342,7 @@ def test_the_first_version_of_the_language_has_no_variables() -> None:
         ("arn:aws:dynamodb:us-*-1:1*:table/x", "arn:aws:dynamodb:us-east-1:111:table/x", True),
         ("arn:aws:dynamodb:us-*t-1:111:table/x", "arn:aws:dynamodb:us-a:east-1:111:table/x", False),
         ("arn:aws:s3?::b", "arn:aws:s3:::b", False),
+        ("arn:*:a*c:1:x:y", "arn:p:ab:ac:1:x:y", True),
         ("arn:aws:s3:::b/a:*", "arn:aws:s3:::b/a:b:c", True),
         ("arn:aws:s3:::b?k", "arn:aws:s3:::b:k", True),
         ("arn:aws:iam::111111111111:user/Bob", "arn:aws:iam::111111111111:user/bob", False),
@@ -757,7 +764,7 @@ CONDITIONS = st.dictionaries(
         st.lists(st.sampled_from(["x", "y*", "${aws:b}", "arn:*:x:::y"]), min_size=1, max_size=2),
         min_size=1, max_size=2,
     ),
-    max_size=2,
+    max_size=1,
 )  # fmt: skip
 
 
@@ -790,8 +797,8 @@ REQUESTS = st.builds(
     ),
     account=st.sampled_from(["", HERE, THERE]),
 )
-LISTS = st.lists(statements(), min_size=1, max_size=4)
-OF_RESOURCES = st.lists(statements(principal=True), min_size=1, max_size=3)
+LISTS = st.lists(statements(), min_size=1, max_size=3)
+OF_RESOURCES = st.lists(statements(principal=True), min_size=1, max_size=2)
 PLACES = ["identity", "boundary", "session", "resource", "scp"]
 
 
@@ -813,7 +820,7 @@ WORLDS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(WORLDS, REQUESTS, st.sampled_from(PLACES), statements(effect="Deny", principal=True))
 def test_a_deny_that_is_added_anywhere_allows_nothing_more(world, request, place: str, added) -> None:
     if place != "resource":
@@ -823,14 +830,14 @@ def test_a_deny_that_is_added_anywhere_allows_nothing_more(world, request, place
         assert asked(world, request) or not asked(more, request)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(WORLDS, REQUESTS, st.randoms(use_true_random=False))
 def test_the_order_of_statements_does_not_matter(world, request, chance: random.Random) -> None:
     other = {place: chance.sample(listed, len(listed)) for place, listed in world.items()}
     assert asked(world, request) is asked(other, request)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(WORLDS, REQUESTS, st.sampled_from(["scp", "boundary", "session"]), LISTS)
 def test_what_bounds_grants_nothing(world, request, place: str, bounding) -> None:
     """Of a federated user the session's policies are what it has: without them it has nothing."""
@@ -840,13 +847,13 @@ def test_what_bounds_grants_nothing(world, request, place: str, bounding) -> Non
     assert asked(without, request) or not asked({**without, place: bounding}, request)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(deadline=None)
 @given(WORLDS, REQUESTS, statements(effect="Allow"))
 def test_an_allow_that_is_added_denies_nothing_more(world, request, added) -> None:
     assert asked({**world, "identity": [*world["identity"], added]}, request) or not asked(world, request)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(deadline=None)
 @given(st.text("ab*?:", max_size=8), st.text("ab:", max_size=8))
 def test_a_pattern_compares_as_its_plainest_reading(pattern: str, value: str) -> None:
     def plain(pattern: str, value: str) -> bool:
