@@ -714,7 +714,8 @@ def test_so_is_a_document(document: dict[str, Any], why: str) -> None:
 
 # ---- What is not known
 
-SOME = Known(frozenset({"aws:known"}), frozenset({"StringEquals", "StringLike", "Null"}), frozenset({"imagebuilder"}))
+WHOLE = {"imagebuilder": ("",), "ec2": ("aws:resourcetag/",)}
+SOME = Known(frozenset({"aws:known"}), frozenset({"StringEquals", "StringLike", "Null"}), WHOLE)
 
 
 @pytest.mark.parametrize(
@@ -741,8 +742,14 @@ def test_what_is_not_known_is_no_grant_and_no_way_past_a_deny(condition: Any, co
 
 def test_of_some_services_every_key_is_known_that_may_be_missing() -> None:
     asks = {"StringEqualsIfExists": {"aws:ResourceTag/owner": "us"}}
-    for action, allowed in (("imagebuilder:DeleteImage", True), ("s3:GetObject", False)):
+    actions = {"imagebuilder:DeleteImage": True, "ec2:DeleteSnapshot": True, "s3:GetObject": False}
+    for action, allowed in actions.items():
         assert decide(Request(USER, action), identity=[policy(allow(Condition=asks), known=SOME)]).allowed is allowed
+
+
+def test_of_others_those_that_begin_so() -> None:
+    asks = {"StringEqualsIfExists": {"ec2:Owner": "us"}}
+    assert not decide(Request(USER, "ec2:CopyImage"), identity=[policy(allow(Condition=asks), known=SOME)]).allowed
 
 
 def test_a_statement_that_aws_would_refuse_is_not_known_either() -> None:
