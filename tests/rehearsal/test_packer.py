@@ -1,8 +1,10 @@
 """Packer 1.6.6 bakes an AMI in the rehearsal's AWS: by sessions of Systems Manager, with the rights of its role."""
 
+import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -236,10 +238,15 @@ class Baking:
             assert any("begun" in line for line in process.stdout)
             yield process
 
-    def start(self, profile: str) -> str:
+    def start(self, profile: str, **more: str) -> str:
         """An instance by the API."""
         [made] = self.ec2.run_instances(
-            ImageId=self.parent, MinCount=1, MaxCount=1, InstanceType="t3.small", IamInstanceProfile={"Name": profile}
+            ImageId=self.parent,
+            MinCount=1,
+            MaxCount=1,
+            InstanceType="t3.small",
+            IamInstanceProfile={"Name": profile},
+            **more,
         )["Instances"]
         return str(made["InstanceId"])
 
@@ -449,3 +456,39 @@ def test_an_image_is_made_of_an_instance_that_is_there_and_has_its_snapshots_tag
     baking.ec2.terminate_instances(InstanceIds=[instance])
     with refusal("IncorrectInstanceState"):
         baking.ec2.create_image(InstanceId=instance, Name="another")
+
+
+def test_only_the_key_of_an_instance_comes_in_and_only_while_its_session_lasts(baking):
+    asyncssh = pytest.importorskip("asyncssh")
+    ssm, keys = baking.client("ssm"), {}
+    for name in ("mine", "other"):
+        material = baking.ec2.create_key_pair(KeyName=name)["KeyMaterial"]
+        keys[name] = asyncssh.import_private_key(material)
+    instance = baking.start("dpra-demo-machine-build", KeyName="mine")
+    ssm.describe_instance_information()
+    asked = {"DocumentName": "AWS-StartPortForwardingSession", "Parameters": {"portNumber": ["22"]}}
+    session = ssm.start_session(Target=instance, **asked)
+
+    async def inside(key, *commands, token=session["TokenValue"], user="ubuntu"):
+        address = session["StreamUrl"].removeprefix("tcp://").split(":")
+        sock = await asyncio.to_thread(socket.create_connection, (address[0], int(address[1])))
+        sock.sendall(f"{token}\n".encode())
+        known = {"known_hosts": None, "client_keys": [key], "username": user, "config": None, "agent_path": None}
+        async with asyncssh.connect(sock=sock, **known) as connection:
+            return [await connection.run(command) for command in commands]
+
+    [one, two, three] = asyncio.run(
+        inside(keys["mine"], "id -u; exit 3", "cat > /tmp/a < /etc/hosts", "cat /etc/shadow")
+    )
+    assert (one.stdout, one.exit_status) == ("1000\n", 3)
+    assert two.exit_status == 0
+    assert "Permission denied" in three.stderr
+    with pytest.raises(asyncssh.PermissionDenied):
+        asyncio.run(inside(keys["other"], "id"))
+    with pytest.raises(asyncssh.PermissionDenied):
+        asyncio.run(inside(keys["mine"], "id", user="root"))
+    with pytest.raises((asyncssh.Error, OSError)):
+        asyncio.run(inside(keys["mine"], "id", token="0" * 64))
+    ssm.terminate_session(SessionId=session["SessionId"])
+    with pytest.raises((asyncssh.Error, OSError)):
+        asyncio.run(inside(keys["mine"], "id"))
