@@ -26,7 +26,7 @@ if os.geteuid():
 
 PACK = Path(__file__).parents[2] / ".github" / "actions"
 PACKER = """#!{python}
-import json, os, pathlib, re, subprocess, sys, time
+import json, os, pathlib, re, signal, subprocess, sys, time
 
 words = sys.argv[1:]
 log = pathlib.Path(os.environ["PACKER_CALLS"])
@@ -41,6 +41,10 @@ if words[0] != "build":
     sys.exit(words[0] in template)
 told = json.loads(os.environ["PKR_VAR_dpra"])
 assert not os.environ["PACKER_LOG"] and os.environ["CHECKPOINT_DISABLE"] == "1"
+
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as the real one's first process
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def aws(service, operation, **asked):

@@ -140,7 +140,7 @@ def build(folder: Path, said: Mapping[str, Any]) -> None:
 
 def stop(process: "subprocess.Popen[bytes]", number: int, stopped: list[int]) -> None:
     if not stopped and process.poll() is None:  # a second one would end Packer before it has ended its instance
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # Packer's first process hands that on, and SIGINT only from a terminal
     stopped.append(number)
 
 
