@@ -197,7 +197,7 @@ class Baking:
             "region": REGION, "parent": self.parent, "name": "dpra-demo-2026.11.28-7", "instance_type": "t3.small",
             "profile": "dpra-demo-machine-build", "security_group": self.group, "subnet": "", "tags": TAGS, **more,
         }  # fmt: skip
-        temporary = self.work / "temporary"
+        temporary = self.work / f"temporary-{'x' * 90}"  # longer than the path of a socket may be
         temporary.mkdir(exist_ok=True)
         return {
             "AWS_ACCESS_KEY_ID": session.access_key_id,

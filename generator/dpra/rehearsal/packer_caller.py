@@ -92,6 +92,14 @@ def copied(template: Path, endpoint: str) -> Path:
     return copy if template.is_dir() else copy / template.name
 
 
+def short(folder: str) -> str:
+    """Another name of a folder, as long as this process lives: Packer's sockets lie there, whose paths have room for 107
+    bytes."""
+    descriptor = os.open(folder, os.O_DIRECTORY)
+    os.set_inheritable(descriptor, True)
+    return f"/proc/{os.getpid()}/fd/{descriptor}"
+
+
 def main() -> None:
     real, words = os.environ["DPRA_REHEARSAL_PACKER"], sys.argv[1:]
     command, template = (words[0] if words else ""), Path(words[-1] if words else ".")
@@ -104,7 +112,7 @@ def main() -> None:
     if command in TAKE_TEMPLATES and template.exists():
         kept = [word for word in words[:-1] if word.partition("=")[0] not in LATER_OPTIONS]
         words = [*kept, str(copied(template, os.environ["AWS_ENDPOINT_URL"]))]
-    os.environ["CHECKPOINT_DISABLE"] = "1"
+    os.environ |= {"CHECKPOINT_DISABLE": "1", "TMPDIR": short(tempfile.gettempdir())}
     os.execv(real, ["packer", *words])  # noqa: S606 - in place of this program: signals and streams are Packer's own
 
 
