@@ -444,6 +444,26 @@ def test_boundary_and_session_policy_must_allow_and_grant_nothing() -> None:
     assert not decide(request, identity=everything, session=[]).allowed
 
 
+@pytest.mark.parametrize("kind", ["boundary", "session", "scp", "identity"])
+def test_a_deny_of_any_policy_wins_over_what_a_resource_gives_directly(kind: str) -> None:
+    """ "Deny evaluation" on that page."""
+    request, no = (
+        Request(SESSION, "s3:GetObject", "arn:aws:s3:::b/k"),
+        policy(allow(), deny("s3:*"), kind=kind, name="no"),
+    )
+    by: dict[str, Any] = {"boundary": no, "session": [no], "scp": [Level("Root", [no])], "identity": [no]}
+    given = bucket(allow("s3:*", Principal={"AWS": SESSION}))
+    assert decide(request, resource=given).allowed
+    found = decide(request, resource=given, **{"scps" if kind == "scp" else kind: by[kind]})
+    assert (found.allowed, found.kind, found.policy, found.statement) == (False, kind, "no", "2")
+
+
+def test_the_closest_of_a_resource_s_statements_counts() -> None:
+    account, role = (allow("s3:*", Principal={"AWS": named}) for named in (ROOT, ROLE))
+    for said in ((account, role), (role, account)):
+        assert decide(Request(SESSION, "s3:GetObject", "arn:aws:s3:::b/k"), resource=bucket(*said)).allowed
+
+
 def test_a_federated_user_without_a_session_policy_may_nothing() -> None:
     """ "Session policies" on that page."""
     everything = [policy(allow())]
@@ -738,6 +758,15 @@ def test_what_is_not_known_is_no_grant_and_no_way_past_a_deny(condition: Any, co
     request, said = Request(USER, "s3:GetObject", context=context), {"Condition": condition}
     assert decide(request, identity=[policy(allow(**said), known=SOME)]).allowed is (known is True)
     assert decide(request, identity=[policy(allow(), deny(**said), known=SOME)]).allowed is (known is False)
+
+
+def test_where_aws_s_pages_do_not_agree_on_a_wildcard_of_a_resource_it_is_not_known() -> None:
+    """The page of the element Resource lets one run on that ends a segment, and S3's lets none."""
+    request = Request(USER, "s3:GetObject", "arn:aws:iam::1:x", account=HERE)
+    for pattern, allowed in (("arn:a*m::1:x", False), ("arn:a*s:iam::1:x", True)):
+        assert decide(request, identity=[policy(allow(resource=pattern), known=SOME)]).allowed is allowed
+        assert not decide(request, identity=[policy(allow(), deny(resource=pattern), known=SOME)]).allowed
+        assert decide(request, identity=[policy(allow(), deny(resource=pattern))]).allowed is not allowed
 
 
 def test_of_some_services_every_key_is_known_that_may_be_missing() -> None:
