@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
@@ -278,7 +279,7 @@ def tags(said: dict) -> dict[str, str]:
     return {one["Key"]: one["Value"] for one in said.get("Tags", ())}
 
 
-def test_packer_bakes_what_its_scripts_did_into_an_ami(baking):
+def test_packer_bakes_what_its_scripts_did_into_an_ami(baking: Any) -> None:
     done = baking.build()
     assert done.returncode == 0
     assert "Setting up libssl3" in done.stdout
@@ -294,7 +295,7 @@ def test_packer_bakes_what_its_scripts_did_into_an_ami(baking):
     assert baking.left()[:2] == ([], [])
 
 
-def test_what_an_instance_runs_is_run_as_its_user_who_becomes_root_by_sudo(baking):
+def test_what_an_instance_runs_is_run_as_its_user_who_becomes_root_by_sudo(baking: Any) -> None:
     (baking.folder / "scripts/10-packages.sh").write_text('id -un; echo "$LANG-${MINE-none}-$SUDO_UID"; id -u\n')
     (baking.folder / "scripts/20-motd.sh").write_text("touch /etc/mine || echo 'as it should'; test -w /tmp/motd\n")
     text = TEMPLATE.replace("sudo -n env {{ .Vars }} bash", "sudo -n env MINE=yes bash", 1).replace(
@@ -310,7 +311,7 @@ def test_what_an_instance_runs_is_run_as_its_user_who_becomes_root_by_sudo(bakin
     assert "as it should" in said
 
 
-def test_a_provisioner_that_fails_leaves_nothing(baking):
+def test_a_provisioner_that_fails_leaves_nothing(baking: Any) -> None:
     (baking.folder / "scripts/20-motd.sh").write_text("exit 7\n")
     done = baking.build()
     assert done.returncode == 1
@@ -318,14 +319,14 @@ def test_a_provisioner_that_fails_leaves_nothing(baking):
     assert baking.left() == ([], [], [], [])
 
 
-def test_a_package_that_the_archive_has_not_fails_as_on_debian(baking):
+def test_a_package_that_the_archive_has_not_fails_as_on_debian(baking: Any) -> None:
     (baking.folder / "scripts/10-packages.sh").write_text("apt-get install --yes no-such-package\n")
     done = baking.build()
     assert "E: Unable to locate package no-such-package" in done.stdout
     assert (done.returncode, baking.left()) == (1, ([], [], [], []))
 
 
-def test_without_a_session_nobody_comes_in(baking):
+def test_without_a_session_nobody_comes_in(baking: Any) -> None:
     baking.write(TEMPLATE.replace('ssh_interface        = "session_manager"', ""))
     done = baking.build()
     assert done.returncode == 1
@@ -333,20 +334,20 @@ def test_without_a_session_nobody_comes_in(baking):
     assert baking.left() == ([], [], [], [])
 
 
-def test_an_instance_without_an_agent_that_may_report_takes_no_session(baking):
+def test_an_instance_without_an_agent_that_may_report_takes_no_session(baking: Any) -> None:
     baking.write(TEMPLATE.replace('"ubuntu"', '"ubuntu"\n  ssh_timeout = "10s"'))
     assert baking.build(profile="bare").returncode == 1
     assert baking.left() == ([], [], [], [])
 
 
-def test_packer_that_is_told_to_stop_ends_its_instance(baking):
+def test_packer_that_is_told_to_stop_ends_its_instance(baking: Any) -> None:
     with baking.started() as process:
         process.send_signal(signal.SIGTERM)  # its first process hears SIGINT from a terminal only
         assert process.wait(60) == 1
     assert baking.left() == ([], [], [], [])
 
 
-def test_what_a_lost_runner_left_runs_on_and_its_command_does_not(baking):
+def test_what_a_lost_runner_left_runs_on_and_its_command_does_not(baking: Any) -> None:
     with baking.started() as process:
         os.killpg(process.pid, signal.SIGKILL)
     assert [tags(one)["dpra:for"] for one in baking.instances()] == ["build"]
@@ -357,7 +358,7 @@ def test_what_a_lost_runner_left_runs_on_and_its_command_does_not(baking):
     assert not processes.RUNNING
 
 
-def test_who_is_no_user_of_the_ami_does_not_come_in(baking):
+def test_who_is_no_user_of_the_ami_does_not_come_in(baking: Any) -> None:
     baking.write(TEMPLATE.replace('"ubuntu"', '"root"\n  ssh_timeout = "15s"'))
     assert baking.build().returncode == 1
     assert baking.left() == ([], [], [], [])
@@ -366,7 +367,7 @@ def test_who_is_no_user_of_the_ami_does_not_come_in(baking):
 # ---- Rights
 
 
-def test_a_role_that_may_do_just_that_bakes(baking):
+def test_a_role_that_may_do_just_that_bakes(baking: Any) -> None:
     done = baking.build(role="packer")
     assert (done.returncode, baking.cloud.refusals) == (0, [])
     assert [tags(ami) for ami in baking.amis()] == [TAGS]
@@ -382,7 +383,7 @@ def test_a_role_that_may_do_just_that_bakes(baking):
         ("image", "ec2:CreateImage on resource: arn:aws:ec2:eu-west-1::image/*"),
     ],
 )
-def test_a_role_that_lacks_a_right_is_refused_and_leaves_nothing(baking, without, refused):
+def test_a_role_that_lacks_a_right_is_refused_and_leaves_nothing(baking: Any, without: Any, refused: Any) -> None:
     baking.forbid(without)
     baking.write(TEMPLATE.replace('"ubuntu"', '"ubuntu"\n  ssh_timeout = "10s"'))
     assert baking.build(role="packer").returncode == 1
@@ -390,14 +391,14 @@ def test_a_role_that_lacks_a_right_is_refused_and_leaves_nothing(baking, without
     assert baking.left() == ([], [], [], [])
 
 
-def test_a_template_without_the_tags_that_it_was_told_starts_nothing(baking):
+def test_a_template_without_the_tags_that_it_was_told_starts_nothing(baking: Any) -> None:
     baking.write(TEMPLATE.replace("run_tags        = var.dpra.tags", 'run_tags = { "dpra:component" = "other" }'))
     assert baking.build(role="packer").returncode == 1
     assert "ec2:RunInstances on resource: arn:aws:ec2:eu-west-1:111111111111:instance/*" in baking.cloud.refusals[0]
     assert baking.left() == ([], [], [], [])
 
 
-def test_another_components_image_takes_no_tags(baking):
+def test_another_components_image_takes_no_tags(baking: Any) -> None:
     [theirs] = (baking.ec2.copy_image(SourceImageId=baking.parent, SourceRegion=REGION, Name="theirs")["ImageId"],)
     baking.ec2.create_tags(Resources=[theirs], Tags=[{"Key": "dpra:component", "Value": "theirs"}])
     session = baking.environment(role="packer")
@@ -415,7 +416,7 @@ def test_another_components_image_takes_no_tags(baking):
 # ---- Sessions and images, by the API
 
 
-def test_a_session_is_of_an_instance_whose_agent_has_reported_and_ends(baking):
+def test_a_session_is_of_an_instance_whose_agent_has_reported_and_ends(baking: Any) -> None:
     ssm = baking.client("ssm")
     asked = {"DocumentName": "AWS-StartPortForwardingSession", "Parameters": {"portNumber": ["22"]}}
     with refusal("TargetNotConnected"):
@@ -441,7 +442,7 @@ def test_a_session_is_of_an_instance_whose_agent_has_reported_and_ends(baking):
         ssm.start_session(Target=instance, **asked)
 
 
-def test_an_image_is_made_of_an_instance_that_is_there_and_has_its_snapshots_tags(baking):
+def test_an_image_is_made_of_an_instance_that_is_there_and_has_its_snapshots_tags(baking: Any) -> None:
     instance = baking.start("dpra-demo-machine-build")
     said = [{"ResourceType": kind, "Tags": [{"Key": "of", "Value": kind}]} for kind in ("image", "snapshot")]
     ami = baking.ec2.create_image(InstanceId=instance, Name="mine", TagSpecifications=said)["ImageId"]
@@ -458,7 +459,7 @@ def test_an_image_is_made_of_an_instance_that_is_there_and_has_its_snapshots_tag
         baking.ec2.create_image(InstanceId=instance, Name="another")
 
 
-def test_only_the_key_of_an_instance_comes_in_and_only_while_its_session_lasts(baking):
+def test_only_the_key_of_an_instance_comes_in_and_only_while_its_session_lasts(baking: Any) -> None:
     asyncssh = pytest.importorskip("asyncssh")
     ssm, keys = baking.client("ssm"), {}
     for name in ("mine", "other"):
