@@ -93,8 +93,9 @@ def copied(template: Path, endpoint: str) -> Path:
 
 
 def short(folder: str) -> str:
-    """Another name of a folder, as long as this process lives: Packer's sockets lie there, whose paths have room for 107
-    bytes."""
+    """Another name of a folder, as long as this process lives.
+
+    Packer's sockets lie there, and their paths have room for 107 bytes."""
     descriptor = os.open(folder, os.O_DIRECTORY)
     os.set_inheritable(descriptor, True)
     return f"/proc/{os.getpid()}/fd/{descriptor}"
