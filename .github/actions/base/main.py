@@ -155,16 +155,4 @@ def of_file(value: str) -> list[str]:
 
 DUTIES = {"take": take, "watch": watch}
 
-
-def main() -> None:
-    try:
-        if runner.given("DO") not in DUTIES:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        DUTIES[runner.given("DO")]()
-    except (runner.Failed, OSError) as failed:
-        if str(failed):
-            runner.error(str(failed), title="base image")
-        sys.exit(1)
-
-
-main()
+runner.perform(DUTIES, "base image")

@@ -176,16 +176,4 @@ def fetched(region: str, bucket: str, digest: str, *more: str, lacks: Sequence[s
 
 DUTIES = {"build": build, "open": opened, "unchanged": unchanged, "difference": difference}
 
-
-def main() -> None:
-    try:
-        if runner.given("DO") not in DUTIES:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        DUTIES[runner.given("DO")]()
-    except (runner.Failed, OSError, subprocess.CalledProcessError) as failed:
-        if str(failed):
-            runner.error(str(failed), title="image")
-        sys.exit(1)
-
-
-main()
+runner.perform(DUTIES, "image")

@@ -182,16 +182,4 @@ def swept() -> None:
 
 DUTIES = {"bake": made, "packer": packed, "look": looked, "launch": launched, "end": ended, "sweep": swept}
 
-
-def main() -> None:
-    try:
-        if runner.given("DO") not in DUTIES:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        DUTIES[runner.given("DO")]()
-    except (runner.Failed, OSError) as failed:
-        if str(failed):
-            runner.error(str(failed), title="machine")
-        sys.exit(1)
-
-
-main()
+runner.perform(DUTIES, "machine")
