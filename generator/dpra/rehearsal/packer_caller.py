@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
     from dpra.rehearsal import hcl
 else:  # it stands beside this file, and its package is not there
     sys.path.insert(0, str(Path(__file__).parent))
