@@ -11,8 +11,6 @@ STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out", "not-applicabl
 NONE = "none"  # the language of what has no program
 CONFIGURATION = "configuration"  # the language of flags and operational configuration
 PACKER = "packer"  # that of what Packer makes an image of
-# Tools that look at what a machine's image is made of, with the setting that says where that is.
-FOLDERS = {"components": "components", "packer-template": "packer"}
 
 
 @dataclass(frozen=True)

@@ -318,7 +318,7 @@ class Plan:
     def check_settings(self, action: str) -> Mapping[str, Any]:
         """What a check's tool is told besides: what an image is made of; of configuration where it lies, and which
         environments have it."""
-        if setting := next((doing.FOLDERS[one] for one in self.tools.get(action, ()) if one in doing.FOLDERS), ""):
+        if setting := check_tools.said(self.tools.get(action, ()), "folder"):
             return {setting: self.spec.image.components}
         if self.deployer and self.deployer.kind == "container" and self.catalogue.action(action).of == "both":
             return {"file": self.spec.image.file}

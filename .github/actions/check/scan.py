@@ -20,16 +20,12 @@ import gate
 import green
 import head
 import install
+import made_of
 import policy
 import release
 import runner
 
 TOOLS = Path(__file__).resolve().parent / "tools"
-# A setting that says where that is which a machine's image is made of -> how its files' names end, and what they are.
-MADE_OF = {
-    "components": ((".yml", ".yaml"), "component document (*.yml)"),
-    "packer": ((".pkr.hcl",), "Packer template (*.pkr.hcl)"),
-}
 
 
 def choose(action: str, names: list[str], languages: list[str]) -> list[tuple[Path, head.Header]]:
@@ -120,10 +116,10 @@ def there(settings: Mapping[str, str], target: Path) -> None:
     file = settings.get("file")
     if file and not (target / file).is_file():
         raise runner.Failed(f"{file} does not exist: create it, or say image.file in dpra.yml", "error")
-    for setting, (endings, what) in MADE_OF.items():
-        folder = settings.get(setting)
-        if folder and not any(path.name.lower().endswith(endings) for path in (target / folder).glob("*")):
-            text = f"There is no {what} in {folder}: create one, or say image.components in dpra.yml"
+    for source in made_of.SOURCES.values():
+        folder = settings.get(source.setting)
+        if folder and not made_of.there(source, target / folder):
+            text = f"There is no {source.words} in {folder}: create one, or say image.components in dpra.yml"
             raise runner.Failed(text, "error")
 
 

