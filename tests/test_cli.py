@@ -244,7 +244,7 @@ def test_new_takes_answers_and_refuses_what_it_does_not_know(dpra, tmp_path) -> 
 def test_new_asks_what_is_not_given(tmp_path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dpra", "new", "-o", tmp_path, "name=pay"],
-        input="\n\n\n\nacme/pay\n\n\n\neu-north-1\n\n\n\n\n\n",
+        input="\n\n\n\n\nacme/pay\n\n\n\neu-north-1\n\n\n\n\n\n",
         capture_output=True,
         text=True,
         check=False,

@@ -54,11 +54,12 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
 def test_the_schema_tells_of_the_jobs_that_only_a_machine_has_and_says_so(dpra: Any, tmp_path: Path) -> None:
     words = ("schema", "--pipeline", "compute-image")
     jobs = json.loads(dpra(*words, cwd=tmp_path).stdout)["properties"]["jobs"]["properties"]
-    for kind in ("container", "machine"):
-        of_kind = catalogue.words()[catalogue.folder("compute-image", kind)]["jobs"]
-        assert set(of_kind) <= set(jobs), kind
+    for kinds in (("container",), ("machine",), ("machine", "packer")):
+        of_kind = catalogue.words()[catalogue.folder("compute-image", *kinds)]["jobs"]
+        assert set(of_kind) <= set(jobs), kinds
     [row] = re.findall(r"^\| `jobs` .*", dpra(*words, "--format", "markdown", cwd=tmp_path).stdout, re.MULTILINE)
-    assert "`retire`, `sweep` where `kind` is `machine`, `retire-built` where `kind` is `machine`)" in row
+    assert "`retire`, `sweep` where `kind` is `machine`, `retire-built` where `kind` is `machine`, " in row
+    assert "`bake` where `with` is `packer`)" in row
 
 
 MISSING = {
@@ -68,14 +69,18 @@ MISSING = {
         "image.components: there is no component document (*.yml) in components: create one, or say here in which "
         "folder they are",
     ),
+    "machine with=packer": (
+        "packer",
+        "image.components: there is no Packer template (*.pkr.hcl) in packer: create one, or say here in which folder "
+        "they are",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", MISSING)
 def test_what_the_image_is_made_of_and_is_not_there_is_told_in_one_line(dpra: Any, tmp_path: Path, kind: str) -> None:
-    made = dpra(
-        "new", "--no-input", "-o", tmp_path, "name=base", "pipeline=compute-image", f"kind={kind}", cwd=tmp_path
-    )
+    values = ("name=base", "pipeline=compute-image", *f"kind={kind}".split())
+    made = dpra("new", "--no-input", "-o", tmp_path, *values, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     root, (name, told) = tmp_path / "base", MISSING[kind]
     (root / name).rename(root / "other")

@@ -206,9 +206,10 @@ runs:
 def test_the_schema_that_is_generated_accepts_every_spec_and_refuses_what_the_reader_refuses(
     trees: dict[str, Path], tmp_path: Path
 ) -> None:
-    def of(said: dict[str, Any]) -> tuple[str, str]:
-        """The pipeline type, and the kind of its image: a kind may have jobs of its own."""
-        return said.get("pipeline", "application"), said.get("image", {}).get("kind", "container")
+    def of(said: dict[str, Any]) -> tuple[str, ...]:
+        """The pipeline type, the kind of its image, and what makes that: each may have jobs of its own."""
+        image = said.get("image", {})
+        return said.get("pipeline", "application"), image.get("kind", "container"), image.get("with", "")
 
     for kind in {of(said) for said in SAID.values()}:
         there = [tree for name, tree in trees.items() if of(SAID[name]) == kind]

@@ -18,17 +18,23 @@ SPEC = (Path(__file__).parent / "specs/machine.yml").read_text("utf-8")
 ROWS = [row for row in scenarios.table("compute-image") if row.get("needs", {}).get("kind", "machine") == "machine"]
 
 
+def new(dpra: Any, folder: Path, with_: str = "image-builder") -> Path:
+    values = ("name=base", "pipeline=compute-image", "kind=machine", f"with={with_}")
+    done = dpra("new", "--no-input", "-o", folder, *values, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "base"
+
+
 @pytest.fixture
 def base(dpra: Any, tmp_path: Path) -> Path:
-    values = ("name=base", "pipeline=compute-image", "kind=machine")
-    done = dpra("new", "--no-input", "-o", tmp_path, *values, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    return tmp_path / "base"
+    return new(dpra, tmp_path)
 
 
+@pytest.mark.parametrize("with_", ["image-builder", "packer"])
 def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
-    dpra: Any, base: Path, compute_image: Any
+    dpra: Any, tmp_path: Path, compute_image: Any, with_: str
 ) -> None:
+    base = new(dpra, tmp_path, with_)
     assert dpra("check", cwd=base).returncode == 0
     for words in (
         ["actionlint"],
@@ -44,6 +50,18 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
         assert one["status"] != "left-out" or one["reason"].startswith("on demand"), one
     for stage, names in compute_image.items():
         assert names <= found[stage], stage
+    assert (base / "components").is_dir() is (with_ == "image-builder")
+    assert (base / "packer/image.pkr.hcl").is_file() is (with_ == "packer")
+
+
+def test_packer_goes_together_with_a_machine(dpra: Any, tmp_path: Path) -> None:
+    for values, told in (
+        (("pipeline=compute-image", "with=packer"), "with: goes together with kind=machine"),
+        (("with=packer",), "with: goes together with pipeline=compute-image"),
+    ):
+        done = dpra("new", "--no-input", "-o", tmp_path, "name=base", *values, cwd=tmp_path)
+        assert done.returncode == 2
+        assert told in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -53,7 +71,12 @@ def test_what_is_new_is_checked_linted_and_planned_with_every_action_of_dpra(
         ("{kind: machine, parent: debian}", "image.parent: must be the name of a parameter"),
         ("{kind: machine, parent: /debian, file: Other}", "image.file: goes together with kind: container"),
         ("{kind: machine, parent: /debian, vpc: vpc-0a1b2c3d}", "image.vpc: vpc and subnet go together"),
-        ("{kind: machine, parent: /debian, with: packer}", "image.with: 'packer' is not supported yet"),
+        ("{kind: machine, parent: /debian, with: packer, size: 9}", "image.size: goes together with: with: image-b"),
+        (
+            "{kind: machine, parent: /debian, with: packer, inspector: true}",
+            "image.inspector: goes together with: with",
+        ),
+        ("{with: packer}", "image.with: goes together with kind: machine"),
         ("{parent: /debian, inspector: true}", "image.inspector: goes together with kind: machine"),
         ("{kind: machine, parent: /debian, organization: o-a1b2c3d4e5}", "image.organization: AMIs are shared"),
     ],
@@ -64,6 +87,15 @@ def test_what_a_machine_cannot_be_made_of_is_told(dpra: Any, tmp_path: Path, ima
     done = dpra("plan", cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
+
+
+def test_packer_is_refused_where_it_tags_nothing_as_it_is_made() -> None:
+    text = SPEC.replace("eu-west-1", "cn-north-1").replace("us-east-1", "cn-northwest-1")
+    assert problems.planned(reader.read(text.encode(), catalogue.words())).partition == "aws-cn"
+    text = text.replace("{kind: machine,", "{kind: machine, with: packer,")
+    with pytest.raises(problems.PlanError) as raised:
+        problems.planned(reader.read(text.encode(), catalogue.words()))
+    assert raised.value.problems == {"image.with": "Packer cannot make images in China: say image-builder"}
 
 
 def test_inspector_is_asked_where_the_spec_says_so_and_nowhere_else(dpra: Any, tmp_path: Path) -> None:
@@ -127,6 +159,30 @@ def test_each_gate_of_a_machine_blocks_by_itself(dpra: Any, needs: Any, base: Pa
     (base / "tests/integration/no-file-makes-root").unlink()
     assert "stopped at: scan / hardening-check\n" in stopped(dpra, base, "scan")
     path.write_text(text)
+    (base / "tests/integration/fails").write_text("#!/bin/sh\nexit 1\n")
+    (base / "tests/integration/fails").chmod(0o755)
+    assert "stopped at: image-tests / integration-tests\n" in stopped(dpra, base, "image-tests")
+
+
+@pytest.mark.slow
+@AS_ROOT
+def test_each_gate_of_an_image_by_packer_blocks_by_itself(dpra: Any, needs: Any, tmp_path: Path) -> None:
+    """A port that is opened, a script that fails, a file that makes root, a failing test."""
+    needs("busybox", "packer")
+    base = new(dpra, tmp_path, "packer")
+    template, script = base / "packer/image.pkr.hcl", base / "packer/scripts/90-last.sh"
+    said, text = template.read_text(), script.read_text()
+    template.write_text(said.replace('"session_manager"', '"public_ip"'))
+    assert "stopped at: security / policy-as-code\n" in stopped(dpra, base, "security")
+    template.write_text(said)
+    script.write_text(text.replace("rm -f", "grep -q nothing-like-it /etc/os-release\nrm -f"))
+    told = stopped(dpra, base, "bake")
+    assert "stopped at: bake / build-environment\n" in told
+    assert "packer build failed with exit code 1" in told
+    script.write_text(f"{text}cp /bin/busybox /opt/x\nchmod 4755 /opt/x\n")
+    (base / "tests/integration/no-file-makes-root").unlink()
+    assert "stopped at: scan / hardening-check\n" in stopped(dpra, base, "scan")
+    script.write_text(text)
     (base / "tests/integration/fails").write_text("#!/bin/sh\nexit 1\n")
     (base / "tests/integration/fails").chmod(0o755)
     assert "stopped at: image-tests / integration-tests\n" in stopped(dpra, base, "image-tests")

@@ -91,16 +91,17 @@ def test_scenarios_that_need_gamma_are_not_applicable_without_it() -> None:
     assert found == {"a-failing-test-in-gamma": "needs the stage gamma, which profile small leaves out"}
 
 
+BASE = "needs a base image: say base"
 LONG = "needs one wave with a bake that no runner waits for"
 
 
 def test_scenarios_that_need_waves_or_a_branch_that_approves_say_so() -> None:
     one = reader.read((SPECS / "minimal.yml").read_bytes(), catalogue.words())
     said = {scenarios.lacks(row, problems.planned(one)) for row in scenarios.table("application")}
-    assert said == {"", "needs two waves", LONG}
+    assert said == {"", "needs two waves", BASE, LONG}
     waves = problems.planned(reader.read((SPECS / "waves.yml").read_bytes(), catalogue.words()))
     said = {scenarios.lacks(row, waves) for row in scenarios.table("application")}
-    assert said == {"", "needs an approval branch, and here GitHub's reviewers approve", LONG}
+    assert said == {"", "needs an approval branch, and here GitHub's reviewers approve", BASE, LONG}
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ TESTS = Path(__file__).parent
 SPECS = sorted((TESTS / "specs").glob("*.yml"))
 EXCEPTIONS = resources.data("exceptions.yml")
 MINIMAL = (TESTS / "specs/minimal.yml").read_text("utf-8")
+PACKER = (TESTS / "specs/machine.yml").read_text("utf-8").replace("{kind: machine,", "{kind: machine, with: packer,")
 SCRIPT = "script: {preview: make preview, command: make deploy, running: make running}"
 MORE = {
     "script": f"deploy: {{with: script, {SCRIPT}}}\n",
@@ -27,7 +28,8 @@ MORE = {
 # What of the pack a job with a role may use, whatever its inputs: it runs nothing of the repository.
 ALONE = {"store", "release", "deploy", "bake", "canary", "notify", "await-tests", "performance-history", "resume"}
 ALONE |= {"base", "flag", "retire-images"}
-IMAGES = {"test-build": "bake", "test-images": "image-tests"}  # environments of kind machine -> their exceptions
+# Environments of kind machine -> their exceptions.
+IMAGES = {"test-bake": "packer", "test-build": "bake", "test-images": "image-tests"}
 OURS = re.compile(rf"(?!.*\.\.)(python3 -I -B|bash) {re.escape(VENDORED)}/[\w./-]+")
 PINNED = re.compile(r"[\w-]+/[\w./-]+@[0-9a-f]{40}")
 TOOLCHAINS = re.compile(r"actions/(setup-\w+|cache)@")
@@ -39,10 +41,9 @@ def workflows() -> Iterator[tuple[str, Any]]:
     yaml = YAML(typ="safe", pure=True)
     for path in sorted((TESTS / "golden").glob("*/.github/workflows/*.yml")):
         yield path.relative_to(TESTS / "golden").as_posix(), yaml.load(path)
-    for name, more in MORE.items():
-        text = re.sub(r"(?m)^deploy:.*\n", "", MINIMAL) + more
-        if name == "script":  # it has no stack with alarms
-            text = re.sub(r"(gamma|prod): \{", r"\1: {alarms: [a], ", text)
+    texts = {name: re.sub(r"(?m)^deploy:.*\n", "", MINIMAL) + more for name, more in MORE.items()}
+    texts["script"] = re.sub(r"(gamma|prod): \{", r"\1: {alarms: [a], ", texts["script"])  # it has no stack with alarms
+    for name, text in {**texts, "packer": PACKER}.items():
         plan = problems.planned(reader.read(text.encode(), catalogue.words()))
         for path, file in render.files(plan).items():
             if path.startswith(".github/workflows/"):
@@ -68,7 +69,7 @@ def own_code(job: Any, step: Any) -> Iterator[str]:
             yield "database"
         elif action == "image" and given["do"] in ("unchanged", "difference"):
             pass  # the two that look at data
-        elif action == "machine" and given["do"] == "sweep":
+        elif action == "machine" and given["do"] in ("look", "sweep"):
             pass
         elif not (action == "check" and set(given["tool"].split()) <= BY_ROLE):
             yield listed or f"the action {action}"
@@ -91,6 +92,48 @@ def test_a_job_that_may_get_a_role_runs_nothing_of_the_repository_but_what_is_li
     every = list(found())
     assert [one for one in every if one[2] not in EXCEPTIONS] == []
     assert {what for _, _, what in every} == set(EXCEPTIONS), "a listed exception is no longer used"
+
+
+def test_packer_has_a_job_of_its_own_from_which_no_other_takes_anything() -> None:
+    plan = problems.planned(reader.read(PACKER.encode(), catalogue.words()))
+    assert {one.id for one in plan.workflows["pull-request"].jobs.values()} & {"bake", "build"} == set()
+    for name in ("pipeline", "hotfix"):
+        jobs = plan.workflows[name].jobs
+        made = YAML(typ="safe", pure=True).load(render.files(plan)[f".github/workflows/{name}.yml"].content)["jobs"]
+        packed = [one for one, job in made.items() if "'do': 'packer'" in str(job["steps"])]
+        assert packed == ["bake"]
+        assert (jobs["bake"].trusted, jobs["build"].trusted, jobs["build"].needs) == (False, True, ("bake",))
+        assert jobs["bake"].role is not None
+        assert jobs["bake"].role.environments == ("test-bake",)
+        assert "outputs" not in made["bake"]
+        assert "needs.bake" not in str(made).replace("needs.bake.result", "")
+        kept = [step["with"] for step in made["bake"]["steps"] if "upload-artifact@" in str(step.get("uses"))]
+        assert [one["path"] for one in kept] == ["${{ runner.temp }}/dpra/"]
+
+
+SHARING = (
+    "ec2:Modify",
+    "ec2:CreateSnapshot",
+    "ec2:Register",
+    "ec2:Copy",
+    "ec2:Authorize",
+    "ssm:SendCommand",
+    "iam:Create",
+)
+
+
+def test_the_role_of_packer_shares_nothing_and_names_what_it_changes() -> None:
+    plan = problems.planned(reader.read(PACKER.encode(), catalogue.words()))
+    for statement in role(plan, "test", "TestBakeRole")["Policies"][0]["PolicyDocument"]["Statement"]:
+        actions = many(statement["Action"])
+        assert not [one for one in actions if one.startswith(SHARING) or "*" in one], statement["Sid"]
+        looks = all(re.fullmatch(r"\w+:(Describe|Get)\w+", one) for one in actions)
+        assert looks or statement["Resource"] != "*", statement["Sid"]
+    looking = role(plan, "test", "TestBuildRole")["Policies"][0]["PolicyDocument"]["Statement"]
+    assert not [one for one in looking if "imagebuilder" in str(one)]
+    machines = yaml_of(render.infrastructure(plan)["infrastructure/dpra/machines.yml"])["Resources"]
+    assert "ImageBuilder" not in str(machines)
+    assert machines["NoPort"]["Properties"].keys().isdisjoint({"SecurityGroupIngress"})
 
 
 def test_a_job_of_tests_has_the_permission_only_where_a_role_is_asked_for() -> None:

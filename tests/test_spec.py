@@ -167,7 +167,6 @@ def test_a_key_of_a_later_version_is_refused_and_not_ignored(key: str) -> None:
     "line",
     [
         "pipeline: account-fleet",
-        "pipeline: compute-image\nimage: {kind: machine, with: packer}",
         "deploy: {parameters: x}",
         "environments: {beta: {reviewers: x}}",
     ],

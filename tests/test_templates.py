@@ -131,6 +131,8 @@ def test_every_arn_is_of_the_partition_of_the_regions(name: str, partition: str)
     named = sorted(region for region in models.REGIONS if region in text)
     if len(named) > len(regions):
         pytest.skip(f"{partition} has {len(regions)} regions, the spec {len(named)}")
+    if partition == "aws-cn" and name == "packer":
+        pytest.skip("Packer makes no images there, and the spec is refused")
     for old, new in zip(named, regions, strict=False):
         text = text.replace(old, new)
     plan = problems.planned(reader.read(text.encode(), catalogue.words()))

@@ -8,11 +8,13 @@ from pathlib import Path
 
 PIPELINE, LANGUAGE, KIND = "{{ cookiecutter.pipeline }}", "{{ cookiecutter.language }}", "{{ cookiecutter.kind }}"
 TRUNK = "{{ cookiecutter.trunk }}"
+WITH = ("with-{{ cookiecutter.with }}",) if KIND == "machine" else ()
 
-for folder in {"application": (PIPELINE, LANGUAGE), "compute-image": (KIND,)}.get(PIPELINE, (PIPELINE,)):
+for folder in {"application": (PIPELINE, LANGUAGE), "compute-image": (KIND, *WITH)}.get(PIPELINE, (PIPELINE,)):
     for path in Path(folder).iterdir():
         path.rename(path.name)
-for folder in ("application", "container", "machine", "dynamic-configuration", "python", "node", "java"):
+LEFT = ("application", "container", "machine", "dynamic-configuration", "python", "node", "java")
+for folder in (*LEFT, "with-image-builder", "with-packer"):
     shutil.rmtree(folder)
 subprocess.run(["git", "init", "--quiet", "--initial-branch", TRUNK], check=True)
 if importlib.util.find_spec("dpra") is None:

@@ -10,6 +10,7 @@ from dpra.spec.models import Action, Spec
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out", "not-applicable")
 NONE = "none"  # the language of what has no program
 CONFIGURATION = "configuration"  # the language of flags and operational configuration
+PACKER = "packer"  # that of what Packer makes an image of
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ def language(spec: Spec, types: Catalogue) -> str:
     return spec.image.kind if "image" in types.takes else spec.language if "language" in types.takes else NONE
 
 
+def source(spec: Spec, types: Catalogue) -> str:
+    """The language of what it is made of, which checks of code read: of a machine that Packer makes, Packer's."""
+    packed = "image" in types.takes and spec.image.with_ == PACKER
+    return PACKER if packed else language(spec, types)
+
+
 def idle(spec: Spec, types: Catalogue, action: catalogue.Action) -> bool:
     """Whether there is no program that an action could look at or run, and the spec does not say with what it is done
     all the same."""
@@ -44,7 +51,7 @@ def idle(spec: Spec, types: Catalogue, action: catalogue.Action) -> bool:
 def languages(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[str, ...]:
     """What a check looks at: languages, the component's first."""
     own, code = language(spec, types), infrastructure(spec, types, action.id)
-    program = () if own == NONE else (own,)
+    program = () if own == NONE else (source(spec, types),)
     configuration = (CONFIGURATION,) if "configuration" in types.takes else ()
     both = (*program, *code, *configuration)
     return {"language": (own,), "infrastructure": code, "configuration": configuration, "both": both}[action.of]

@@ -1,8 +1,8 @@
 """The catalogue of a pipeline type: DPRA's stages and actions, the jobs that do them, and the workflows of these jobs.
 
 All of it is data: `templates/<type>/catalogue.yml`. What a row may say is here; one that says anything else is refused.
-A type whose deliveries are of several kinds has a folder for each but the first, `templates/<type>/<kind>/`: its
-catalogue says what is otherwise than in the type's, and a template there takes the place of the type's.
+A type whose deliveries are of several kinds has a folder for each but the first, `templates/<type>/<kind>/`, and in
+that one for each way but the first to make them: its catalogue says what is otherwise, its templates take their place.
 """
 
 import re
@@ -180,10 +180,11 @@ def types() -> tuple[str, ...]:
     return tuple(folder for folder in folders() if "/" not in folder)
 
 
-def folder(pipeline: str, kind: str) -> str:
-    """The folder of a pipeline type, or of a kind of deliveries that has one of its own in it."""
-    own = f"{pipeline}/{kind}"
-    return own if own in folders() else pipeline
+def folder(pipeline: str, *kinds: str) -> str:
+    """The folder of a pipeline type, or of the kind of deliveries, as models.KINDS says it, that has one of its own."""
+    for kind in kinds:
+        pipeline = own if (own := f"{pipeline}/{kind}") in folders() else pipeline
+    return pipeline
 
 
 def profiles(pipeline: str) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The tools of the checks, as the heads of the pack's `check/tools/<tool>.sh` describe them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import PurePosixPath
 
@@ -40,6 +40,11 @@ def every() -> tuple[Tool, ...]:
             )
         )
     return tuple(found)
+
+
+def said(names: Collection[str], key: str) -> str:
+    """What one of the tools of these names says in its head; empty: none does."""
+    return next((one.head[key] for one in every() if one.name in names and key in one.head), "")
 
 
 def hooks(components: str) -> dict[str, str]:

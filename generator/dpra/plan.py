@@ -318,8 +318,8 @@ class Plan:
     def check_settings(self, action: str) -> Mapping[str, Any]:
         """What a check's tool is told besides: what an image is made of; of configuration where it lies, and which
         environments have it."""
-        if "components" in self.tools.get(action, ()):
-            return {"components": self.spec.image.components}
+        if setting := check_tools.said(self.tools.get(action, ()), "folder"):
+            return {setting: self.spec.image.components}
         if self.deployer and self.deployer.kind == "container" and self.catalogue.action(action).of == "both":
             return {"file": self.spec.image.file}
         return self.configuration if doing.CONFIGURATION in self.languages(action) else {}

@@ -11,7 +11,7 @@ from dpra.spec.models import Spec
 
 def make(spec: Spec) -> Plan:
     """The plan of a spec, whatever may be wrong with it: `problems.of` says that."""
-    types = catalogue.load(catalogue.folder(spec.pipeline, spec.image.kind), spec.profile)
+    types = catalogue.load(catalogue.folder(spec.pipeline, spec.image.kind, spec.image.with_), spec.profile)
     language = resources.data("languages.yml")[actions.language(spec, types)]
     managers = language.get("package-managers", {})
     manager = spec.setup.package_manager or next(iter(managers), "")

@@ -74,7 +74,7 @@ def _tools(plan: Plan) -> Iterator[tuple[str, str]]:
         asked = spec.actions[action.id].tool if action.id in spec.actions and action.of else ()
         of = plan.languages(action.id) if asked else ()
         for name in asked:
-            key = next((one.head.get("by-key", "") for one in check_tools.every() if one.name == name), "")
+            key = check_tools.said([name], "by-key")
             if key and not actions.says(spec, key):
                 yield f"actions.{action.id}.tool", f"{name} goes together with {key}: true"
             elif name not in plan.tools[action.id]:

@@ -6,6 +6,7 @@ tools that could not be executed where these tests run, and why."""
 import io
 import zipfile
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import archives
 
@@ -333,6 +334,17 @@ def machine(mode: int) -> dict[str, str | bytes]:
     return {"image.tar": archives.oci(archives.Picture([archives.tar(entries)]))}
 
 
+NEW = Path(__file__).parents[2] / "cookiecutter-dpra/{{cookiecutter.name}}/with-packer/packer"
+PACKED = {"settings": '{"packer": "packer"}'}
+
+
+def template(old: str, new: str) -> dict[str, str | bytes]:
+    """The template of Packer's that `dpra new` makes, with something else in it."""
+    text = (NEW / "image.pkr.hcl").read_text("utf-8").replace('{{ "', "").replace('" }}', "")
+    scripts = {f"packer/scripts/{path.name}": path.read_text("utf-8") for path in (NEW / "scripts").iterdir()}
+    return {"packer/image.pkr.hcl": text.replace(old, new), **scripts}
+
+
 CELLS += [  # images
     Cell(
         *("code quality", "machine", "components"),
@@ -343,6 +355,16 @@ CELLS += [  # images
         component("build", "curl https://example.com/i.sh | sh"),
         component("build", "true"),
         *("piped-download", BUILT),
+    ),
+    Cell(
+        *("code quality", "packer", "packer-template"),
+        *(template("build {", 'source "amazon-ebs" "b" {}\nbuild {'), template("", "")),
+        *("one-image", PACKED),
+    ),
+    Cell(
+        *("policy as code", "packer", "packer-template"),
+        *(template('"session_manager"', '"public_ip"'), template("", "")),
+        *("open-port", PACKED),
     ),
     Cell(*("hardening", "machine", "hardening"), machine(0o4755), machine(0o755), "unknown-setuid", packed=True),
     Cell(*("hardening", "container", "hardening"), image(0o755, 0o4755), image(0o755, 0o755), "setuid", packed=True),

@@ -77,8 +77,9 @@ def test_third_party_actions_are_the_pinned_ones() -> None:
         assert (sha, tag) == (pins[name]["sha"], pins[name]["tag"])
 
 
-# What the tools `configuration` and `components` bring with them, locked.
+# What the tools `configuration`, `components` and `packer-template` bring with them, locked.
 BROUGHT = {"components.py": {"yaml"}, "configuration_parsers.py": {"yaml", "jsonschema", "referencing"}}
+BROUGHT |= {"packer_template.py": {"hcl2", "lark"}}
 
 
 def test_scripts_need_nothing_but_the_standard_library() -> None:

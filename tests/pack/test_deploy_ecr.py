@@ -70,8 +70,9 @@ def cloud(request: pytest.FixtureRequest, needs: Any, tmp_path: Path, acting: An
         (made / "Dockerfile").write_text("FROM scratch\n")
         subprocess.run(["python", "-m", "dpra", "generate"], cwd=made, check=True, capture_output=True)
         for name in ("prod", "registry", "store"):
-            path = Path(f"infrastructure/dpra/{name}.yml")
-            accounts.create(made, path, ACCOUNT, REGION, f"dpra-base-{name}", {"CreateProvider": "true"})
+            path = f"infrastructure/dpra/{name}.yml"
+            text = (made / path).read_text("utf-8")
+            accounts.create(path, text, ACCOUNT, REGION, f"dpra-base-{name}", {"CreateProvider": "true"})
         role = iam_backends[ACCOUNT]["aws"].get_role("dpra-base-prod")
         (tmp_path / "bin").mkdir()
         cloud.registry.install(tmp_path / "bin", cloud.url)

@@ -23,8 +23,8 @@ FILES = {
 }
 INJECTION = "def f(c, n):\n    return c.execute(\"SELECT * FROM t WHERE n = '%s'\" % n)  # nosec # nosemgrep\n"
 # Not found on PATH, but installed with what comes along: there is no liar to put in their place. `project` is sh,
-# `components`, `configuration`, `hardening` and `inspector` are Python.
-WITHIN = ("cfn-guard", "components", "configuration", "eslint", "hardening", "inspector", "project")
+# `components`, `configuration`, `hardening`, `inspector` and `packer-template` are Python.
+WITHIN = ("cfn-guard", "components", "configuration", "eslint", "hardening", "inspector", "packer-template", "project")
 LANGUAGE = {"sast": "node go java", "policy-as-code": "cloudformation"}
 
 

@@ -31,6 +31,7 @@ image: {{kind: machine, parent: /aws/service/debian%s}}
 """
 PUBLISHED = (SPEC % (OTHER, ACCOUNT, ""), "prod", "ProdRetireRole")
 BUILT = (SPEC % (ACCOUNT, OTHER, ""), "test", "TestRetireRole")
+PACKED = (SPEC % (ACCOUNT, OTHER, ", with: packer"), "test", "TestRetireRole")
 OURS = {"dpra:component": "shop"}
 BUCKET = f"dpra-shop-{ACCOUNT}-{REGION}"
 
@@ -602,13 +603,95 @@ def test_what_somebody_copied_or_another_component_built_stays(built: Built) -> 
     assert "dpra-shop/1.0.0/1" not in built.there["images"]
 
 
+# ---- What Packer made
+
+
+@pytest.fixture
+def packed(job: Any, cloud: Cloud) -> World:
+    made = World(job, cloud)
+    as_role(made, rights.of(*PACKED))
+    return made
+
+
+def by_packer(world: World, version: str, days: float, **tags: str) -> str:
+    """An AMI as Packer leaves it, and its snapshot; its id."""
+    tags = {**OURS, "dpra:version": version, "dpra:for": "build", "dpra:parent": "ami-0a1b2c3d4e5f60718", **tags}
+    made = world.ami(f"dpra-shop-{version}", days, **tags)
+    said = [{"Key": key, "Value": value} for key, value in tags.items()]
+    world("ec2").create_tags(Resources=[world.snapshot(made)], Tags=said)
+    return made
+
+
+def test_what_packer_made_is_deprecated_and_then_goes_with_its_snapshot(packed: World) -> None:
+    since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 40 * DAY))
+    gone = by_packer(packed, "v1", 200, **{"dpra:deprecated": since})
+    older, newest = by_packer(packed, "v2", 150), by_packer(packed, "v3", 1)
+    copy = packed.ami("copy", 300, **{"dpra:component": "shop", "dpra:version": "v0"})
+    theirs = by_packer(packed, "v9", 300, **{"dpra:component": "bank", "dpra:deprecated": since})
+    snapshot = packed.snapshot(gone)
+    done = packed.retire("packed-machine")
+    assert (done.code, done.errors) == (0, []), done.out
+    assert packed.cloud.refusals == []
+    assert packed.amis == {older, newest, copy, theirs}
+    assert snapshot not in packed.ec2.snapshots
+    assert done.record["findings"] == {"kept": 1, "deprecated": 1, "deleted": 1}
+    assert (done.record["tool"], done.record["where"]) == ("packer", "shop")
+    [there] = packed("ec2").describe_images(ImageIds=[older])["Images"]
+    assert "DeprecationTime" in there
+    assert "dpra:deprecated" in {tag["Key"] for tag in there["Tags"]}
+    assert packed.said("v3") == "kept, it is one of the newest 1"
+
+
+def test_what_packer_made_and_something_uses_stays_and_is_deprecated_no_more(packed: World) -> None:
+    since = time.strftime("%Y-%m-%d", time.gmtime(time.time() - 40 * DAY))
+    used = by_packer(packed, "v1", 200, **{"dpra:deprecated": since})
+    by_packer(packed, "v3", 1)
+    packed.put("/images/shop/v1", used)  # production is in the same account and region
+    done = packed.retire("packed-machine")
+    assert done.code == 0, done.out
+    assert packed.cloud.refusals == []
+    assert packed.said("v1").startswith("kept, in use by parameter arn:")
+    assert "deprecated no more" in packed.said("v1")
+    [there] = packed("ec2").describe_images(ImageIds=[used])["Images"]
+    assert "dpra:deprecated" not in {tag["Key"] for tag in there["Tags"]}
+
+
+def test_a_published_ami_that_packer_made_here_is_left_to_the_other_job(packed: World) -> None:
+    ami = by_packer(packed, "v1", 200)
+    packed.publish("v1", 200, ami)
+    packed.mark("v1", 40)
+    packed.publish("new", 1)
+    packed("s3").create_bucket(Bucket=BUCKET, CreateBucketConfiguration=HERE)
+    packed.record()
+    document = json.dumps({"Version": "2012-10-17", "Statement": rights.of(*PUBLISHED)})
+    packed("iam").put_role_policy(RoleName="retire", PolicyName="retire", PolicyDocument=document)
+    done = packed.retire()
+    assert (done.code, packed.versions, ami in packed.amis) == (0, {"new"}, True), done.out
+
+
+@pytest.mark.parametrize(
+    ("component", "keys", "allowed"),
+    [
+        ("shop", ["dpra:deprecated"], True),
+        ("shop", ["dpra:deprecated", "dpra:component"], False),
+        ("bank", ["dpra:deprecated"], False),
+        ("shop", [], False),
+    ],
+)
+def test_the_role_marks_what_packer_made_of_its_component(component: str, keys: list[str], allowed: bool) -> None:
+    context = {"aws:ResourceTag/dpra:component": component, **({"aws:TagKeys": keys} if keys else {})}
+    found = [{"Statement": rights.of(*PACKED)}]
+    target = f"arn:aws:ec2:{REGION}::image/ami-0a1b2c3d4e5f60718"
+    assert permissions.allows(found, "ec2:CreateTags", target, context) is allowed
+
+
 # ---- Inputs
 
 
 @pytest.mark.parametrize(
     ("inputs", "says"),
     [
-        ({"kind": "vm"}, "the input 'kind' is 'vm': needs one of container, machine, built-machine"),
+        ({"kind": "vm"}, "the input 'kind' is 'vm': needs one of container, machine, built-machine, packed-machine"),
         ({"repository": "images/shop"}, "the input 'repository' goes not together with kind 'machine'"),
         ({"parameters": ""}, "the input 'parameters' is required"),
         ({"parameters": "/images/bank"}, "needs one that ends with 'shop'"),

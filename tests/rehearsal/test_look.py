@@ -386,9 +386,9 @@ def test_a_snapshot_may_be_lent_to_one_account_only_and_of_an_image_no_condition
         {"OperationType": "remove", "UserIds": [OTHER]},
         {"OperationType": "add", "GroupNames": ["all"]},
     ):
-        with refusal("AccessDenied", snapshot):
+        with refusal("UnauthorizedOperation", snapshot):
             bound.ec2.modify_snapshot_attribute(**asked, **more)
-    with refusal("AccessDenied", ami):
+    with refusal("UnauthorizedOperation", ami):
         bound.ec2.modify_image_attribute(ImageId=ami, LaunchPermission={"Add": [{"UserId": OTHER}]})
 
 
@@ -431,10 +431,10 @@ def test_an_instance_by_a_launch_template_needs_it_its_role_and_the_snapshot(loo
 
     assert started_by(**parts).start(snapshot).startswith("i-")
     for part, resources in parts.items():
-        with refusal("AccessDenied", f"ec2:RunInstances on resource: {resources[0]}"):
+        with refusal("UnauthorizedOperation", f"ec2:RunInstances on resource: {resources[0]}"):
             started_by(**{name: arns for name, arns in parts.items() if name != part}).start(snapshot)
-    with refusal("AccessDenied", f"iam:PassRole on resource: {role}"):
+    with refusal("UnauthorizedOperation", f"iam:PassRole on resource: {role}"):
         started_by(passes=False, **parts).start(snapshot)
     mine = looking.ec2.register_image(Name="other")["ImageId"]
-    with refusal("AccessDenied", f"ec2:RunInstances on resource: arn:aws:ec2:eu-west-1::image/{mine}"):
+    with refusal("UnauthorizedOperation", f"ec2:RunInstances on resource: arn:aws:ec2:eu-west-1::image/{mine}"):
         started_by(**parts).start(snapshot, ImageId=mine)

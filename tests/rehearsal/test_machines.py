@@ -341,9 +341,9 @@ def test_an_ami_is_changed_by_whom_is_allowed_that_ami(machines, may):
         may(allow("ec2:EnableImageDeregistrationProtection", resource="*", **by_tag)),
     ):
         bound.ec2.enable_image_deregistration_protection(ImageId=mine)
-        with refusal("AccessDenied", f"on resource: {IMAGES}/{other}"):
+        with refusal("UnauthorizedOperation", f"on resource: {IMAGES}/{other}"):
             bound.ec2.enable_image_deregistration_protection(ImageId=other)
-    with refusal("AccessDenied", r"ec2:DescribeImages on resource: \*"):
+    with refusal("UnauthorizedOperation", r"ec2:DescribeImages on resource: \*"):
         bound.ec2.describe_images(ImageIds=[mine])
 
 
@@ -355,23 +355,23 @@ def test_an_instance_needs_its_ami_what_it_has_and_its_role(machines, may):
     profile = {"IamInstanceProfile": {"Name": "machine"}}
     for part in parts:
         others = [f"{IMAGES}/{ami}", *(other for other in parts if other != part)]
-        with refusal("AccessDenied", f"ec2:RunInstances on resource: {part[:-1]}"):
+        with refusal("UnauthorizedOperation", f"ec2:RunInstances on resource: {part[:-1]}"):
             may(allow("ec2:RunInstances", resource=others)).launch(ami)
-    with refusal("AccessDenied", f"iam:PassRole on resource: arn:aws:iam::{HERE}:role/machine"):
+    with refusal("UnauthorizedOperation", f"iam:PassRole on resource: arn:aws:iam::{HERE}:role/machine"):
         may(started).launch(ami, **profile)
     passed = allow("iam:PassRole", resource=f"arn:aws:iam::{HERE}:role/machine")
     bound = may(started, passed)
     bound.launch(ami, **profile)
-    with refusal("AccessDenied", f"{IMAGES}/{machines.newest}"):
+    with refusal("UnauthorizedOperation", f"{IMAGES}/{machines.newest}"):
         bound.launch(machines.newest)
     tags = [{"ResourceType": "instance", "Tags": [{"Key": "team", "Value": "shop"}]}]
-    with refusal("AccessDenied", f"ec2:CreateTags on resource: {BASE}:instance/"):
+    with refusal("UnauthorizedOperation", f"ec2:CreateTags on resource: {BASE}:instance/"):
         bound.launch(ami, TagSpecifications=tags)
     only = {"Condition": {"StringEquals": {"aws:RequestTag/team": "shop"}}}
     instance = may(started, allow("ec2:CreateTags", resource="*", **only)).launch(ami, TagSpecifications=tags)
     ending = may(allow("ec2:TerminateInstances", resource=f"{BASE}:instance/{instance}"))
     ending.ec2.terminate_instances(InstanceIds=[instance])
-    with refusal("AccessDenied", "instance/i-00000000000000000"):
+    with refusal("UnauthorizedOperation", "instance/i-00000000000000000"):
         ending.ec2.terminate_instances(InstanceIds=["i-00000000000000000"])
 
 

@@ -48,14 +48,20 @@ def without(tmp_path: Path) -> Callable[..., str]:
             "busybox, setpriv, unshare are not installed: apt-get install busybox-static util-linux",
             marks=pytest.mark.skipif(os.geteuid() != 0, reason="without root that is told, too"),
         ),
+        pytest.param(
+            "machine with=packer",
+            ("packer", "scp"),
+            ["--offline"],
+            "packer, scp are not installed: apt-get install packer openssh-client",
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="without root that is told, too"),
+        ),
     ],
 )
 def test_a_missing_tool_is_told_before_anything_is_played(
     dpra: Any, tmp_path: Path, without: Any, kind: str, lacking: Any, words: list[str], told: str
 ) -> None:
-    made = dpra(
-        "new", "--no-input", "-o", tmp_path, "name=base", "pipeline=compute-image", f"kind={kind}", cwd=tmp_path
-    )
+    said = ("name=base", "pipeline=compute-image", *f"kind={kind}".split())
+    made = dpra("new", "--no-input", "-o", tmp_path, *said, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     done = dpra("rehearse", *words, cwd=tmp_path / "base", PATH=without(*lacking))
     assert (done.returncode, done.stderr) == (3, f"{told}\n")

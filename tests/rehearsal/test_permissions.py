@@ -1,5 +1,8 @@
 """What a role of the pipeline may do is decided by its policies, as IAM decides it."""
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from dpra.rehearsal import permissions
 
@@ -49,6 +52,55 @@ def test_a_condition_that_is_asked_if_its_key_exists(action: str, tags: dict[str
     asks = {"StringEqualsIfExists": {"aws:ResourceTag/owner": "us"}}
     statement = {"Effect": "Allow", "Action": action, "Resource": "*", "Condition": asks}
     assert permissions.allows([{"Statement": [statement]}], action, "arn:x", tags) is allowed
+
+
+@pytest.mark.parametrize(("said", "allowed"), [(True, True), ("true", True), (False, False), (["false", True], True)])
+def test_a_policy_may_leave_out_the_quotation_marks_of_a_boolean(said: object, allowed: bool) -> None:
+    asks = {"Bool": {"AWS:securetransport": said}}
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*", "Condition": asks}
+    found = permissions.allows([{"Statement": [statement]}], "s3:GetObject", "*", {"aws:SecureTransport": "true"})
+    assert found is allowed
+
+
+@pytest.mark.parametrize(
+    ("owner", "effect", "principal", "allowed"),
+    [
+        ("111111111111", None, None, True),
+        ("111111111111", "Deny", {"Principal": "*"}, False),
+        ("111111111111", "Deny", {"Principal": {"AWS": "arn:aws:iam::111111111111:role/path/x"}}, False),
+        ("111111111111", "Deny", {"Principal": {"AWS": "111111111111"}}, False),
+        ("111111111111", "Deny", {"Principal": {"AWS": "arn:aws:iam::111111111111:role/path/other"}}, True),
+        ("111111111111", "Deny", {"NotPrincipal": {"AWS": "arn:aws:iam::222222222222:root"}}, False),
+        ("222222222222", None, None, False),
+        ("222222222222", "Allow", {"Principal": {"AWS": "arn:aws:iam::111111111111:root"}}, True),
+        ("222222222222", "Allow", {"Principal": {"AWS": "arn:aws:iam::111111111111:role/path/x"}}, True),
+        ("222222222222", "Allow", {"Principal": {"AWS": "arn:aws:iam::333333333333:root"}}, False),
+    ],
+)
+@pytest.mark.parametrize("own", [True, False])
+def test_a_resource_s_policy_only_takes_from_what_the_role_s_own_allow(own, owner, effect, principal, allowed) -> None:
+    """Whomever it names, and however. What it gives beyond the role's own policies, no role of the pipeline uses."""
+    from moto.s3.models import s3_backends
+
+    statement = {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}
+    arn = "arn:aws:iam::111111111111:role/path/x"
+    role = SimpleNamespace(
+        arn=arn,
+        account_id="111111111111",
+        partition="aws",
+        policies={"own": {"Statement": [statement]}} if own else {},
+        managed_policies={},
+        permissions_boundary_arn=None,
+    )
+    backend = s3_backends[owner]["aws"]
+    bucket = backend.create_bucket("of-the-evaluator", "eu-west-1")
+    try:
+        if effect:
+            bucket.policy = json.dumps({"Statement": [{**statement, "Effect": effect, **principal}]})
+        reason = permissions.refusal(role, "s3:GetObject", "arn:aws:s3:::of-the-evaluator/k", {})
+    finally:
+        backend.delete_bucket("of-the-evaluator")
+    assert (reason == "") is (own and allowed)
 
 
 def request(method: str, path: str, **more: str) -> dict[str, str]:

@@ -101,6 +101,12 @@ def bases(text: str) -> list[tuple[int, str]]:
     return found
 
 
+def golden(text: str, account: str, image: str) -> list[tuple[int, str]]:
+    """Those of `bases` that are a golden image of this account, in whatever region, by its digest."""
+    ours = re.compile(rf"{account}\.dkr\.ecr\.[a-z0-9-]+\.[a-z.]+/images/{re.escape(image)}@sha256:[0-9a-f]{{64}}")
+    return [(line, name) for line, name in bases(text) if ours.fullmatch(name)]
+
+
 def unpinned(text: str) -> list[tuple[int, str]]:
     """The images from which something is taken without their digest, each with its line."""
     given, stages, count, found = dict[str, str](), set[str](), 0, []

@@ -6,6 +6,7 @@ from typing import Any
 COMPONENT = "dpra:component"
 VERSION = "dpra:version"  # of a golden image
 PURPOSE = "dpra:for"  # of an instance
+PARENT = "dpra:parent"  # of an AMI that Packer made: the id of the one that it is made of
 RELEASED = "dpra:released"  # of a version's parameter: DIGEST/COMMIT of the release that brought it
 
 

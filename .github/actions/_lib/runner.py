@@ -3,8 +3,9 @@
 import json
 import os
 import subprocess
+import sys
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 LONGEST = 500  # characters of somebody else's text that are shown
@@ -38,6 +39,23 @@ def switch(name: str) -> bool:
     if (said := required(name)) not in ("true", "false"):
         raise Failed(f"the input '{name.lower().replace('_', '-')}' is '{said}': needs true or false", "error")
     return said == "true"
+
+
+def duty(duties: Mapping[str, Callable[[], None]]) -> Callable[[], None]:
+    """The one of an action's duties that its input `do` names."""
+    if (said := given("DO")) not in duties:
+        raise Failed(f"the input 'do' is '{said}': choose one of {', '.join(duties)}", "error")
+    return duties[said]
+
+
+def perform(duties: Mapping[str, Callable[[], None]], title: str) -> None:
+    """Do the one that the input `do` names; what stops it becomes an error, unless told already, and exit code 1."""
+    try:
+        duty(duties)()
+    except (Failed, OSError, subprocess.CalledProcessError) as failed:
+        if str(failed):
+            error(str(failed), title=title)
+        sys.exit(1)
 
 
 def deployment_outputs() -> str:

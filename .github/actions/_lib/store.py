@@ -85,6 +85,13 @@ def _put_part(region: str, place: Mapping[str, str], upload: str, number: int, p
     return {"PartNumber": number, "ETag": said["ETag"], "ChecksumSHA256": checksum}
 
 
+def newest(region: str, bucket: str, component: str, name: str) -> str:
+    """The digest of the release that was stored last with a file of this name; empty where there is none."""
+    listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/").get("Contents", [])
+    there = [one for one in listed if str(one["Key"]).endswith(f"/{name}")]
+    return str(max(there, key=lambda one: str(one["LastModified"]))["Key"]).split("/")[1] if there else ""
+
+
 def retire(region: str, bucket: str, component: str, digest: str) -> None:
     """Tag a release that nobody can go back to any more: the bucket's lifecycle lets it expire, and no other."""
     listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/{digest}/")

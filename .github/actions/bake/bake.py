@@ -130,11 +130,8 @@ DUTIES = {"bake": bake, "hold": hold, "look": hold}
 
 
 def main() -> None:
-    duty = DUTIES.get(runner.given("DO"))
     try:
-        if duty is None:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        duty()
+        runner.duty(DUTIES)()
     except runner.Held as held:
         why = runner.inert(str(held))
         runner.output("held", why)

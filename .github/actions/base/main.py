@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import re
 import sys
 import tempfile
 import urllib.parse
@@ -117,12 +116,9 @@ def watch() -> None:
 def of_release(version: str) -> list[str]:
     """What is older: the last release that was stored."""
     region, bucket, component = (runner.required(one) for one in ("REGION", "BUCKET", "COMPONENT"))
-    listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/").get("Contents", [])
-    stored = [one for one in listed if str(one["Key"]).endswith(f"/{release.BASE}")]
-    if not stored:
+    if not (digest := store.newest(region, bucket, component, release.BASE)):
         runner.say("no release is stored that is made on it")
         return []
-    digest = str(max(stored, key=lambda one: str(one["LastModified"]))["Key"]).split("/")[1]
     with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
         store.fetch(region, bucket, component, digest, release.BASE, Path(folder))
         said: dict[str, Any] = json.loads((Path(folder) / release.BASE).read_bytes())
@@ -142,8 +138,8 @@ def of_file(value: str) -> list[str]:
     repository, _, digest = value.partition("@")
     if not image.DIGEST.fullmatch(digest):
         raise runner.Failed(f"the latest {name()} is '{value}' and no container's image")
-    anywhere = re.escape(repository).replace(re.escape(image_region()), r"[a-z0-9-]+")  # each region has it
-    named = [(line, *base.split("@")) for line, base in dockerfile.bases(text) if re.fullmatch(f"{anywhere}@.*", base)]
+    account = repository.partition(".")[0]
+    named = [(line, *base.split("@")) for line, base in dockerfile.golden(text, account, name())]
     if not named:
         raise runner.Failed(f"no FROM in {file} names {repository} by its digest: it is not made on {name()}", "error")
     return [
@@ -155,16 +151,4 @@ def of_file(value: str) -> list[str]:
 
 DUTIES = {"take": take, "watch": watch}
 
-
-def main() -> None:
-    try:
-        if runner.given("DO") not in DUTIES:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        DUTIES[runner.given("DO")]()
-    except (runner.Failed, OSError) as failed:
-        if str(failed):
-            runner.error(str(failed), title="base image")
-        sys.exit(1)
-
-
-main()
+runner.perform(DUTIES, "base image")

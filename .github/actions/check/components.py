@@ -9,7 +9,6 @@ Source: https://docs.aws.amazon.com/imagebuilder/latest/userguide/toe-use-docume
 import json
 import os
 import re
-import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "_lib"), str(Path(__file__).resolve().parent)]
+import shell
 import yaml
 from configuration_nodes import Node, Problem, read
 
@@ -34,7 +34,6 @@ ACTIONS = (
     *("SetFilePermissions", "SetFolderPermissions"),
 )
 WITHOUT_INPUTS = ("Reboot", "UpdateOS")
-SHELL = {"error": "high", "warning": "medium"}  # shellcheck's levels; the others are low
 Found = Iterator[tuple[Node, str]]  # where, and what more there is to say
 
 
@@ -145,13 +144,7 @@ def ignored(document: Node) -> Found:
 def matches(document: Node, pattern: str) -> Found:
     for _, step in stepped(document):
         for text in scalars(step.get("inputs")):
-            for match in re.finditer(pattern, continued(text.text)):
-                yield text, match[0][:100]
-
-
-def continued(text: str) -> str:
-    """Commands without the breaks that a backslash makes none of."""
-    return text.replace("\\\n", "  ")
+            yield from ((text, what) for what, _ in shell.matches(text.text, pattern))
 
 
 CHECKS: dict[str, Callable[[Node], Found]] = {
@@ -162,7 +155,7 @@ CHECKS: dict[str, Callable[[Node], Found]] = {
 # ---- The shell
 
 
-def shell(name: str, document: Node) -> Iterator[dict[str, Any]]:
+def commanded(name: str, document: Node) -> Iterator[dict[str, Any]]:
     """What shellcheck finds in the commands of each ExecuteBash: they are one script."""
     for _, step in stepped(document):
         inputs = step.get("inputs")
@@ -174,14 +167,9 @@ def shell(name: str, document: Node) -> Iterator[dict[str, Any]]:
         ]
         if not script.strip():
             continue
-        words = ["shellcheck", "--norc", "--shell", "bash", "--format", "json", "-"]
-        ran = subprocess.run(words, input=script.encode(), stdout=subprocess.PIPE, check=False)
-        if ran.returncode not in (0, 1):
-            sys.exit(f"shellcheck failed with exit code {ran.returncode}")
-        for one in json.loads(ran.stdout):
-            place = {"file": name, "line": lines[min(one["line"], len(lines)) - 1]}
-            rule = {"rule": f"SC{one['code']}", "severity": SHELL.get(one["level"], "low")}
-            yield {**rule, "text": f"{said(step, 'name')}: {one['message']}", **place}
+        for rule, message, line in shell.checked(script):
+            place = {"file": name, "line": lines[min(line, len(lines)) - 1]}
+            yield {**rule, "text": f"{said(step, 'name')}: {message}", **place}
 
 
 def judged(name: str, data: bytes, rules: list[Mapping[str, str]]) -> Iterator[dict[str, Any]]:
@@ -204,7 +192,7 @@ def judged(name: str, data: bytes, rules: list[Mapping[str, str]]) -> Iterator[d
             about = {"rule": rule["id"], "severity": rule["severity"], "text": text}
             yield {**about, "file": name, "line": node.line, "column": node.column}
     if os.environ["ACTION"] == "code-quality":
-        yield from shell(name, document)
+        yield from commanded(name, document)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ import gate
 import green
 import head
 import install
+import made_of
 import policy
 import release
 import runner
@@ -112,12 +113,14 @@ def unpack(target: str, private: Path) -> str:
 
 def there(settings: Mapping[str, str], target: Path) -> None:
     """Fail where what an image is made of is missing: a tool could only say that it saw nothing."""
-    file, folder = settings.get("file"), settings.get("components")
+    file = settings.get("file")
     if file and not (target / file).is_file():
         raise runner.Failed(f"{file} does not exist: create it, or say image.file in dpra.yml", "error")
-    if folder and not any(path.suffix.lower() in (".yml", ".yaml") for path in (target / folder).glob("*")):
-        text = f"There is no component document (*.yml) in {folder}: create one, or say image.components in dpra.yml"
-        raise runner.Failed(text, "error")
+    for source in made_of.SOURCES.values():
+        folder = settings.get(source.setting)
+        if folder and not made_of.there(source, target / folder):
+            text = f"There is no {source.words} in {folder}: create one, or say image.components in dpra.yml"
+            raise runner.Failed(text, "error")
 
 
 def deployment_variables() -> dict[str, str]:

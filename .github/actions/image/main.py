@@ -109,11 +109,8 @@ def unchanged() -> None:
     run stored was offered to nobody, and what a lost runner stored in part is no image."""
     region, bucket, component = (runner.required(name) for name in ("REGION", "BUCKET", "COMPONENT"))
     aws.expect_account(region, runner.required("ACCOUNT"))
-    listed = aws.call(region, "s3api", "list-objects-v2", Bucket=bucket, Prefix=f"{component}/").get("Contents", [])
-    stored = [one for one in listed if one["Key"].endswith(f"/{release.MANIFEST}")]
-    if not stored:
+    if not (digest := store.newest(region, bucket, component, release.MANIFEST)):
         return
-    digest = str(max(stored, key=lambda one: str(one["LastModified"]))["Key"]).split("/")[1]
     before = fetched(region, bucket, digest, release.MANIFEST, lacks=(release.IMAGE, *release.SBOMS))
     if json.loads((before / release.MANIFEST).read_bytes())["commit"] != os.environ["GITHUB_SHA"]:
         return
@@ -176,16 +173,4 @@ def fetched(region: str, bucket: str, digest: str, *more: str, lacks: Sequence[s
 
 DUTIES = {"build": build, "open": opened, "unchanged": unchanged, "difference": difference}
 
-
-def main() -> None:
-    try:
-        if runner.given("DO") not in DUTIES:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        DUTIES[runner.given("DO")]()
-    except (runner.Failed, OSError, subprocess.CalledProcessError) as failed:
-        if str(failed):
-            runner.error(str(failed), title="image")
-        sys.exit(1)
-
-
-main()
+runner.perform(DUTIES, "image")

@@ -23,6 +23,7 @@ import runner
 
 ENDINGS = (".yml", ".yaml")
 STEM = re.compile(r"[a-z0-9]([a-z0-9_-]{0,60}[a-z0-9])?")
+ARCHITECTURES = ("x86_64", "arm64")  # as EC2 calls them
 INLINE = 16_000  # characters of a document that EC2 Image Builder takes
 PAUSES = (1, 30)  # seconds between the first two looks, and at most
 SCANNING = ("PENDING", "SCANNING", "COLLECTING")
@@ -48,6 +49,12 @@ class Built:
     architecture: str
     encrypted: bool
 
+    @classmethod
+    def of(cls, there: Mapping[str, Any]) -> "Built":
+        """As EC2 describes it."""
+        root = volume(there)
+        return cls(there["ImageId"], root["SnapshotId"], there["Architecture"], bool(root.get("Encrypted")))
+
 
 # ---- What it is made of
 
@@ -58,10 +65,8 @@ def documents(folder: Path) -> dict[str, str]:
     Raises:
         runner.Failed: there is none, or one that EC2 Image Builder does not take.
     """
-    if not folder.is_dir() or not folder.resolve().is_relative_to(Path.cwd()):
-        raise runner.Failed(f"{folder} is no folder of the repository: create it, or say image.components in dpra.yml")
     found: dict[str, str] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(in_repository(folder).iterdir()):
         if path.suffix not in ENDINGS:
             runner.notice(f"{path} is no component document: those end with {' or '.join(ENDINGS)}", title="left out")
             continue
@@ -85,6 +90,13 @@ def documents(folder: Path) -> dict[str, str]:
     return found
 
 
+def in_repository(folder: Path) -> Path:
+    """A folder, if it is one of the repository."""
+    if not folder.is_dir() or not folder.resolve().is_relative_to(Path.cwd()):
+        raise runner.Failed(f"{folder} is no folder of the repository: create it, or say image.components in dpra.yml")
+    return folder
+
+
 def recipe_digest(parent: str, texts: Mapping[str, str], size: int) -> str:
     """What a build is made from, as far as the repository says it: the same for the same commit."""
     said = json.dumps([parent, size, list(texts.items())], ensure_ascii=True)
@@ -103,7 +115,7 @@ def parent(region: str, said: str) -> Parent:
     if not image.AMI.fullmatch(ami):
         raise runner.Failed(f"image.parent is '{said}', which gives '{ami}' and no AMI's id")
     there = described(region, ami)
-    if there.get("RootDeviceType") != "ebs" or there.get("Architecture") not in ("x86_64", "arm64"):
+    if there.get("RootDeviceType") != "ebs" or there.get("Architecture") not in ARCHITECTURES:
         raise runner.Failed(
             f"{ami} has the architecture {there.get('Architecture')} and a root of type {there.get('RootDeviceType')}: "
             "it must be x86_64 or arm64, and ebs"
@@ -233,9 +245,7 @@ class Builder:
             raise runner.Failed(f"EC2 Image Builder did not build it: {self.why(said)}")
         amis = said.get("outputResources", {}).get("amis", [])
         [ami] = [one["image"] for one in amis if one["region"] == self.region] or [""]
-        there = described(self.region, ami)
-        root = volume(there)
-        return Built(ami, root["SnapshotId"], there["Architecture"], bool(root.get("Encrypted")))
+        return Built.of(described(self.region, ami))
 
     def _looks(self, arn: str) -> Iterator[dict[str, Any]]:
         """What GetImage says of an image: now, and again after pauses that grow."""

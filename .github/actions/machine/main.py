@@ -20,6 +20,7 @@ import inside
 import instances
 import labels
 import look
+import packer
 import release
 import runner
 
@@ -47,27 +48,74 @@ def made() -> None:
         if inspected:
             found = image_findings.write(out / release.INSPECTOR, arn, built.ami, builder.findings(arn))
             runner.say(f"findings of Amazon Inspector, which the vulnerability assessment judges: {found}")
-        archive = out / release.ARCHIVE
-        digest = look.look(region, account, component, built.snapshot, built.architecture, template, bucket, archive)
-        lend_to = runner.given("LEND_TO")
-        if lend_to and lend_to != account:
-            bake.lend(region, built, lend_to)
-        platform = f"linux/{look.ARCHITECTURES[built.architecture]}"
-        said = {
-            "name": component,
-            "version": version,
-            "digest": digest,
-            "platforms": {platform: digest},
-            "base": {"image": parent.said, "digest": parent.ami},
-            "ami": {"id": built.ami, "region": region, "account": account},
-            "recipe": bake.recipe_digest(parent.said, texts, size),
-        }
-        (out / release.IMAGE).write_text(json.dumps(said) + "\n", encoding="utf-8")
         facts["where"] = built.ami
-        runner.output("path", str(out))
-        rows = [(runner.code(platform), runner.code(built.ami), runner.code(parent.ami))]
-        runner.summary(f"image {runner.code(f'{component} {version}')}", ("platform", "AMI", "made of"), rows)
-        runner.say(f"{component} {version} is {built.ami}; what was looked at is {digest}")
+        recipe_digest = bake.recipe_digest(parent.said, texts, size)
+        seen(out, version, built, (parent.said, parent.ami), recipe_digest, template, bucket)
+
+
+def packed() -> None:
+    """Have Packer make an AMI of the repository's template."""
+    with evidence.recorded("build-environment", tool="Packer", region=runner.required("REGION")) as facts:
+        region, component = runner.required("REGION"), runner.required("COMPONENT")
+        more = {"instance_type": runner.required("INSTANCE_TYPE"), "profile": runner.required("PROFILE")}
+        more["subnet"] = runner.given("SUBNET")
+        folder = packer.template(Path(runner.required("COMPONENTS")))
+        facts["version"] = packer.version()
+        aws.expect_account(region, runner.required("ACCOUNT"))
+        version = image.version()
+        parent = bake.parent(region, runner.required("PARENT"))
+        packer.build(folder, packer.told(region, component, version, parent, **more))
+        found = packer.found(region, component)
+        if (found.version, found.parent) != (version, parent.ami):
+            raise runner.Failed(f"{found.built.ami} has not the tags that the template was told: it must hand them on")
+        facts["where"] = found.built.ami
+        runner.say(f"{component} {version} is {found.built.ami}, made of {parent.ami}")
+
+
+def looked() -> None:
+    """Look into the AMI that Packer made, and lend it."""
+    with evidence.recorded("look", region=runner.required("REGION")) as facts:
+        region, component, parent = (runner.required(name) for name in ("REGION", "COMPONENT", "PARENT"))
+        template, bucket = runner.required("TEMPLATE"), runner.required("BUCKET")
+        recipe = bake.recipe_digest(parent, packer.files(Path(runner.required("COMPONENTS"))), 0)
+        aws.expect_account(region, runner.required("ACCOUNT"))
+        found = packer.found(region, component)
+        facts["where"] = found.built.ami
+        out = Path(tempfile.mkdtemp(dir=runner.temp()))
+        seen(out, found.version, found.built, (parent, found.parent), recipe, template, bucket)
+
+
+def seen(
+    out: Path, version: str, built: bake.Built, parent: tuple[str, str], recipe: str, template: str, bucket: str
+) -> None:
+    """Look into an AMI and lend it; the folder has image.tar and image.json then, and is the step's output.
+
+    Args:
+        parent: the AMI that it is made of, as the spec says it, and its id.
+        recipe: the digest of what it is made from.
+        template, bucket: of the look.
+    """
+    region, account, component = (runner.required(name) for name in ("REGION", "ACCOUNT", "COMPONENT"))
+    archive = out / release.ARCHIVE
+    digest = look.look(region, account, component, built.snapshot, built.architecture, template, bucket, archive)
+    lend_to = runner.given("LEND_TO")
+    if lend_to and lend_to != account:
+        bake.lend(region, built, lend_to)
+    platform = f"linux/{look.ARCHITECTURES[built.architecture]}"
+    said = {
+        "name": component,
+        "version": version,
+        "digest": digest,
+        "platforms": {platform: digest},
+        "base": {"image": parent[0], "digest": parent[1]},
+        "ami": {"id": built.ami, "region": region, "account": account},
+        "recipe": recipe,
+    }
+    (out / release.IMAGE).write_text(json.dumps(said) + "\n", encoding="utf-8")
+    runner.output("path", str(out))
+    rows = [(runner.code(platform), runner.code(built.ami), runner.code(parent[1]))]
+    runner.summary(f"image {runner.code(f'{component} {version}')}", ("platform", "AMI", "made of"), rows)
+    runner.say(f"{component} {version} is {built.ami}; what was looked at is {digest}")
 
 
 def gibibytes() -> int:
@@ -132,18 +180,6 @@ def swept() -> None:
             runner.say(f"no instance of {component} is older than {hours} hours")
 
 
-DUTIES = {"bake": made, "launch": launched, "end": ended, "sweep": swept}
+DUTIES = {"bake": made, "packer": packed, "look": looked, "launch": launched, "end": ended, "sweep": swept}
 
-
-def main() -> None:
-    try:
-        if runner.given("DO") not in DUTIES:
-            raise runner.Failed(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        DUTIES[runner.given("DO")]()
-    except (runner.Failed, OSError) as failed:
-        if str(failed):
-            runner.error(str(failed), title="machine")
-        sys.exit(1)
-
-
-main()
+runner.perform(DUTIES, "machine")

@@ -297,12 +297,8 @@ DUTIES = {
 
 
 def main() -> None:
-    duty = DUTIES.get(runner.given("DO"))
-    if duty is None:
-        runner.error(f"the input 'do' is '{runner.given('DO')}': choose one of {', '.join(DUTIES)}")
-        sys.exit(1)
     try:
-        duty()
+        runner.duty(DUTIES)()
     except runner.Failed as failed:
         runner.error(str(failed))
         sys.exit(1)

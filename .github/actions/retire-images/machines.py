@@ -16,7 +16,7 @@ import labels
 import runner
 import versions
 from image import AMI, LATEST
-from labels import COMPONENT, RELEASED, VERSION
+from labels import COMPONENT, PARENT, RELEASED, VERSION
 from versions import Place, Version, when
 
 LOOKED_AT = "launched"
@@ -113,7 +113,8 @@ def delete(place: Place, one: Version) -> None:
 
     Where the image was built in the same account and region its AMI is the built one: that goes as such do."""
     for ami in amis(place, [one.image]).values():
-        if f":image/dpra-{place.component}/" in labels.of(ami).get(BUILDER, ""):
+        tags = labels.of(ami)
+        if PARENT in tags or f":image/dpra-{place.component}/" in tags.get(BUILDER, ""):
             runner.say(f"{one.image} was built here, and stays until it is retired as what was built")
         else:
             deregister(place, one.image)

@@ -24,6 +24,7 @@ import containers
 import evidence
 import images_in_use
 import machines
+import packed_machines
 import record
 import runner
 import versions
@@ -33,13 +34,19 @@ KEPT, DEPRECATED, DELETED = "kept", "deprecated", "deleted"  # what is
 DEPRECATE, DELETE = "to be deprecated", "to be deleted"  # what is decided
 DAY = 86400  # seconds
 REPORT = "retired-images.json"  # in the evidence
-KINDS: Mapping[str, Kind] = {"container": containers, "machine": machines, "built-machine": built_machines}
+KINDS: Mapping[str, Kind] = {
+    "container": containers,
+    "machine": machines,
+    "built-machine": built_machines,
+    "packed-machine": packed_machines,
+}
 NEEDS = {  # of the inputs that not every kind has, in this order: what is not given is not looked at
     "container": ("PARAMETERS", "RECORD", "REPOSITORY"),
     "machine": ("PARAMETERS", "RECORD"),
     "built-machine": (),
+    "packed-machine": (),
 }
-TOOLS = {"container": "ecr", "machine": "ami", "built-machine": "imagebuilder"}
+TOOLS = {"container": "ecr", "machine": "ami", "built-machine": "imagebuilder", "packed-machine": "packer"}
 
 
 @dataclass(frozen=True)

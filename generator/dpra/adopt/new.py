@@ -9,7 +9,8 @@ from dpra import resources
 from dpra.errors import InputError
 
 APPLICATION, IMAGE = "application", "compute-image"
-OF = {"kind": IMAGE, "language": APPLICATION, "profile": APPLICATION}  # questions that only one type's example has
+# Questions that only one type's example has.
+OF = {"kind": IMAGE, "with": IMAGE, "language": APPLICATION, "profile": APPLICATION}
 
 
 class NewError(InputError):
@@ -41,6 +42,8 @@ def new(output: Path, values: Mapping[str, str], *, ask: bool) -> Path:
     for name, pipeline in OF.items():
         if name in values and chosen != pipeline:
             raise NewError(f"{name}: goes together with pipeline={pipeline}")
+    if "with" in values and values.get("kind") != "machine":
+        raise NewError("with: goes together with kind=machine")
     try:
         made = cookiecutter(
             str(resources.BOOTSTRAP),

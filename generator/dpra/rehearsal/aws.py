@@ -250,9 +250,8 @@ class Cloud:
 
     def token(self, environ: Mapping[str, Any], query: str) -> Answer:
         scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        audience = (parse_qs(query).get("audience") or [f"https://github.com/{self.issuer.repository.split('/')[0]}"])[
-            0
-        ]
+        owner = self.issuer.repository.split("/")[0]
+        audience = (parse_qs(query).get("audience") or [f"https://github.com/{owner}"])[0]
         try:
             if scheme.lower() != "bearer":
                 raise Refused("Unauthorized", "a bearer token is needed", 401)
@@ -281,9 +280,8 @@ class Cloud:
         except Refused as refused:
             self.refusals.append(f"{role_arn}: {refused}")
             message = "Not authorized to perform sts:AssumeRoleWithWebIdentity"
-            raise Refused(
-                refused.code, message if refused.code == "AccessDenied" else str(refused), refused.status
-            ) from None
+            said = message if refused.code == "AccessDenied" else str(refused)
+            raise Refused(refused.code, said, refused.status) from None
         session = self.give(role_arn, form["RoleSessionName"], duration)
         self.roles[session.access_key_id] = role_arn
         self.callers[session.access_key_id] = self.issuer.holders.get(claims["jti"], {})
@@ -430,14 +428,16 @@ def xml_answer(name: str, result: Mapping[str, Any]) -> Answer:
 
 def error_answer(service: str, content_type: str, refused: Refused) -> Answer:
     """An error in the protocol that the service speaks."""
+    error = {"Code": refused.code, "Message": str(refused)}
     if service == "s3":
-        fields: dict[str, Any] = {"Error": {"Code": refused.code, "Message": str(refused)}}
-        return refused.status, {"Content-Type": "application/xml"}, xml(fields)
+        return refused.status, {"Content-Type": "application/xml"}, xml({"Error": error})
     if "json" in content_type or service in (*permissions.MODELLED, "lambda"):
         status, headers, body = json_answer({"__type": refused.code, "message": str(refused)}, refused.status)
         return status, {**headers, "X-Amzn-ErrorType": refused.code}, body
-    error = {"Type": "Sender", "Code": refused.code, "Message": str(refused)}
-    document = {"ErrorResponse": {"Error": error, "RequestId": secrets.token_hex(8)}}
+    document = {"ErrorResponse": {"Error": {"Type": "Sender", **error}, "RequestId": secrets.token_hex(8)}}
+    if service == "ec2":  # it has a form of its own, and a word for what no policy allows
+        code = "UnauthorizedOperation" if refused.code == "AccessDenied" else refused.code
+        document = {"Response": {"Errors": {"Error": {**error, "Code": code}}, "RequestID": secrets.token_hex(8)}}
     return refused.status, {"Content-Type": "text/xml"}, xml(document)
 
 

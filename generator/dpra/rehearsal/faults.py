@@ -26,11 +26,16 @@ ALARM = re.compile(r"(?P<place>[^:@=]+):(?P<name>[^@=]+)(?:=(?P<state>\w+))?@(?P
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA", "RANG", "GONE")
 READS = re.compile("(BatchGet|Describe|Get|Head|List|Lookup|Assume)")
 # What a job with a duty does about machines: where it fails, and where its runner dies, so that an instance is left.
-MACHINES = {"bake": ("CreateImage", "RunInstances"), "try": ("SendCommand", "SendCommand")}
+MACHINES = {
+    "bake": ("CreateImage", "RunInstances"),
+    "look": ("RunInstances", "RunInstances"),
+    "packer": ("StartSession", "RunInstances"),
+    "try": ("SendCommand", "SendCommand"),
+}
 MOMENTS = ("before", "deploy", "bake")  # before the region is deployed to, while it is, while it bakes
 KINDS = {
     "fail": "a step fails: gamma.synthetic-tests, prod.1.synthetic-tests; a deployment: prod.2/us-east-1; "
-    "a rollback: rollback/us-east-1; a machine's build: build; its instance is lost: image-tests",
+    "a rollback: rollback/us-east-1; a machine's build: build, or bake with Packer; its instance is lost: image-tests",
     "alarm": "an alarm fires: prod/us-east-1:shop-errors@bake; or @before, @deploy; or NAME=OK, RANG, GONE, ...",
     "deny": "a role trusts another environment than its own: beta, prod, prod-bake, ...",
     "slow": "AWS takes so many minutes for a change: prod.2/us-east-1=90, rollback/us-east-1=90",
@@ -255,6 +260,10 @@ def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, 
     }
     if fault.kind == "fail" and operation in later:
         later[operation].add((account, region))
+    elif fault.kind == "fail" and operation == "StartSession":
+        from . import ssh
+
+        ssh.DOOMED.add((account, region))
     elif fault.kind == "fail" and operation == "SendCommand":
         instances.lose(account, region)
     elif fault.kind == "fail":

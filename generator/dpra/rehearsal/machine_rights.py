@@ -1,4 +1,5 @@
-"""What a request about machines needs: actions of EC2 on images, instances and snapshots, and commands on instances.
+"""What a request about machines needs: actions of EC2 on images, instances and snapshots, and commands and sessions on
+instances.
 
 Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html, as cfn-lint has it, and
 https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html"""
@@ -31,25 +32,36 @@ def ec2(action: str, region: str, account: str, form: Mapping[str, str]) -> Need
     if action == "RunInstances" and (template := launch_template(region, account, form)):
         form = {**written(template.data), **form, "LaunchTemplateId": template.template.id}
         said["ec2:LaunchTemplate"] = f"{base(region, account, 'launch-template')}launch-template/{template.template.id}"
-    tags = {
-        form[key]: form.get(key.replace("Key", "Value"), "")
-        for key in form
-        if re.fullmatch(r"(TagSpecification\.\d+\.)?Tag\.\d+\.Key", key)
-    }
-    asked: Context = {**said, **{f"aws:RequestTag/{key}": value for key, value in tags.items()}}
-    if tags:
-        asked["aws:TagKeys"] = sorted(tags)
     if action == "ModifySnapshotAttribute":  # of images there is no such condition
-        asked |= lending(form)
+        said |= lending(form)
+    tags = requested(form)
     targets = list(named(action, region, account, form))
     for target in targets or ["*"]:
-        yield f"ec2:{action}", target, {**asked, **tagged(region, account, target)}
-    specified = (form[key] for key in form if re.fullmatch(r"TagSpecification\.\d+\.ResourceType", key))
-    for kind in specified:
+        kind = target.rpartition("/")[0].rpartition(":")[2]
+        yield f"ec2:{action}", target, {**said, **tagging(tags, kind), **tagged(region, account, target)}
+    for kind in filter(None, tags):
         target = f"{base(region, account, kind)}{kind}/*"
-        yield "ec2:CreateTags", target, {**asked, "ec2:CreateAction": action}
+        yield "ec2:CreateTags", target, {**said, **tagging(tags, kind), "ec2:CreateAction": action}
     for role in roles(region, account, form):
         yield "iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}
+
+
+def requested(form: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The tags that a request gives: by the kind of what is to have them; at "" where it does not say that."""
+    found: dict[str, dict[str, str]] = {}
+    for key in form:
+        if of := re.fullmatch(r"(TagSpecification\.\d+\.)?Tag\.\d+\.Key", key):
+            kind = form.get(f"{of[1]}ResourceType", "") if of[1] else ""
+            found.setdefault(kind, {})[form[key]] = form.get(key.replace("Key", "Value"), "")
+    return found
+
+
+def tagging(tags: Mapping[str, Mapping[str, str]], kind: str) -> Context:
+    """What conditions know of them: of what is to have some, its own; of anything else, all."""
+    of_all = {key: value for those in tags.values() for key, value in those.items()}
+    own = tags.get(kind, of_all)
+    found: Context = {f"aws:RequestTag/{key}": value for key, value in own.items()}
+    return {**found, "aws:TagKeys": sorted(own)} if own else found
 
 
 def lending(form: Mapping[str, str]) -> Context:
@@ -71,6 +83,10 @@ def named(action: str, region: str, account: str, form: Mapping[str, str]) -> It
         yield from (f"{base(region, account, kind)}{kind}/*" for kind in SHARED)
     if action in ("CreateImage", "RegisterImage"):
         yield f"{base(region, account, 'image')}image/*"
+    if action == "CreateImage":
+        yield f"{base(region, account, 'snapshot')}snapshot/*"
+    if "KeyName" in form:
+        yield f"{base(region, account, 'key-pair')}key-pair/{form['KeyName']}"
     if action == "RunInstances":
         yield from (f"{base(region, account, 'instance')}{path}" for path in STARTED)
         for key, kind in (("SubnetId", "subnet"), ("SecurityGroupId.1", "security-group")):
@@ -146,12 +162,46 @@ def roles(region: str, account: str, form: Mapping[str, str]) -> Iterator[str]:
             yield from (role.arn for role in profile.roles)
 
 
-def send_command(region: str, account: str, environ: Mapping[str, Any]) -> Needed:
-    """The document, and each instance that is named; all of them where tags name some."""
+def profile(region: str, account: str, form: Mapping[str, str]) -> str:
+    """The ARN of the instance profile that a request names."""
+    from moto.iam.models import iam_backends
+
+    name, within = form.get("InstanceProfileName", ""), partition(region)
+    for one in iam_backends[account][within].instance_profiles.values():
+        if one.name == name:
+            return str(one.arn)
+    return f"arn:{within}:iam::{account}:instance-profile/{name}"
+
+
+def of_managed(action: str, region: str, account: str, environ: Mapping[str, Any]) -> Needed:
+    """What the actions of MANAGED need."""
     try:
         said = json.loads(environ["wsgi.input"].getvalue() or b"{}")
     except ValueError:
         said = {}
+    yield from MANAGED[action](region, account, said)
+
+
+def start_session(region: str, account: str, said: Mapping[str, Any]) -> Needed:
+    """The document that is named, and the instance. A policy may want the former to be looked at, as it always is here.
+
+    Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-specify-session-document.html"""
+    checked: Context = {"ssm:SessionDocumentAccessCheck": "true"}
+    target = arn(region, "ec2", account, f"instance/{said.get('Target', '*')}")
+    tags = tagged(region, account, target)
+    ours = {key.replace("ec2:ResourceTag", "ssm:resourceTag"): value for key, value in tags.items()}
+    yield "ssm:StartSession", target, {**ours, **checked}
+    if document := str(said.get("DocumentName", "")).rpartition("/")[2]:
+        owner = "" if document.startswith("AWS-") else account
+        yield "ssm:StartSession", arn(region, "ssm", owner, f"document/{document}"), checked
+
+
+def terminate_session(region: str, account: str, said: Mapping[str, Any]) -> Needed:
+    yield "ssm:TerminateSession", arn(region, "ssm", account, f"session/{said.get('SessionId', '*')}"), {}
+
+
+def send_command(region: str, account: str, said: Mapping[str, Any]) -> Needed:
+    """The document, and each instance that is named; all of them where tags name some."""
     document = str(said.get("DocumentName", "*")).rpartition("/")[2]
     owner = "" if document.startswith("AWS-") else account
     yield "ssm:SendCommand", arn(region, "ssm", owner, f"document/{document}"), {}
@@ -159,3 +209,10 @@ def send_command(region: str, account: str, environ: Mapping[str, Any]) -> Neede
         target = arn(region, "ec2", account, f"instance/{instance}")
         tags = {key.replace("ec2:", "ssm:"): value for key, value in tagged(region, account, target).items()}
         yield "ssm:SendCommand", target, tags
+
+
+MANAGED = {
+    "ssm:SendCommand": send_command,
+    "ssm:StartSession": start_session,
+    "ssm:TerminateSession": terminate_session,
+}

@@ -13,10 +13,11 @@ from .result import RehearsalError
 BUILDS, PUSHES = "build-environment", "progressive-deployment"  # the actions that do it
 # Those that are not in a package of their own name, as Debian and Ubuntu call it.
 PACKAGES = {
-    **{"busybox": "busybox-static", "chroot": "coreutils", "cp": "coreutils", "sh": "dash"},
+    **{"busybox": "busybox-static", "chroot": "coreutils", "cp": "coreutils", "scp": "openssh-client", "sh": "dash"},
     **dict.fromkeys(("mount", "setpriv", "unshare"), "util-linux"),
 }
 ROOT = ("busybox", "bash", "chroot", "cp", "mount", "setpriv", "sh", "unshare")  # what a machine's root is made with
+PACKER = ("packer", "scp")  # and where that makes it
 NAMESPACES = ("--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child")  # of a command in it
 
 
@@ -29,7 +30,7 @@ def checked(plan: Plan, jobs: Collection[str], offline: bool) -> None:
     text = ""
     steps = {one for job in jobs if job in plan.jobs for one in plan.catalogue.jobs[plan.jobs[job].template].steps}
     if kind == "machine" and BUILDS in steps:
-        text = machine()
+        text = machine(PACKER if plan.spec.image.with_ == "packer" else ())
     elif kind == "container":
         text = missing(_container(steps, offline), path=tools())
     if text:
@@ -45,9 +46,12 @@ def _container(steps: Collection[str], offline: bool) -> Iterator[str]:
         yield "skopeo"
 
 
-def machine() -> str:
-    """Why commands of a machine cannot be run here; empty where they can."""
-    found = missing(ROOT)
+def machine(more: Collection[str] = ()) -> str:
+    """Why commands of a machine cannot be run here; empty where they can.
+
+    Args:
+        more: further programs that it takes."""
+    found = missing((*ROOT, *more))
     if os.geteuid():
         why = "a machine's commands are run in a chroot, which only root can enter: rehearse as root"
         return f"{why}; {found}" if found else why

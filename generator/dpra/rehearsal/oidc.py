@@ -4,18 +4,26 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
+from dpra import resources
 from dpra.dataclasses import dataclass
+
+_conditions = resources.lib("conditions")
+like, many = _conditions.like, _conditions.many
 
 ISSUER = "https://token.actions.githubusercontent.com"
 PROVIDER = ISSUER.removeprefix("https://")
 ACTION = "sts:AssumeRoleWithWebIdentity"
+# The operators that a trust policy may have here. Any other one is refused, in an Allow and in a Deny.
+OPERATORS = {
+    *("StringEquals", "StringEqualsIgnoreCase", "StringLike"),
+    *("ForAnyValue:StringEquals", "ForAnyValue:StringLike"),
+}
 
 
 class Refused(Exception):
@@ -169,28 +177,15 @@ def _fails(operator: str, key: str, wanted: list[str], claims: Mapping[str, Any]
     if prefix.lower() != PROVIDER or claim not in claims:
         return f"the token has no {key}"
     actual = str(claims[claim])
-    if any(OPERATORS[operator](str(value), actual) for value in wanted):
+    if wanted and _conditions.Condition(operator, claim, wanted).met({claim.lower(): (actual,)}):
         return None
     return f"{claim} is {actual}, not {' or '.join(map(str, wanted))}"
-
-
-def like(pattern: str, value: str) -> bool:
-    return re.fullmatch(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."), value, re.DOTALL) is not None
-
-
-OPERATORS = {
-    "StringEquals": str.__eq__,
-    "StringEqualsIgnoreCase": lambda wanted, actual: wanted.lower() == actual.lower(),
-    "StringLike": like,
-    "ForAnyValue:StringEquals": str.__eq__,
-    "ForAnyValue:StringLike": like,
-}
 
 
 def _unknown(statement: Mapping[str, Any]) -> str:
     """What the statement says that is not understood here: it must refuse, in an Allow and in a Deny."""
     conditions: Mapping[str, Any] = statement.get("Condition") or {}
-    found = set(statement) - {"Sid", "Effect", "Principal", "Action", "Condition"} | set(conditions) - set(OPERATORS)
+    found = set(statement) - {"Sid", "Effect", "Principal", "Action", "Condition"} | set(conditions) - OPERATORS
     if any("${" in str(value) for block in conditions.values() for value in block.values()):
         found.add("a policy variable")  # IAM puts the token's own claim in its place
     return ", ".join(sorted(found))
@@ -203,7 +198,3 @@ def _guarded(statement: Mapping[str, Any]) -> bool:
         key.lower() == f"{PROVIDER}:sub" and all(str(value).strip("*?") for value in many(wanted))
         for key, wanted in conditions
     )
-
-
-def many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]

@@ -7,16 +7,17 @@ other resource is allowed only by a statement that names all resources.
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from dpra import resources
 from dpra.names import arn, partition
 
 from . import machine_rights
-from .oidc import OPERATORS as OF_TEXT
-from .oidc import like, many
+
+_policies = resources.lib("policies")
 
 # An operation's name in its service's API -> its name in IAM, where they differ.
 ACTIONS = {"lambda:Invoke": "lambda:InvokeFunction"}
@@ -50,6 +51,7 @@ NAMED = {
 }  # what is read of a request of JSON: what names its resource, and what conditions ask for
 MODELLED = ("appconfig", "imagebuilder")  # services whose requests are read by botocore's model of them
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
+ANYBODY = "arn:aws:iam::000000000000:role/anybody"
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
 # The condition keys that a request here has where it would have them on AWS: of any other one it is not known.
 KNOWN = {
@@ -57,8 +59,13 @@ KNOWN = {
     *("iam:PermissionsBoundary", "kms:RequestAlias", "kms:ResourceAliases", "ssm:Overwrite", *S3_CONDITIONS.values()),
     "s3:ObjectCreationOperation",
 }
-EVERY = "ForAllValues:"
-OPERATORS = {**OF_TEXT, "ArnEquals": like, "ArnLike": like, "Bool": str.__eq__}  # without a value of its key none holds
+# What the judge knows of a request, and the operators that it takes; see `allows`.
+UNDERSTOOD = _policies.Known(
+    keys=frozenset(key.lower() for key in KNOWN),
+    operators=frozenset("StringEquals StringEqualsIgnoreCase StringLike ArnEquals ArnLike Bool Null".split()),
+    # Of these the tags are known of whatever is there.
+    whole={**dict.fromkeys(MODELLED, ("",)), "ec2": ("aws:resourcetag/", "ec2:resourcetag/")},
+)
 
 
 def asked(
@@ -79,8 +86,8 @@ def asked(
         yield from service_catalog.rights(region, account, operation(service, environ, form), said)
         return
     action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
-    if action == "ssm:SendCommand":
-        yield from machine_rights.send_command(region, account, environ)
+    if action in machine_rights.MANAGED:
+        yield from machine_rights.of_managed(action, region, account, environ)
         return
     action = ACTIONS.get(action, action)
     if service == "kms":
@@ -168,6 +175,8 @@ def resource(service: str, region: str, account: str, path: str, form: Mapping[s
         case "logs":
             named = [form[key] for key in ("logGroupName", "logStreamName") if form.get(key)]
             return arn(region, service, account, f"log-group:{':log-stream:'.join(named)}") if named else "*"
+        case "iam":
+            return machine_rights.profile(region, account, form) if "InstanceProfileName" in form else "*"
         case "synthetics":
             found = re.match(r"/canary/([^/]+)", path)
             return arn(region, service, account, f"canary:{unquote(found[1])}") if found else "*"
@@ -208,22 +217,10 @@ def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
     return None
 
 
-def forbids(target: str, account: str, action: str, context: Context) -> bool:
-    """Does the policy of the resource forbid it? One of another account must allow it, our own must not deny it."""
-    if (found := of_resource(target)) is None:
-        return False
-    owner, policy = found
-    mine = of_principal(policy, f"arn:{target.split(':')[1]}:iam::{account}:root")
-    if owner != account:
-        return not allows([mine], action, target, context)
-    denied = [statement for statement in mine["Statement"] if statement["Effect"] == "Deny"]
-    return any(applies(statement, action, target, context) for statement in denied)
-
-
 def refusal(role: Any, action: str, target: str, context: Context) -> str:
     """Why AWS refuses it to a role of moto's: by its own policies, its boundary, or those of the resource; else empty.
 
-    Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html"""
+    A resource's policy only takes here: what it allows, and the role's own policies do not, is refused."""
     owner = target.split(":")[4] if target.startswith("arn:") else ""
     about = {
         **context,
@@ -234,14 +231,23 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
         },
     }
     # moto keeps a policy as it came: CloudFormation's as a mapping, the API's as text.
-    policies = [policy_of(policy) for policy in role.policies.values()]
-    policies += [document(role, arn) or {"Statement": []} for arn in attached(role)]
+    own = {name: policy_of(policy) for name, policy in role.policies.items()}
+    own |= {arn: document(role, arn) or {"Statement": []} for arn in attached(role)}
     boundary = document(role, role.permissions_boundary_arn) if role.permissions_boundary_arn else None
-    if not allows(policies, action, target, about):
-        return "no identity-based policy allows it"
-    if boundary and not allows([boundary], action, target, about):
-        return "no permissions boundary allows it"
-    return "its resource-based policy does not let it" if forbids(target, role.account_id, action, about) else ""
+    by = {
+        "identity": [read(policy, "identity", name) for name, policy in own.items()],
+        "boundary": read(boundary, "boundary", role.permissions_boundary_arn) if boundary else None,
+    }
+    asked = _policies.Request(role.arn, action, target, about, account=role.account_id)
+    found = _policies.decide(asked, **by)
+    if found.allowed and (there := of_resource(target)):
+        asked = _policies.Request(role.arn, action, target, about, account=there[0])
+        found = _policies.decide(asked, **by, resource=read(there[1], "resource", target))
+    if found.allowed:
+        return ""
+    if found.kind == "resource":
+        return "its resource-based policy does not let it"
+    return f"no {_policies.KINDS[found.kind].words} allows it"
 
 
 def attached(role: Any) -> list[str]:
@@ -272,18 +278,6 @@ def policy_of(kept: Any) -> Mapping[str, Any]:
     return dict(found or {"Statement": []})
 
 
-def of_principal(policy: Mapping[str, Any], principal: str) -> Mapping[str, Any]:
-    """The statements of a resource's policy about everybody, or about this account: its root names it."""
-    principals = ("*", principal)
-    statements = []
-    for statement in many(policy["Statement"]):
-        said = statement.get("Principal")
-        named = many(said.get("AWS")) if isinstance(said, Mapping) else many(said)
-        if set(principals) & set(named):
-            statements.append(statement)
-    return {"Statement": statements}
-
-
 def stack_of(account: str, region: str, arn: str) -> str:
     """The name of the stack that a stack's or a change set's ARN belongs to."""
     from moto.cloudformation.models import cloudformation_backends
@@ -293,45 +287,19 @@ def stack_of(account: str, region: str, arn: str) -> str:
 
 
 def allows(policies: Iterable[Mapping[str, Any]], action: str, target: str, context: Context) -> bool:
-    """Would IAM allow it by these identity policies? An explicit Deny wins."""
-    effects = {
-        statement["Effect"]
-        for policy in policies
-        for statement in many(policy["Statement"])
-        if applies(statement, action, target, context)
-    }
-    return "Allow" in effects and "Deny" not in effects
+    """Would IAM allow it by these identity policies?
+
+    Of a condition key that is not in `KNOWN`, and of what is not understood, the answer is the careful one: a statement
+    that allows does not hold, and one that denies does."""
+    asked = _policies.Request(ANYBODY, action, target, context, account=ANYBODY.split(":")[4])
+    return bool(_policies.decide(asked, identity=[read(policy) for policy in policies]).allowed)
 
 
-def applies(statement: Mapping[str, Any], action: str, target: str, context: Context) -> bool:
-    """Is the request one that the statement is about? What is not understood refuses."""
-    actions = [pattern.lower() for pattern in many(statement.get("Action", statement.get("NotAction")))]
-    resources = many(statement.get("Resource", statement.get("NotResource")))
-    if any(like(pattern, action.lower()) for pattern in actions) == ("NotAction" in statement):
-        return False
-    if any(like(pattern, target) for pattern in resources) == ("NotResource" in statement):
-        return False
-    for operator, conditions in (statement.get("Condition") or {}).items():
-        for name, wanted in conditions.items():
-            if operator.endswith("IfExists") and name not in context and action.partition(":")[0] in MODELLED:
-                continue  # of these the tags are known of whatever is there
-            exact = operator.removesuffix("IfExists") if name in context else operator
-            holding = holds(exact, name, many(wanted), context)
-            if holding is None:
-                return bool(statement["Effect"] == "Deny")
-            if not holding:
-                return False
-    return True
+def read(policy: Mapping[str, Any], kind: str = "identity", name: str = "") -> Any:
+    """A policy for the judge, compiled once."""
+    return _read(json.dumps(policy), kind, name)
 
 
-def holds(operator: str, name: str, wanted: list[str], context: Context) -> bool | None:
-    """Does a condition hold? None where that is not known here."""
-    test = OPERATORS.get(operator.removeprefix(EVERY))
-    if (name not in context and name not in KNOWN) or any("${" in value for value in wanted):
-        return None
-    if operator == "Null":
-        return (name not in context) == (wanted == ["true"])
-    if test is None:
-        return None
-    met = [any(test(value, actual) for value in wanted) for actual in many(context.get(name))]
-    return all(met) if operator.startswith(EVERY) else any(met)
+@lru_cache(maxsize=1024)
+def _read(text: str, kind: str, name: str) -> Any:
+    return _policies.Policy(name, json.loads(text), kind, UNDERSTOOD)

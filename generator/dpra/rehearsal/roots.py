@@ -214,13 +214,19 @@ def base() -> Path:
 
 def bring(root: Path, tool: str) -> str:
     """Copy a program of this machine, and the libraries that it is linked with."""
+    return brought(root, tool, root / "usr/bin" / tool)
+
+
+def brought(root: Path, tool: str, to: Path) -> str:
+    """The same, to a place of one's own."""
     path = shutil.which(tool) or tool
     said = subprocess.run(["ldd", path], capture_output=True, text=True).stdout  # nothing of one that is static
     for library in re.findall(r"(/\S+) \(0x", said):
-        to = root / library.removeprefix("/")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(Path(library).resolve(), to)
-    shutil.copy2(path, root / "usr/bin" / tool)
+        there = root / library.removeprefix("/")
+        there.parent.mkdir(parents=True, exist_ok=True)
+        if not there.exists():  # a program of this root may run
+            shutil.copy2(Path(library).resolve(), there)
+    shutil.copy2(path, to)
     return path
 
 
@@ -235,12 +241,18 @@ def run(root: Path, command: Sequence[str], limit: float | None, typed: bytes = 
         typed: its standard input.
     Raises:
         Unavailable: this machine does not let it be run."""
-    entered = Path(f"{root}.entered")
-    entered.unlink(missing_ok=True)
-    there = debian.read(ARCHIVE["path"]) if ARCHIVE else debian.PACKAGES
-    Path(f"{root}.archive").write_text(debian.listed(there), encoding="utf-8")
+    entered = ready(root)
     entering = ["unshare", *needs.NAMESPACES, "sh", "-c", ENTER, str(root), *command]
     code, out, err, in_time = processes.run(entering, typed, limit, env=ENVIRONMENT)
     if not entered.exists():
         raise Unavailable(f"a machine's commands cannot be run here: {err.decode(errors='replace').strip()}")
     return Done(code, out.decode(errors="replace"), err.decode(errors="replace"), in_time, out)
+
+
+def ready(root: Path) -> Path:
+    """Prepare a root for ENTER. The file is there afterwards if it was entered."""
+    entered = Path(f"{root}.entered")
+    entered.unlink(missing_ok=True)
+    there = debian.read(ARCHIVE["path"]) if ARCHIVE else debian.PACKAGES
+    Path(f"{root}.archive").write_text(debian.listed(there), encoding="utf-8")
+    return entered

@@ -117,6 +117,8 @@ def lacks(row: Mapping[str, Any], plan: Plan) -> str:
             return "needs a base image: say base"
         if name == "kind" and plan.spec.image.kind != value:
             return f"needs kind: {value}"
+        if name == "with" and plan.spec.image.with_ != value:
+            return f"needs with: {value}"
         if name == "approval-branch" and not plan.approval_branch:
             return "needs an approval branch, and here GitHub's reviewers approve"
     return ""

@@ -36,6 +36,7 @@ from . import (
     dialect,
     faults,
     needs,
+    packer,
     workflow,
 )
 from .aws import Cloud
@@ -134,7 +135,7 @@ def opened(
                 watch(cloud.github, repository, plan)
                 cloud.sigstore.install(steps)
                 cloud.registry.install(steps, cloud.url)
-            with aws_cli.started(steps) if asks else nullcontext():
+            with aws_cli.started(steps) if asks else nullcontext(), packer.opened(plan, steps, cloud):
                 commits = {"this": sha}
                 yield World(plan, offline, show, work, repository, cloud, steps, asks, commits, taken, began)
 
@@ -163,6 +164,7 @@ def forked(here: World, name: str) -> None:
         buildah.install(steps, here.work)
     here.steps = steps
     here.cloud.fork()
+    packer.forked(here.plan, steps, here.cloud)
     if here.real:
         here.real.services.fork()
     here.cloud.sigstore.install(steps)

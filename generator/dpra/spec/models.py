@@ -197,6 +197,7 @@ ROLES = Text(
 )
 UNIT = Text("the id of an organisational unit: ou-ROOT-ID", r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}")
 TARGETS: Mapping[str, Choice | Text] = {"region": Choice(REGIONS), "unit": UNIT}
+KINDS = ("kind", "with")  # of an image: the keys whose values may have a folder of templates, each in that of the last
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
 VERSION = Text("a version, such as 3.12 or 22.x, in quotes", r"[0-9A-Za-z][\w.+*-]*")
 DATE = Text("a day, such as 2027-01-31", r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
@@ -643,9 +644,7 @@ class Image:
         "What it is built for. One that the runner is not, runs its commands by emulation.",
         default=("linux/amd64",),
     )
-    with_: str = key(
-        Choice(("image-builder",), later=("packer",)), "What makes a machine's image.", default="image-builder"
-    )
+    with_: str = key(Choice(("image-builder", "packer")), "What makes a machine's image.", default="image-builder")
     parent: str = key(
         PARENT,
         "The AMI that a machine's image is made from.",
@@ -654,7 +653,8 @@ class Image:
     )
     components: str = key(
         PATH,
-        "The folder of a machine's component documents: Image Builder runs them in the order of their names.",
+        "The folder of a machine's component documents, which Image Builder runs in the order of their names, or that "
+        "of its Packer template.",
         default="components",
     )
     instance_type: str = key(INSTANCE_TYPE, "On what a machine's image is built, and tested.", default="t3.small")

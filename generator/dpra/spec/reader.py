@@ -19,6 +19,7 @@ from dpra.errors import InputError
 from dpra.spec.models import (
     ACCOUNT,
     DATE,
+    KINDS,
     TARGETS,
     Choice,
     Expression,
@@ -136,9 +137,10 @@ class _Reader:
             return None
         self.pipeline = _peek(root, "pipeline") or "application"
         self.profile = _peek(root, "profile") or "standard"
-        # A kind may have words of its own; an unknown type is told below.
-        of_kind = f"{self.pipeline}/{_peek(root, 'image', 'kind')}"
-        self.known = self.words.get(of_kind) or self.words.get(self.pipeline)
+        # A kind may have words of its own, and so may a way to make it; an unknown type is told below.
+        parts = [self.pipeline, *(_peek(root, "image", key) or "" for key in KINDS)]
+        places = ["/".join(parts[:count]) for count in range(len(parts), 0, -1)]
+        self.known = next((self.words[place] for place in places if self.words.get(place)), None)
         self.own = self.known or next(iter(self.words.values()))
         spec: Spec | None = self._model(root, Spec, "")
         if spec is not None and bool(spec.repository_id) != bool(spec.owner_id):

@@ -64,7 +64,7 @@ def _kind(kind: Any, path: str, words: Words, todo: list[tuple[str, Any]]) -> st
         case MapOf(Text(says), item):
             return f"a mapping; key: {says}; value: {_kind(item, f'{path}.*', words, todo)}"
         case MapOf(str() as keys, item):
-            only = {word: f" where `kind` is `{kind}`" for word, kind in words.get("only", {}).items()}
+            only = {word: f" where `{key}` is `{value}`" for word, (key, value) in words.get("only", {}).items()}
             there = ", ".join(f"`{word}`{only.get(word, '')}" for word, takes in words[keys].items() if takes != ())
             return f"by {keys.removesuffix('s')} ({there}): {_kind(item, f'{path}.*', words, todo)}"
     raise TypeError(kind)

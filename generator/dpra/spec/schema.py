@@ -4,20 +4,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING
 from typing import Any
 
-from dpra.spec.models import TARGETS, Choice, Flag, ListOf, MapOf, Model, Number, Spec, Target, Text, Word
+from dpra.spec.models import KINDS, TARGETS, Choice, Flag, ListOf, MapOf, Model, Number, Spec, Target, Text, Word
 from dpra.spec.reader import taken
 
 Words = Mapping[str, Mapping[str, Any]]
 
 
 def together(words: Mapping[str, Words], kinds: Iterable[str]) -> Words:
-    """The words of specs of all of these kinds; `only` says which kind alone has a word, but for the first one's."""
+    """The words of specs of all of these kinds; `only` says which kind alone has a word, but for the first one's, with
+    the key of models.KINDS that says so."""
     first, *others = kinds
     found = {name: dict(those) for name, those in words[first].items()}
-    only = dict[str, str]()
+    only = dict[str, tuple[str, str]]()
     for kind in others:
         for name, those in words[kind].items():
-            only |= {word: kind.rpartition("/")[2] for word in those if word not in found[name]}
+            said = (KINDS[kind.count("/") - 1], kind.rpartition("/")[2])
+            only |= {word: said for word in those if word not in found[name]}
             for word, takes in those.items():
                 had = found[name].get(word)
                 found[name][word] = takes if had is None else tuple(dict.fromkeys((*had, *takes)))

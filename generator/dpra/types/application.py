@@ -41,11 +41,9 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
         return {}
     if not (path := root / said.file).is_file():
         return {"base.file": f"{said.file} does not exist: create it, or say here which file it is"}
-    named = f"{said.account}.dkr.ecr."
-    lines = [name for _, name in resources.lib("dockerfile").bases(path.read_text("utf-8", "replace"))]
-    if any(name.startswith(named) and f"/images/{said.image}@sha256:" in name for name in lines):
+    if resources.lib("dockerfile").golden(path.read_text("utf-8", "replace"), said.account, said.image):
         return {}
-    where = f"{named}REGION.amazonaws.com/images/{said.image}@sha256:…"
+    where = f"{said.account}.dkr.ecr.REGION.amazonaws.com/images/{said.image}@sha256:…"
     return {"base.file": f"no FROM in {said.file} names {where}: it is not made on this image"}
 
 

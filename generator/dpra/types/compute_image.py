@@ -5,17 +5,19 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path, PurePosixPath
 
+from dpra import resources
 from dpra.plan import Plan
 from dpra.spec.models import Image, name_of
 
 # By these names the checks find Dockerfiles: check/files.py of the pack.
 NAME = re.compile(r"(docker|container)file(\.(?!dockerignore$).+)?|.+\.(docker|container)file", re.IGNORECASE)
-DOCUMENTS = (".yml", ".yaml")  # endings of component documents
 # The keys that only one kind has.
 OF_KIND = {
     "container": ("file", "platforms"),
     "machine": ("with_", "parent", "components", "instance_type", "size", "vpc", "subnet", "inspector"),
 }
+# And those that only what makes a machine's image has: with Packer the template says how large a volume is.
+OF_WITH = {"image-builder": ("size", "inspector")}
 
 
 def problems(plan: Plan) -> dict[str, str]:
@@ -29,7 +31,7 @@ def problems(plan: Plan) -> dict[str, str]:
     }
     found |= dict(_of_other_kinds(said))
     if said.kind == "machine":
-        return found | dict(_machine(said)) | _template(said)
+        return found | dict(_machine(said)) | _partition(plan) | _template(said)
     if not NAME.fullmatch(PurePosixPath(said.file).name):
         found["image.file"] = (
             "no check would look at it: call it Dockerfile, Containerfile, NAME.Dockerfile, Dockerfile.NAME or the like"
@@ -41,9 +43,11 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
     """What an image is made of, and the repository has not."""
     said = plan.spec.image
     if said.kind == "machine":
-        if any(path.suffix.lower() in DOCUMENTS for path in (root / said.components).glob("*")):
+        made_of = resources.lib("made_of")
+        source = made_of.SOURCES[said.with_]
+        if made_of.there(source, root / said.components):
             return {}
-        where = f"there is no component document (*.yml) in {said.components}"
+        where = f"there is no {source.words} in {said.components}"
         return {"image.components": f"{where}: create one, or say here in which folder they are"}
     if (root / said.file).is_file():
         return {}
@@ -55,6 +59,12 @@ def _template(said: Image) -> dict[str, str]:
     return {"image.template": "goes together with image.products"} if alone else {}
 
 
+def _partition(plan: Plan) -> dict[str, str]:
+    """Packer does not tag there what it makes as it makes it, and its role makes nothing without the tags."""
+    untagged = plan.spec.image.with_ == "packer" and plan.partition == "aws-cn"
+    return {"image.with": "Packer cannot make images in China: say image-builder"} if untagged else {}
+
+
 def _of_other_kinds(said: Image) -> Iterator[tuple[str, str]]:
     for field in fields(Image):
         for kind, names in OF_KIND.items():
@@ -63,6 +73,10 @@ def _of_other_kinds(said: Image) -> Iterator[tuple[str, str]]:
 
 
 def _machine(said: Image) -> Iterator[tuple[str, str]]:
+    for with_, names in OF_WITH.items():
+        for name in names:
+            if with_ != said.with_ and getattr(said, name) != getattr(Image(), name):
+                yield f"image.{name}", f"goes together with: with: {with_}"
     if not said.parent:
         yield "image.parent", "a machine's image is made from an AMI: say its id, or the parameter that names it"
     if bool(said.vpc) != bool(said.subnet):

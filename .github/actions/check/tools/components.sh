@@ -6,6 +6,7 @@
 # default for code-quality: machine
 # version: 6.0.3
 # version-command: python3 -I -c "import subprocess as s, yaml; print(yaml.__version__ if yaml.CSafeLoader and b'0.11.0' in s.check_output(['shellcheck', '-V']) else '')"
+# folder: components
 # suppressed in code-quality: disable=SC
 # hook: ^<components>/[^/]+[.]ya?ml$
 # ok-exit-codes: 0

@@ -16,6 +16,10 @@ OWNER, ALIAS = "137112412989", "amazon"  # of AWS's own AMIs, and here of all th
 LOOKING = "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-{}"  # by architecture
 ARCHITECTURES = ("x86_64", "arm64")
 KIND = "aws:ec2:image"
+PACKER = (
+    "Packer's version and its plugins: Debian's Packer 1.6.6, and of a template what that knows (not metadata_options)",
+    "Session Manager's plugin, and the SSH server of an instance: dpra's own; sudo asks for no password",
+)
 
 
 def provide(plan: Plan) -> None:
@@ -91,9 +95,12 @@ def running(plan: Plan) -> list[Deployment]:
 def simulated(plan: Plan) -> tuple[str, ...]:
     """What of machines' images a rehearsal only plays."""
     inspector = "Amazon Inspector: the rehearsal's few advisories, held against the packages of the image"
+    by_packer = plan.spec.image.with_ == "packer"
     return (
-        "EC2 Image Builder, AMIs and instances: dpra's own. Their files are a small Debian in a folder, where commands "
-        "run really, without a network or a kernel of their own; the minutes of a build pass at once",
+        *(PACKER if by_packer else ()),
+        f"{'' if by_packer else 'EC2 Image Builder, '}AMIs and instances: dpra's own. Their files are a small Debian "
+        "in a folder, where commands run really, without a network or a kernel of their own; the minutes of a build "
+        "pass at once",
         *([inspector] if plan.spec.image.inspector else ()),
         f"the parent {plan.spec.image.parent}, and AWS's own AMI that looks into a new one: the same small Debian",
         *published.simulated(plan),

@@ -20,6 +20,7 @@ from . import (
     resources,
     roles,
     service_catalog,
+    sessions,
     uploads,
 )
 
@@ -38,6 +39,7 @@ def mend() -> None:
     instances.mend()
     managed.mend()
     service_catalog.mend()
+    sessions.mend()
     uploads.mend()
 
 

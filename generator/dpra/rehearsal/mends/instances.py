@@ -94,6 +94,8 @@ def run_instances(self: EC2Backend, image_id: str, *arguments: Any, **more: Any)
         more["tags"] = {**more.get("tags", {}), "volume": {**volume, **more.get("tags", {}).get("volume", {})}}
     more["block_device_mappings"] = mappings(self, image_id, template, more.get("block_device_mappings") or [])
     reservation = _run_instances(self, image_id, *arguments, **more)
+    for instance in reservation.instances:  # its key stays there when the key pair is deleted
+        instance.dpra_key = self.key_pairs[instance.key_name].public_key if instance.key_name else ""
     profile = template.get("IamInstanceProfile") or {}
     if profile and not (more.get("iam_instance_profile_name") or more.get("iam_instance_profile_arn")):
         for instance in reservation.instances:

@@ -11,7 +11,7 @@ from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
 from moto.ec2.models import EC2Backend, ec2_backends
 from moto.ec2.models.amis import Ami, AmiBackend
 from moto.ec2.responses.amis import AmisResponse
-from moto.ec2.utils import random_ami_id
+from moto.ec2.utils import convert_tag_spec, random_ami_id
 from moto.organizations.models import organizations_backends
 
 from .. import roots
@@ -153,10 +153,24 @@ def lent(snapshot: Any, account: str) -> bool:
 
 
 def create_image(self: AmiBackend, instance_id: str, *arguments: Any, **more: Any) -> Ami:
-    """AmiBackend.create_image: with the instance's files."""
+    """AmiBackend.create_image: with the files of an instance that runs or is stopped, and its volume's size."""
+    instance, name = self.get_instance(instance_id), arguments[0] if arguments else more["name"]
+    if instance.state not in ("running", "stopped"):
+        message = f"Instance {instance_id} is {instance.state}: it must be running or stopped"
+        raise EC2ClientError("IncorrectInstanceState", message)
+    if any(other.name == name and other.owner_id == self.account_id for other in self.amis.values()):
+        raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by an AMI of the account")
+    asked = more.get("tag_specifications") or []
+    more["tag_specifications"] = [one for one in asked if one["ResourceType"] != "snapshot"]
     made = _create_image(self, instance_id, *arguments, **more)
+    made.source_image_id, made.source_image_region = instance.image_id, self.region_name
+    made.ebs_snapshot.add_tags(convert_tag_spec(asked).get("snapshot", {}))
+    for device, block in instance.get_block_device_mapping:
+        if device == instance.root_device_name:
+            volume = self.volumes[block.volume_id]
+            sized(made, bool(volume.encrypted), int(volume.size))
     if instance_id in roots.MACHINES:
-        roots.KEPT[made.id] = roots.copy(roots.of_instance(instance_id, self.get_instance(instance_id).image_id))
+        roots.KEPT[made.id] = roots.copy(roots.of_instance(instance_id, instance.image_id))
     return made
 
 
