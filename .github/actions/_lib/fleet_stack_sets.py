@@ -73,17 +73,13 @@ def look(region: str, name: str) -> dict[str, Any]:
     return found
 
 
-def deploy(
-    region: str, key: str, name: str, targets: Targets, regions: Sequence[str], says: Mapping[str, Any]
-) -> None:
+def deploy(region: str, key: str, name: str, targets: Targets, regions: Sequence[str], says: Mapping[str, Any]) -> None:
     """Deploy a stack set to more."""
     about = {"DeploymentTargets": targets, "Regions": list(regions), "OperationPreferences": preferences(says)}
     operation(region, key, name, "create-stack-instances", **about)
 
 
-def remove(
-    region: str, key: str, name: str, targets: Targets, regions: Sequence[str], says: Mapping[str, Any]
-) -> None:
+def remove(region: str, key: str, name: str, targets: Targets, regions: Sequence[str], says: Mapping[str, Any]) -> None:
     """Delete the stacks of a stack set there."""
     about = {"DeploymentTargets": targets, "Regions": list(regions), "OperationPreferences": preferences(says)}
     operation(region, key, name, "delete-stack-instances", **about, RetainStacks=False)

@@ -17,7 +17,7 @@ from typing import Any
 
 import aws
 import fleet as desired
-from fleet import COMPONENT, CONTACTS
+from fleet import COMPONENT
 
 WORKERS = 8  # calls at once
 YOUNG = 3600  # seconds after which the tags of all have a new account, at the latest
@@ -165,12 +165,8 @@ def last_unit(paths: Iterable[str], units: Iterable[str]) -> str:
 
 
 def account(one: Mapping[str, Any], parent: str, known: Mapping[str, str]) -> dict[str, Any]:
-    """An account; contacts and budget are what dpra remembers in its tags."""
-    contacts = {kind: known[desired.OURS + f"contact-{kind}"] for kind in CONTACTS if desired.OURS + f"contact-{kind}" in known}
     about = {"id": one["Id"], "email": one["Email"], "name": one["Name"], "parent": parent}
-    budget = known.get(desired.OURS + "budget")
-    about |= {"status": one.get("State") or one["Status"], "tags": dict(known), "contacts": contacts}
-    return about | {"budget": float(budget) if budget else None}
+    return about | {"status": one.get("State") or one["Status"], "tags": dict(known)}
 
 
 def is_young(one: Mapping[str, Any]) -> bool:
@@ -220,54 +216,65 @@ def policy(pool: ThreadPoolExecutor, near: str, one: Mapping[str, Any]) -> tuple
 
 
 def stack_set(region: str, name: str, component: str, members: Mapping[str, set[str]]) -> dict[str, Any]:
-    """A stack set and where it goes: units as a whole, and single accounts of others.
-
-    Without automatic deployment a unit is a target where all its accounts have stacks by it."""
+    """A stack set and where it goes: units as a whole, and single accounts of others."""
     one = call(region, "cloudformation", "describe-stack-set", StackSetName=name, **SELF)["StackSet"]
-    labels, auto = labels_of(one.get("Tags", ())), one.get("AutoDeployment", {})
-    units, accounts, outdated = set[str](), set[str](), set[str]()
-    if one.get("PermissionModel") == "SERVICE_MANAGED":
-        units = auto_deployed(region, name)
-        if labels.get(COMPONENT) == component:
-            there = instances(region, name)
-            if not auto.get("Enabled"):
-                by = {unit: {number for number, at in there.items() if unit in at["units"]} for unit in members}
-                units |= {unit for unit in one.get("OrganizationalUnitIds", ()) if members.get(unit, set()) <= by.get(unit, set())}
-            for number, about in there.items():
-                if not units & about["units"]:
-                    accounts.add(number)
-                if "OUTDATED" in about["states"]:
-                    outdated.add(number)
+    labels, auto, regions = (
+        labels_of(one.get("Tags", ())),
+        one.get("AutoDeployment", {}),
+        sorted(one.get("Regions", ())),
+    )
+    goes: dict[str, set[str]] = {}
+    outdated: set[str] = set()
+    managed, ours = one.get("PermissionModel") == "SERVICE_MANAGED", labels.get(COMPONENT) == component
+    if managed and (ours or not auto.get("Enabled")):
+        there = call(region, "cloudformation", "list-stack-instances", StackSetName=name, **SELF)["Summaries"]
+        goes, outdated = targets(there, auto_deployed(region, name), bool(auto.get("Enabled")), members)
+    elif managed:
+        goes = auto_deployed(region, name)
+    lacks = {here: sorted(target for target in goes if here not in goes[target]) for here in regions}
     return {
         "name": name,
         "tags": labels,
         "template": desired.digest(one.get("TemplateBody", "")),
         "parameters": {p["ParameterKey"]: p.get("ParameterValue", "") for p in one.get("Parameters", ())},
-        "regions": sorted(one.get("Regions", ())),
-        "units": sorted(units),
-        "accounts": sorted(accounts),
+        "regions": regions,
+        "units": sorted(target for target in goes if not target.isdigit()),
+        "accounts": sorted(target for target in goes if target.isdigit()),
         "depends-on": sorted(other.rpartition("stackset/")[2].partition(":")[0] for other in auto.get("DependsOn", ())),
         "auto-deploy": bool(auto.get("Enabled")),
+        "outdated": sorted(outdated),
+        "missing": {here: ids for here, ids in lacks.items() if ids},
     }
 
 
-def auto_deployed(region: str, name: str) -> set[str]:
-    """The units that a stack set is deployed to; the CLI does not turn these pages itself."""
-    found, more = set[str](), dict[str, str]()
+def auto_deployed(region: str, name: str) -> dict[str, set[str]]:
+    """The units that a stack set is deployed to, with their regions; the CLI does not turn these pages itself."""
+    found, more = dict[str, set[str]](), dict[str, str]()
     while True:
         asked = {"StackSetName": name, "MaxResults": 100, **SELF, **more}
         answer = call(region, "cloudformation", "list-stack-set-auto-deployment-targets", **asked)
-        found |= {str(one["OrganizationalUnitId"]) for one in answer.get("Summaries", ())}
+        found |= {str(one["OrganizationalUnitId"]): set(one.get("Regions", ())) for one in answer.get("Summaries", ())}
         if not (token := answer.get("NextToken")):
             return found
         more = {"NextToken": str(token)}
 
 
-def instances(region: str, name: str) -> dict[str, dict[str, set[str]]]:
-    """Of each account with a stack: the units by which it has it, and how its stacks are."""
-    listed = call(region, "cloudformation", "list-stack-instances", StackSetName=name, **SELF)["Summaries"]
-    found: dict[str, dict[str, set[str]]] = defaultdict(lambda: {"units": set(), "states": set()})
-    for one in listed:
-        found[one["Account"]]["units"].add(one.get("OrganizationalUnitId", ""))
-        found[one["Account"]]["states"].add(one.get("Status", ""))
-    return found
+def targets(
+    stacks: Iterable[Mapping[str, Any]], units: dict[str, set[str]], auto: bool, members: Mapping[str, set[str]]
+) -> tuple[dict[str, set[str]], set[str]]:
+    """The targets of a stack set with their regions, and those of them that have outdated stacks.
+
+    Without automatic deployment a unit is one where all its accounts have stacks by it."""
+    by: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # unit -> account -> regions
+    old = set()
+    for one in stacks:
+        by[one.get("OrganizationalUnitId", "")][one["Account"]].add(one["Region"])
+        if one.get("Status") == "OUTDATED":
+            old.add((one.get("OrganizationalUnitId", ""), one["Account"]))
+    goes = dict(units)
+    for unit, accounts in by.items():
+        if unit not in goes and not auto and members.get(unit) and members[unit] <= accounts.keys():
+            goes[unit] = set().union(*accounts.values())
+        elif unit not in goes:
+            goes |= {number: regions | goes.get(number, set()) for number, regions in accounts.items()}
+    return goes, {unit if unit in goes else number for unit, number in old}
