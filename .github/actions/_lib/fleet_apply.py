@@ -1,12 +1,14 @@
 """Applies steps of a fleet's plan, in their order: what is about to be done is in the journal before it is done."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import control_tower
 import fleet_accounts
+import fleet_stack_sets as stack_sets
 import runner
 from deployment import Target
-from fleet import Fleet
+from fleet import COMPONENT, Fleet, line
 from fleet_calls import Calls
 from fleet_journal import Journal
 from fleet_parts import key
@@ -34,16 +36,13 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
         for group in groups(steps):
             keys = {key(step): step for step in group}
             journal.begin(keys)
-            for name, step in keys.items():
-                done += 1
-                runner.say(f"{done} of {len(steps)}: {SAYS[step.action]}: {step.on}")
+            for number, step in enumerate(group, done + 1):
+                runner.say(f"{number} of {len(steps)}: {SAYS[step.action]}: {step.on}")
                 if step.action != "create-account":
-                    done -= 1
-                    calls.do(step, name)
+                    calls.do(step, key(step))
+                    journal.end(key(step))
                     done += 1
-                    journal.end(name)
             if group[0].action == "create-account":
-                done -= len(group)
                 fleet_accounts.create(calls, journal, keys)
                 done += len(group)
                 for name in keys:
@@ -51,6 +50,7 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
             for step in group:
                 if step.action == "move-account":
                     control_tower.enrolled(target.region, registered, calls.id(step.on), calls.id(step.details["to"]))
+        arrive(calls, steps)
     except runner.Failed as failed:
         left = len(steps) - done
         says = (
@@ -63,6 +63,19 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
         except runner.Failed as failed:
             runner.warning(str(failed))
     return calls
+
+
+def arrive(calls: Calls, steps: Sequence[Step]) -> None:
+    """Wait for the stacks that accounts get by themselves where they have come to."""
+    moved: dict[str, set[str]] = defaultdict(set)  # by path
+    for step in steps:
+        if step.action == "move-account":
+            moved[step.details["to"]].add(calls.id(step.on))
+    for one in calls.seen.stack_sets if moved else ():
+        there = {calls.seen.ref(unit) for unit in one.units}
+        accounts = {number for path in moved if there.intersection(line(path)) for number in moved[path]}
+        if accounts and one.auto_deploy and one.tags.get(COMPONENT) == calls.fleet.component:
+            stack_sets.arrived(calls.region, [one.name], accounts)
 
 
 def groups(steps: Sequence[Step]) -> Iterator[list[Step]]:

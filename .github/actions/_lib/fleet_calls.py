@@ -152,7 +152,7 @@ class Calls:
 
     def content(self, on: str, says: Mapping[str, Any]) -> desired.Policy:
         """The policy of the fleet whose content a step is about."""
-        policy = self.policies.get(on) or self.policies.get(str(says.get("policy", on.removesuffix(" (next)"))))
+        policy = self.policies.get(str(says.get("of", on)))
         if policy is None or desired.same(policy.content) != says["content"]:
             raise runner.Failed(f"the fleet's policy {on} is not the one of the plan", "error")
         return policy
@@ -256,14 +256,10 @@ class Calls:
         stack_sets.create(self.region, key, on, self.templates[says["baseline"]], says)
 
     def update_baseline(self, key: str, on: str, says: Mapping[str, Any]) -> None:
+        """Its template and its settings, and the stacks of this part: those of other parts stay as they are."""
         template = self.templates[says["baseline"]]
-        refs = says.get("targets")
-        if refs is None:
-            stack_sets.update(self.region, key, on, template, says, {}, ())
-            return
-        regions = says.get("regions") or self.seen.stack_sets_by_name[on].regions
-        for letter, targets in self.targets(refs):
-            stack_sets.update(self.region, key + letter, on, template, says, targets, regions)
+        for letter, targets in self.targets(says["targets"]) or [("", None)]:
+            stack_sets.update(self.region, key + letter, on, template, says, targets)
 
     def target_baseline(self, key: str, on: str, says: Mapping[str, Any]) -> None:
         for letter, targets in self.targets(says["add"]):
