@@ -62,6 +62,7 @@ class Organisation:
         self.root = self.org.list_roots()["Roots"][0]["Id"]
         self.org.enable_policy_type(RootId=self.root, PolicyType=SCP)
         self.org.enable_aws_service_access(ServicePrincipal="account.amazonaws.com")
+        self.org.enable_aws_service_access(ServicePrincipal="member.org.stacksets.cloudformation.amazonaws.com")
         bench.use("organizations")
         bench.given(unit="root")
         self.calls: list[str] = []
@@ -230,3 +231,69 @@ def test_wherever_it_dies_the_next_run_goes_on_and_nothing_is_made_twice(
                 statuses = org.org.list_create_account_status()["CreateAccountStatuses"]
                 assert len(statuses) == 2
                 assert {one["State"] for one in statuses} == {"SUCCEEDED"}
+
+
+# ---- Baselines
+
+TOPIC = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "base"}}}})
+QUEUE = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "base"}}}})
+
+
+def baseline(name: str, *targets: str, **more: Any) -> Any:
+    from fleet import Baseline
+
+    given = {"template": TOPIC, "regions": (REGION,), "targets": targets} | more
+    return Baseline(name=name, file=f"baselines/{name}/baseline.yml", line=1, **given)
+
+
+def stacks(name: str) -> list[tuple[str, str, str]]:
+    listed = boto3.client("cloudformation", REGION).list_stack_instances(StackSetName=f"shop-{name}")["Summaries"]
+    return sorted((one["Account"], one["Region"], one["Status"]) for one in listed)
+
+
+def test_baselines_come_change_and_go(org: Organisation, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    accounts = [account("one", "A"), account("two", "B")]
+    wants = fleet(accounts, baselines=(baseline("base", "A", "B", auto_deploy=True),), units=("A", "B"))
+    bench.deploy(org.release(ONE, wants))
+    assert org.left(wants) == []
+    one, two = (org.seen().by_email[f"{name}@example.com"].id for name in ("one", "two"))
+    assert stacks("base") == sorted([(one, REGION, "CURRENT"), (two, REGION, "CURRENT")])
+    [made] = org.seen().stack_sets
+    assert (len(made.units), made.accounts, made.auto_deploy, made.outdated, made.missing) == (2, (), True, (), {})
+
+    wants = fleet(
+        [*accounts, account("three", "A")],
+        baselines=(
+            baseline("base", "A", template=QUEUE, regions=(REGION, "us-east-1")),
+            baseline("more", "A", depends_on=("base",), auto_deploy=True),
+        ),
+        units=("A", "B"),
+    )
+    bench.deploy(org.release(TWO, wants), TWO)
+    assert org.left(wants) == []
+    three = org.seen().by_email["three@example.com"].id
+    assert stacks("base") == sorted(
+        (number, region, "CURRENT") for number in (one, three) for region in (REGION, "us-east-1")
+    )
+    base, more = org.seen().stack_sets
+    assert more.depends_on == ("shop-base",)
+    assert base.regions == (REGION, "us-east-1")
+
+
+def test_an_operation_that_failed_names_accounts_and_reasons_and_is_tried_again(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpra.rehearsal.mends import stack_operations
+
+    wants = fleet([account("one", "A"), account("two", "A")], units=("A",))
+    bench.deploy(org.release(ONE, wants))
+    one = org.seen().by_email["one@example.com"].id
+    monkeypatch.setitem(stack_operations.FAILING, one, "a guardrail denies it")
+    wants = fleet(wants.accounts, baselines=(baseline("base", "A"),), units=("A",))
+    digest = org.release(TWO, wants)
+    with failed(f"shop-base ended as FAILED: {one} in {REGION}: a guardrail denies it.*1 are done, 1 are not: run the"):
+        bench.deploy(digest, TWO)
+    monkeypatch.delitem(stack_operations.FAILING, one)
+    bench.deploy(digest, TWO)
+    assert [state for _, _, state in stacks("base")] == ["CURRENT", "CURRENT"]
+    assert org.left(wants) == []

@@ -1,14 +1,15 @@
 """Applies steps of a fleet's plan, in their order: what is about to be done is in the journal before it is done."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
+import aws
 import control_tower
 import fleet_accounts
 import fleet_stack_sets as stack_sets
+import organisation
 import runner
 from deployment import Target
-from fleet import COMPONENT, Fleet, line
+from fleet import Fleet, line, stack_set
 from fleet_calls import Calls
 from fleet_journal import Journal
 from fleet_parts import key
@@ -67,15 +68,18 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
 
 def arrive(calls: Calls, steps: Sequence[Step]) -> None:
     """Wait for the stacks that accounts get by themselves where they have come to."""
-    moved: dict[str, set[str]] = defaultdict(set)  # by path
-    for step in steps:
-        if step.action == "move-account":
-            moved[step.details["to"]].add(calls.id(step.on))
-    for one in calls.seen.stack_sets if moved else ():
-        there = {calls.seen.ref(unit) for unit in one.units}
-        accounts = {number for path in moved if there.intersection(line(path)) for number in moved[path]}
-        if accounts and one.auto_deploy and one.tags.get(COMPONENT) == calls.fleet.component:
-            stack_sets.arrived(calls.region, [one.name], accounts)
+    moved = {calls.id(step.on): step.details["to"] for step in steps if step.action == "move-account"}
+    for baseline in calls.fleet.baselines if moved else ():
+        name = stack_set(calls.fleet.component, baseline.name)
+        try:
+            goes = organisation.auto_deployed(calls.region, name)
+        except aws.Refused as refused:
+            if refused.code != "StackSetNotFoundException":  # it comes with a later part
+                raise
+            continue
+        where = {number: {calls.id(path) for path in line(to)} for number, to in moved.items()}
+        if accounts := [number for number, units in where.items() if units & goes.keys()]:
+            stack_sets.arrived(calls.region, name, accounts)
 
 
 def groups(steps: Sequence[Step]) -> Iterator[list[Step]]:

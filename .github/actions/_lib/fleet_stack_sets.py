@@ -194,16 +194,15 @@ def settle(region: str, name: str) -> None:
             return
 
 
-def arrived(region: str, names: Iterable[str], accounts: Collection[str]) -> None:
-    """Wait until automatic deployment has stacks in the accounts, of all these stack sets, or gives up."""
+def arrived(region: str, name: str, accounts: Collection[str]) -> None:
+    """Wait until automatic deployment has stacks in accounts that have come, or gives up."""
     until = time.monotonic() + ARRIVES
-    for name in names:
-        for _ in polls():
+    for _ in polls():
+        missing = {*accounts} - {one["Account"] for one in stacks(region, name)}
+        if not missing:
             settle(region, name)
-            missing = {*accounts} - {one["Account"] for one in stacks(region, name)}
-            if not missing:
-                break
-            if time.monotonic() > until:
-                some = ", ".join(sorted(missing)[:TOLD])
-                runner.warning(f"the stack set {name} has no stacks in {some} yet; automatic deployment is late")
-                break
+            return
+        if time.monotonic() > until:
+            some = ", ".join(sorted(missing)[:TOLD])
+            runner.warning(f"the stack set {name} has no stacks in {some} yet; automatic deployment is late")
+            return

@@ -2,7 +2,7 @@
 # pipelines: account-fleet
 # default-for: account-fleet
 # can: drift
-# changes: organizations:CreateAccount organizations:MoveAccount organizations:AttachPolicy organizations:DetachPolicy organizations:UpdatePolicy cloudformation:CreateStackInstances cloudformation:UpdateStackSet cloudformation:DeleteStackInstances
+# changes: organizations:CreateAccount organizations:MoveAccount organizations:AttachPolicy organizations:UpdatePolicy
 """AWS Organizations: one part of an account fleet, exactly by the signed plan of the release, or not at all.
 
 What runs in a part is said by a tag of its unit, dpra:release, whose value is DIGEST/COMMIT; of the part `root` it is
@@ -39,6 +39,7 @@ def deploy(target: Target, change: Change) -> Done:
     """Apply the part's steps of the plan; of a release that ran before, what brings its policies and baselines back."""
     fleet = fleet_of(deployment.unpack(change), target.component)
     part = part_of(target, fleet)
+    settled(target)  # what automatic deployment is doing would look like somebody else's change
     seen = Seen.from_json(organisation.read(target.region, target.component))
     if seen.management != target.account:
         raise runner.Failed(f"{target.account} is not the management account: that is {seen.management}", "error")
