@@ -16,7 +16,7 @@ class Deployer:
 
     name: str
     deploys: (
-        str  # stacks; software, into infrastructure that is there; images; commands: what it does is its own matter
+        str  # stacks; software, into infrastructure that is there; images; fleets; commands: what it does is its own matter
     )
     needs: tuple[str, ...]  # the other deploy tools that it stands on
     template: str  # the default file that describes a deployment; empty where it takes none
@@ -40,6 +40,8 @@ def of_spec(spec: Spec, takes: Collection[str]) -> Deployer | None:
     """The deploy tool of a spec, whose pipeline type takes these keys; None where it deploys by its own means."""
     if "image" in takes:
         return next(tool for tool in every().values() if tool.kind == spec.image.kind)
+    if "fleet" in takes:
+        return next(tool for tool in every().values() if tool.deploys == "fleets")
     return every()[spec.deploy.with_] if "deploy" in takes else None
 
 
