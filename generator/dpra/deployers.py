@@ -15,9 +15,7 @@ class Deployer:
     """A deploy tool."""
 
     name: str
-    deploys: (
-        str  # stacks; software, into infrastructure that is there; images; fleets; commands: what it does is its own matter
-    )
+    deploys: str  # stacks; software, into infrastructure that is there; images; fleets; commands: its own matter
     needs: tuple[str, ...]  # the other deploy tools that it stands on
     template: str  # the default file that describes a deployment; empty where it takes none
     execution_role: str  # who acts with it: cloudformation, imagebuilder, deploying-role; empty: there is none

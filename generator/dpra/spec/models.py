@@ -196,7 +196,9 @@ ROLES = Text(
     aws=True,
 )
 _UNIT = r"[A-Za-z0-9_](?:[A-Za-z0-9 _.+&-]*[A-Za-z0-9_.+&-])?"
-UNIT = Text("the path of an organisational unit, such as Workloads/Prod; the root's is root", rf"{_UNIT}(?:/{_UNIT}){{0,4}}")
+UNIT = Text(
+    "the path of an organisational unit, such as Workloads/Prod; the root's is root", rf"{_UNIT}(?:/{_UNIT}){{0,4}}"
+)
 TARGETS: Mapping[str, Choice | Text] = {"region": Choice(REGIONS), "unit": UNIT}
 KINDS = ("kind", "with")  # of an image: the keys whose values may have a folder of templates, each in that of the last
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
@@ -245,8 +247,8 @@ class Environment:
     )
     waves: tuple[tuple[str, ...], ...] = key(
         ListOf(ListOf(Target(), least=1)),
-        "Production's regions in waves: those of one at the same time, then it bakes, then the next. Left out: one. Of an "
-        "account fleet the organisational units of each environment, by their paths.",
+        "Production's regions in waves: those of one at the same time, then it bakes, then the next. Left out: one. Of "
+        "an account fleet the organisational units of each environment, by their paths.",
         default=(),
         example="[[eu-west-1], [us-east-1, us-west-2]]",
         by_type=True,
