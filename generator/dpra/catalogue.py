@@ -285,8 +285,7 @@ def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stag
     # An id comes first in its step: no YAML parser is needed to see which steps a job has.
     marked = re.findall(r"^ +- id: (\S+)$", resources.content(resources.TEMPLATES / path).decode(), re.MULTILINE)
     steps = [step for step in marked if step in ids]
-    environment = row.get("environment", row.get("role", ""))
-    return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)
+    return _made(Job, {"environment": row.get("role", ""), **row, "id": name, "steps": steps}, place)
 
 
 def _missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable[str]:
@@ -299,7 +298,6 @@ def _missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable
 def _problems(made: Catalogue) -> Iterable[str]:
     """What a catalogue says of things that are not there."""
     stages = {stage.id: stage for stage in made.stages}
-
     yield from _missing("takes", made.takes, by_type())
     yield from _missing("wave-of", [made.wave_of], TARGETS)
     yield from _missing("record", [made.record], stages)

@@ -144,7 +144,7 @@ def _proofs(
     built = [job for job, stage in stages.items() if stage == next(iter(stages.values()))]
     tested = before_production(here.plan)
     # What is built by what is there is built later.
-    next_two = (Run(2, "new", only=built), Run(3, "newer", only=built))
+    next_two: tuple[Run, ...] = (Run(2, "new", only=built), Run(3, "newer", only=built))
     next_two = next_two if {*built} == {*workflow.selected(jobs, stages, built)} else ()
     here.show(f"releasing the commit that is called old{', and building the next two' if next_two else ''}")
     base = {run.release: ready(run) for run in at_once(here, (Run(1, "old"), *next_two))}

@@ -60,11 +60,10 @@ class Flag:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a list that lies among the data, such as `languages`; `later` as in Choice. `first`: left out, it is
-    the first of the pipeline type's."""
+    """One word of a list that lies among the data, such as `languages`. `first`: left out, it is the first of the
+    pipeline type's."""
 
     words: str
-    later: tuple[str, ...] = ()
     first: bool = False
 
 
@@ -75,10 +74,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; `later` holds words that are refused as not supported yet."""
+    """One of a few words."""
 
     of: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
