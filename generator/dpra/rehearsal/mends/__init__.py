@@ -11,11 +11,15 @@ from . import (
     alarms,
     canaries,
     change_sets,
+    contacts,
     imagebuilder,  # noqa: F401 - its types of CloudFormation are found
     instances,
     keys,
     machines,
     managed,
+    organization_policies,
+    organization_tags,
+    organizations,
     resource_types,
     resources,
     roles,
@@ -41,6 +45,10 @@ def mend() -> None:
     service_catalog.mend()
     sessions.mend()
     uploads.mend()
+    organization_policies.mend()
+    organization_tags.mend()
+    organizations.mend()
+    contacts.mend()
 
 
 def forget() -> None:
@@ -55,3 +63,4 @@ def forget() -> None:
         services.clear()
     reset_model_data()
     roots.forget()
+    organizations.forget()
