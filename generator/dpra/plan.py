@@ -200,6 +200,8 @@ class Plan:
     def settings(self) -> Mapping[str, Any]:
         """The deploy tool's own settings."""
         own = values_of(own_settings(self.spec))
+        if "fleet" in self.catalogue.takes:
+            own = {"control-tower": True} if self.spec.fleet.control_tower else {}
         if "image" in self.catalogue.takes:
             said = self.spec.image
             own = {"products": said.products} if said.products else {}
