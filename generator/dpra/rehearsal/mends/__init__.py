@@ -25,6 +25,7 @@ from . import (
     roles,
     service_catalog,
     sessions,
+    stack_sets,
     uploads,
 )
 
@@ -49,6 +50,7 @@ def mend() -> None:
     organization_tags.mend()
     organizations.mend()
     contacts.mend()
+    stack_sets.mend()
 
 
 def forget() -> None:
@@ -64,3 +66,4 @@ def forget() -> None:
     reset_model_data()
     roots.forget()
     organizations.forget()
+    stack_sets.forget()
