@@ -84,7 +84,8 @@ def test_good_files_become_one_document_that_says_the_same_when_it_is_read() -> 
         *("012345678901", ("accounts/shop.yml", 5)),
         ("accounts/shop.yml", 1),
     )
-    assert fleet.tags(prod) == prod.tags | {"dpra:component": "org", "dpra:deletion-protection": "true"}
+    own = {"dpra:component": "org", "dpra:deletion-protection": "true", "dpra:budget": "500"}
+    assert fleet.tags(prod) == prod.tags | own | {"dpra:contact-security": "22056edf6d34"}
     assert fleet.policies[0].content == json.loads(DENY)
     assert fleet.baselines[0].parameters == {"Days": "030", "Keep": "yes"}
     assert fleet.requests[0].conditions == {"aws:RequestedRegion": "us-west-1"}

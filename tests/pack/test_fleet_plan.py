@@ -19,6 +19,7 @@ sys.path.insert(0, str(LIB))
 import fleet as desired  # noqa: E402
 import fleet_plan  # noqa: E402
 import fleet_seen  # noqa: E402
+import fleet_steps  # noqa: E402
 from fleet import Account, Baseline, Fleet, Policy, Unit  # noqa: E402
 
 OURS, OTHER = {"dpra:component": "org"}, {"dpra:component": "else"}
@@ -47,7 +48,7 @@ def empty() -> dict[str, Any]:
 
 def account(number: str, name: str, parent: str, **more: Any) -> dict[str, Any]:
     about = {"id": number, "email": f"{name}@example.com", "name": name, "parent": parent, "status": "ACTIVE"}
-    return about | {"tags": {}, "contacts": {}, "budget": None} | more
+    return about | {"tags": {}, "contacts": {}, "budget": None} | more  # the last two as AWS has them: no plan looks
 
 
 class Organisation:
@@ -140,11 +141,16 @@ class Organisation:
 
     def tag_account(self, on: str, says: Any, ids: Any) -> None:
         assert any(self.of(on)["tags"].get(key) != value for key, value in says["tags"].items())
+        for key, value in says["tags"].items():  # what is remembered is so
+            kind = key.removeprefix(desired.REMEMBERED)
+            assert kind == key or desired.contact_mark(self.of(on)["contacts"][kind]) == value
+            assert key != desired.BUDGET or desired.amount(self.of(on)["budget"]) == value
         self.of(on)["tags"] |= says["tags"]
 
     def untag_account(self, on: str, says: Any, ids: Any) -> None:
         for key in says["keys"]:
-            assert not key.startswith(("aws:", "dpra:")) or key == desired.PROTECTED
+            assert not key.startswith(("aws:", "dpra:")) or key in (desired.PROTECTED, desired.BUDGET)
+            assert key != desired.BUDGET or self.of(on)["budget"] is None
             del self.of(on)["tags"][key]
 
     def set_contact(self, on: str, says: Any, ids: Any) -> None:
@@ -370,7 +376,8 @@ def as_wanted(document: dict[str, Any], wants: Any) -> None:
     names = {one["id"]: f"account:{one['name']}" for one in document["accounts"]} | seen.paths
     for one in wants.accounts:
         there = emails[one.email]
-        tags = {key: value for key, value in there["tags"].items() if not key.startswith("aws:")}
+        old = {desired.REMEMBERED + kind for kind in set(there["contacts"]) - set(one.contacts)}  # they stay
+        tags = {key: value for key, value in there["tags"].items() if not key.startswith("aws:") and key not in old}
         assert (seen.paths[there["parent"]], tags, there["budget"]) == (one.unit, wants.tags(one), one.budget)
         assert one.contacts.items() <= there["contacts"].items()
     assert {unit.path for unit in wants.units} <= set(seen.unit_ids)
@@ -439,8 +446,10 @@ def test_what_each_account_gains_and_loses_is_what_it_has_then_and_had_before(si
         new = one["id"] not in numbers
         had, has = set() if new else inherited(before, one["id"]), inherited(after, one["id"])
         tags = {} if new else numbers[one["id"]]["tags"]
-        gained = {f"tag {key}={value}" for key, value in one["tags"].items() if key not in tags}
-        lost = {f"tag {key}" for key in tags if key not in one["tags"]}
+        quiet = (desired.REMEMBERED, desired.BUDGET)
+        gained = {f"tag {key}={value}" for key, value in one["tags"].items() - tags.items() if key not in tags}
+        gained = {label for label in gained if not label.removeprefix("tag ").startswith(quiet)}
+        lost = {f"tag {key}" for key in tags if key not in one["tags"] and not key.startswith(quiet)}
         if effect is None:
             assert (has, gained, lost) == (had, set(), set())
             continue
@@ -496,7 +505,7 @@ def test_the_same_gives_the_same_bytes_in_whatever_order_it_was_listed(situation
 def test_steps_come_in_order_and_a_parent_before_its_unit(situation: Any) -> None:
     wants, before = situation
     steps = planned(before, wants).steps
-    places = [fleet_plan.ACTIONS.index(step.action) for step in steps]
+    places = [(wants.parts.index(step.part), fleet_steps.place(step)) for step in steps]
     assert places == sorted(places)
     made = [step.on for step in steps if step.action == "create-unit"]
     for step in steps:

@@ -20,6 +20,8 @@ ROOT = "root"  # how files and plans call the root of the organisation; all othe
 ACCOUNT = "account:"  # before an account's name, where a unit could stand as well
 OURS = "dpra:"  # of a tag: put by dpra
 COMPONENT, PROTECTED = "dpra:component", "dpra:deletion-protection"
+NEXT = "dpra:next"  # of a policy: it has the content that another one gets in the last part
+REMEMBERED, BUDGET = "dpra:contact-", "dpra:budget"  # of an account: what dpra has set, which is not read one by one
 SCHEMA = 1
 
 
@@ -150,6 +152,7 @@ class Request:
     line: int
     conditions: Mapping[str, Any] = field(default_factory=dict)
     why: str = ""
+    attempt: Mapping[str, Any] = field(default_factory=dict)  # `try`: service, operation, parameters of a real call
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,9 @@ class Fleet:
     policies: tuple[Policy, ...] = ()
     baselines: tuple[Baseline, ...] = ()
     requests: tuple[Request, ...] = ()
+    parts: tuple[str, ...] = (ROOT,)  # paths of units in the order in which they are delivered, the root last
+    break_glass: tuple[str, ...] = ()  # role/NAME with its path; * stands for anything
+    break_glass_place: tuple[str, int] = ("organisation.yml", 1)
 
     def as_json(self) -> dict[str, Any]:
         return {"schema": SCHEMA, **_out(self)}
@@ -179,8 +185,8 @@ class Fleet:
             given = dict(data)
             if given.pop("schema") != SCHEMA:
                 raise ValueError("of another schema")
-            parts: dict[str, Any] = {"units": Unit, "accounts": Account, "policies": Policy, "baselines": Baseline}
-            for name, kind in {**parts, "requests": Request}.items():
+            lists: dict[str, Any] = {"units": Unit, "accounts": Account, "policies": Policy, "baselines": Baseline}
+            for name, kind in {**lists, "requests": Request}.items():
                 given[name] = tuple(_in(kind, one) for one in given[name])
             found: Self = _in(cls, given)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -200,10 +206,16 @@ class Fleet:
     def by_name(self) -> dict[str, Account]:
         return {account.name: account for account in self.accounts}
 
+    def part(self, ref: str) -> str:
+        """The part that a unit, or an account of the files, is delivered with: the nearest listed unit at or above."""
+        account = self.by_name.get(ref.removeprefix(ACCOUNT)) if ref.startswith(ACCOUNT) else None
+        path = account.unit if account else ROOT if ref.startswith(ACCOUNT) else ref
+        return next((above for above in line(path) if above in self.parts), self.parts[-1])
+
     def tags(self, account: Account) -> dict[str, str]:
         """All tags that an account has in the end, dpra's own with them."""
         own = {COMPONENT: self.component} | ({PROTECTED: "true"} if account.deletion_protection else {})
-        return dict(sorted({**account.tags, **own}.items()))
+        return dict(sorted({**account.tags, **own, **remembered(account)}.items()))
 
     @cached_property
     def targets(self) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -247,6 +259,21 @@ def line(path: str) -> Iterator[str]:
 
 def parent(path: str) -> str:
     return path.rpartition("/")[0] or ROOT
+
+
+def remembered(account: Account) -> dict[str, str]:
+    """The tags in which is written what contacts and budget dpra has set."""
+    found = {REMEMBERED + kind: contact_mark(account.contacts[kind]) for kind in CONTACTS if kind in account.contacts}
+    return found if account.budget is None else found | {BUDGET: amount(account.budget)}
+
+
+def contact_mark(contact: Mapping[str, str]) -> str:
+    """Twelve hex digits that stand for a contact."""
+    return same(dict(contact)).removeprefix("sha256:")[:12]
+
+
+def amount(budget: float) -> str:
+    return repr(budget).removesuffix(".0")
 
 
 def same_email(email: str) -> str:

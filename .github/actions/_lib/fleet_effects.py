@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from fleet import ACCOUNT, COMPONENT, line
 from fleet_making import Making
-from fleet_steps import Effect
+from fleet_steps import Effect, remembers
 
 # None of them reaches the management account: neither policies that bound rights, nor service-managed stack sets.
 NOT_MANAGEMENT = ("service-control-policy ", "resource-control-policy ", "stack set ")
@@ -50,6 +50,8 @@ class _Inherited:
 def _tags(made: Making) -> tuple[dict[str, list[str]], dict[str, list[str]], dict[str, list[str]]]:
     gains, loses, changes = (defaultdict[str, list[str]](list) for _ in range(3))
     for step in made.steps:
+        if remembers(step):
+            continue
         if step.action == "create-account":
             gains[step.on] += [f"tag {key}={value}" for key, value in step.details["tags"].items() if key != COMPONENT]
         elif step.action == "tag-account":

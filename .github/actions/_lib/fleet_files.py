@@ -20,11 +20,14 @@ ORGANISATION, ACCOUNTS, POLICIES, TESTS, BASELINES = (
     *("organisation.yml", "accounts", "policies", "policies/tests", "baselines"),
 )
 YAML = (".yml", ".yaml")
+ROLE = re.compile(r"role/[\w+=,.@*/-]{1,512}", re.ASCII)  # a path and a name of IAM, * for anything
 ROOT_ID = re.compile(r"r-[0-9a-z]{4,32}")
+WORD = re.compile(r"[a-z][a-z0-9-]{1,62}")
 DEFAULTS = ("tags", "contacts", "baselines", "budget", "deletion-protection")
 OF_ACCOUNT = ("email", "unit", "id", *DEFAULTS)
 OF_BASELINE = (*("targets", "regions", "parameters", "depends-on", "concurrency", "failure-tolerance", "auto-deploy"),)
-OF_ROW = ("principal", "action", "resource", "with", "expect", "why")
+OF_ROW = ("principal", "action", "resource", "with", "expect", "why", "try")
+OF_TRY = ("service", "operation", "parameters")
 
 
 @dataclass(frozen=True)
@@ -82,15 +85,18 @@ def in_folder(root: Path) -> dict[str, bytes]:
     return found
 
 
-def build(files: Mapping[str, bytes], component: str, events: Events) -> tuple[Fleet, list[Problem]]:
+def build(
+    files: Mapping[str, bytes], component: str, events: Events, parts: Iterable[str] = ()
+) -> tuple[Fleet, list[Problem]]:
     """The fleet, as far as it could be read, and what could not. The same files give the same fleet.
 
     Args:
         files: path -> content, of what `wanted` names.
         component: the name in dpra.yml; it is in the tag of all that dpra makes.
+        parts: the paths of units, in the order in which they are delivered; none: all at once.
     """
     reading = _Reading(files, events)
-    units, layers, root, root_line = reading.organisation()
+    units, layers, root, root_line, glass, glass_line = reading.organisation()
     accounts = reading.accounts(layers)
     fleet = Fleet(
         component,
@@ -101,6 +107,9 @@ def build(files: Mapping[str, bytes], component: str, events: Events) -> tuple[F
         tuple(reading.policies()),
         tuple(reading.baselines()),
         tuple(reading.requests()),
+        tuple(parts) or (ROOT,),
+        glass,
+        (ORGANISATION, glass_line),
     )
     rules = {"wrong-type": "wrong-value"}
     told = (Problem(one.file, one.line, rules.get(one.rule, one.rule), one.text) for one in reading.problems)
@@ -199,24 +208,31 @@ class _Reading:
 
     # ---- The files
 
-    def organisation(self) -> tuple[list[Unit], dict[str, Layer], str, int]:
-        """The units, the defaults that hold in each, the root's id and where it stands."""
+    def organisation(self) -> tuple[list[Unit], dict[str, Layer], str, int, tuple[str, ...], int]:
+        """The units, the defaults that hold in each, the root's id, who breaks the glass, and where both stand."""
         units, layers = [Unit(ROOT, ORGANISATION, 1)], {ROOT: NOTHING}
         if ORGANISATION not in self.files:
             self.wrong("missing-file", ORGANISATION, None, "there is no organisation.yml; it names the units")
-            return units, layers, "", 1
+            return units, layers, "", 1, (), 1
         node = self.root(ORGANISATION)
         if node is None:
-            return units, layers, "", 1
-        said = self.keys(node, "", ORGANISATION, ("root", "defaults", "units"))
+            return units, layers, "", 1, (), 1
+        said = self.keys(node, "", ORGANISATION, ("root", "break-glass", "defaults", "units"))
         root, place = "", 1
+        glass: tuple[str, ...] = ()
+        if "break-glass" in said:
+            lines, glass = self.texts(said["break-glass"][1], "break-glass", ORGANISATION)
+            for role in glass:
+                if not ROLE.fullmatch(role):
+                    says = f"break-glass: '{role[:60]}' is no role such as role/break-glass"
+                    self.problems.append(nodes.Problem("wrong-value", ORGANISATION, lines[role], 1, says))
         if "root" in said:
             root, place = self.text(said["root"][1], "root", ORGANISATION), said["root"][0].line
             if root and not ROOT_ID.fullmatch(root):
                 self.wrong("wrong-value", ORGANISATION, said["root"][1], f"root: '{root[:40]}' is no id such as r-ab12")
         units.clear()
         self._unit(said, ROOT, ORGANISATION, 1, NOTHING, units, layers)
-        return units, layers, root, place
+        return units, layers, root, place, glass, said["break-glass"][0].line if "break-glass" in said else 1
 
     def _unit(
         self,
@@ -407,11 +423,29 @@ class _Reading:
         conditions: Any = {}
         if "with" in said and self.kind(said["with"][1], f"{path}.with", file, "map"):
             conditions = nodes.plain(said["with"][1], f"{path}.with", file, self.problems)
+        attempt = self._try(said["try"][1], f"{path}.try", file) if "try" in said else {}
         if text.get("expect", "allow") not in ("allow", "deny"):
             self.wrong("wrong-value", file, said["expect"][1], f"{path}.expect: allow or deny")
         if not all(text.get(key) for key in needed) or not on:
             return None
         return Request(
             *(on, text["principal"], text["action"], text["resource"], text["expect"], file, row.line),
-            *(conditions, text.get("why", "")),
+            *(conditions, text.get("why", ""), attempt),
         )
+
+    def _try(self, node: Node, path: str, file: str) -> dict[str, Any]:
+        """A call to AWS, as the AWS CLI has it."""
+        if not self.kind(node, path, file, "map"):
+            return {}
+        said = self.keys(node, path, file, OF_TRY, OF_TRY[:2])
+        found: dict[str, Any] = {"parameters": {}}
+        for key in ("service", "operation"):
+            if key in said:
+                found[key] = self.text(said[key][1], f"{path}.{key}", file)
+                if found[key] and not WORD.fullmatch(found[key]):
+                    self.wrong(
+                        "wrong-value", file, said[key][1], f"{path}.{key}: as the AWS CLI has it: describe-instances"
+                    )
+        if "parameters" in said and self.kind(said["parameters"][1], f"{path}.parameters", file, "map"):
+            found["parameters"] = nodes.plain(said["parameters"][1], f"{path}.parameters", file, self.problems)
+        return found if "service" in found and "operation" in found else {}

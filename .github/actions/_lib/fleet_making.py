@@ -6,7 +6,7 @@ from typing import Any
 
 import fleet as desired
 import fleet_seen
-from fleet import ACCOUNT, COMPONENT, CONTACTS, KINDS, PROTECTED, ROOT, Fleet, line, parent, same, same_email
+from fleet import ACCOUNT, COMPONENT, KINDS, PROTECTED, ROOT, Fleet, line, parent, same, same_email
 from fleet_seen import ACTIVE, Seen
 from fleet_steps import Note, Step
 
@@ -30,8 +30,10 @@ class Making:
         if fleet.root and fleet.root != seen.root:
             self.refuse("root", ROOT, f"the files are for the root {fleet.root}, this is {seen.root}", fleet.root_place)
 
-    def step(self, action: str, on: str, **details: Any) -> None:
-        self.steps.append(Step(action, on, {name.replace("_", "-"): value for name, value in details.items()}))
+    def step(self, action: str, on: str, at: str, **details: Any) -> None:
+        """A step of the part that a ref, `at`, is delivered with."""
+        part = self.fleet.part(self.unit(at) if at.startswith(ACCOUNT) else at)
+        self.steps.append(Step(action, on, {name.replace("_", "-"): value for name, value in details.items()}, part))
         self.facts.add("root root")
 
     def refuse(self, rule: str, on: str, text: str, place: tuple[str, int] = ("", 0)) -> None:
@@ -89,7 +91,9 @@ class Making:
             if unit.path != ROOT and unit.path not in self.seen.unit_ids:
                 above = self.target(parent(unit.path))
                 name = unit.path.rpartition("/")[2]
-                self.step("create-unit", unit.path, parent=above, name=name, tags={COMPONENT: self.fleet.component})
+                self.step(
+                    "create-unit", unit.path, unit.path, parent=above, name=name, tags={COMPONENT: self.fleet.component}
+                )
                 self.target(unit.path)
 
     # ---- Accounts
@@ -112,10 +116,10 @@ class Making:
                     self.claimed[there.id], self.refused_ids[account.ref] = account.ref, there.id
                 continue
             if there is None:
-                tags = self.fleet.tags(account)
+                tags = self.tags(account)
                 self.facts.add(f"email {email}")
                 self.new.add(account.ref)
-                self.step("create-account", account.ref, name=account.name, email=account.email, tags=tags)
+                self.step("create-account", account.ref, account.ref, name=account.name, email=account.email, tags=tags)
                 self._differences(account, fleet_seen.Account("", account.email, account.name, self.seen.root))
             else:
                 self.known[account.ref] = there
@@ -154,27 +158,45 @@ class Making:
         """Steps for what of an account is not as the files say. What they say nothing of stays as it is."""
         ref, before = account.ref, self.seen.unit(there)
         if there.id:
-            wants = self.fleet.tags(account)
+            wants = self.tags(account)
             if not self.ours(there.tags):  # adopted: nothing changes by that alone
                 del wants[COMPONENT]
             more = {key: value for key, value in wants.items() if there.tags.get(key) != value}
             if more:
-                self.step("tag-account", self.target(ref), tags=more)
+                self.step("tag-account", self.target(ref), ref, tags=more)
             theirs = (key for key in there.tags if not key.lower().startswith(("aws:", desired.OURS)))
             if less := sorted({*theirs, *({PROTECTED} & there.tags.keys())} - wants.keys()):
-                self.step("untag-account", self.target(ref), keys=less)
-        for kind in CONTACTS:
-            if kind in account.contacts and (contact := dict(account.contacts[kind])) != there.contacts.get(kind):
-                self.step("set-contact", self.target(ref), contact=kind, **contact)
-        if account.budget is not None and account.budget != there.budget:
-            self.step("set-budget", self.target(ref), amount=account.budget)
-        elif account.budget is None and there.budget is not None:
-            self.step("remove-budget", self.target(ref))
+                self.step("untag-account", self.target(ref), ref, keys=less)
+        for key, value in desired.remembered(account).items():
+            if there.tags.get(key) != value:  # what is set is written down behind it, each by itself
+                kind = key.removeprefix(desired.REMEMBERED)
+                if key == desired.BUDGET:
+                    self.step("set-budget", self.target(ref), ref, amount=account.budget)
+                else:
+                    self.step("set-contact", self.target(ref), ref, contact=kind, **account.contacts[kind])
+                self.step("tag-account", self.target(ref), ref, tags={key: value})
+        if account.budget is None and desired.BUDGET in there.tags:
+            self.step("remove-budget", self.target(ref), ref)
+            self.step("untag-account", self.target(ref), ref, keys=[desired.BUDGET])
         if before != account.unit:
             for unit in (before, account.unit):
                 self.target(unit)
                 self.facts |= {f"on {path}" for path in line(unit)}
-            self.step("move-account", self.target(ref), **{"from": before, "to": account.unit})
+            self.step(
+                "move-account",
+                self.target(ref),
+                self.later(before, account.unit),
+                **{"from": before, "to": account.unit},
+            )
+
+    def tags(self, account: desired.Account) -> dict[str, str]:
+        """The tags that are set by themselves: without those that remember what was done."""
+        found = self.fleet.tags(account)
+        return {key: found[key] for key in found if key not in desired.remembered(account)}
+
+    def later(self, one: str, other: str) -> str:
+        """Of two units the one that is delivered later."""
+        return max(one, other, key=lambda path: self.fleet.parts.index(self.fleet.part(path)))
 
     def unit(self, ref: str) -> str:
         """Where an account is in the end."""
@@ -217,7 +239,7 @@ class Making:
                 self.ids[f"policy:{gone.label}"] = gone.id
                 self.facts.add(f"policies {gone.name}")
                 self._detach(gone, gone.attachments)
-                self.step("delete-policy", gone.name, type=gone.word)
+                self.step("delete-policy", gone.name, self.fleet.parts[-1], type=gone.word)
         self._numbers()
 
     def _there(self, policy: desired.Policy) -> fleet_seen.Policy | None:
@@ -230,14 +252,14 @@ class Making:
     def _policy(self, policy: desired.Policy, there: fleet_seen.Policy | None) -> None:
         says = {"type": policy.type, "content": same(policy.content), "description": policy.description}
         if there is None:
-            self.step("create-policy", policy.name, **says, tags={COMPONENT: self.fleet.component})
+            self.step("create-policy", policy.name, self.fleet.parts[0], **says, tags={COMPONENT: self.fleet.component})
         else:
             self.ids[f"policy:{policy.type} {policy.name}"] = there.id
             if there.name != policy.name:
                 self.facts.add(f"policies {there.name}")
             before = {"type": there.word, "content": same(there.content), "description": there.description}
             if (there.name, before) != (policy.name, says):
-                self.step("update-policy", policy.name, **says, was=there.name)
+                self.step("update-policy", policy.name, self.fleet.parts[-1], **says, was=there.name)
                 if before != says:
                     self.updated.add(f"{policy.type} {policy.name}")
                     for target in there.attachments:
@@ -250,7 +272,7 @@ class Making:
                 self.labels(ref).add(label)
         for ref in sorted(set(policy.attach) - attached.keys()):
             self.labels(ref).add(label)
-            self.step("attach-policy", policy.name, type=policy.type, target=self.target(ref))
+            self.step("attach-policy", policy.name, ref, type=policy.type, target=self.target(ref))
         if there:
             self._detach(there, [target for ref, target in attached.items() if ref not in policy.attach], policy.name)
 
@@ -259,7 +281,7 @@ class Making:
             self.labels(ref).discard(f"{there.word} {name or there.name}")
             self.target(ref)
             self.ids[ref] = target
-            self.step("detach-policy", name or there.name, type=there.word, target=ref)
+            self.step("detach-policy", name or there.name, ref, type=there.word, target=ref)
 
     def _numbers(self) -> None:
         """AWS's limits for what is attached to a target, with what is not dpra's."""

@@ -18,12 +18,12 @@ from typing import Any, Self
 import fleet as desired
 import fleet_seen
 import runner
-from fleet import Fleet, counted, same
+from fleet import ROOT, Fleet, counted, same
 from fleet_effects import effects
 from fleet_making import Making
 from fleet_seen import Seen
 from fleet_stacks import baselines
-from fleet_steps import ACTIONS, Effect, Note, Step
+from fleet_steps import ACTIONS, Effect, Note, Step, place
 
 SCHEMA = 1
 SHOWN = 100  # rows of a table; all of it is in the plan
@@ -59,6 +59,11 @@ class Plan:
     reported: tuple[Note, ...] = ()
     ids: Mapping[str, str] = field(default_factory=dict)  # what AWS calls units, accounts, policies of the steps
     basis: Mapping[str, Any] = field(default_factory=dict)  # the facts that it depends on; see Seen.fact
+    parts: tuple[str, ...] = (ROOT,)  # the fleet's, in order
+
+    def part(self, name: str) -> list[Step]:
+        """The steps of a part, in their order."""
+        return [step for step in self.steps if step.part == name]
 
     @property
     def digest(self) -> str:
@@ -77,6 +82,7 @@ class Plan:
             "reported": [one._asdict() for one in self.reported],
             "ids": dict(self.ids),
             "basis": dict(self.basis),
+            "parts": list(self.parts),
         }
 
     @classmethod
@@ -91,16 +97,16 @@ class Plan:
                 raise ValueError("of another schema")
             steps = []
             for one in data["steps"]:
-                details = {name: value for name, value in one.items() if name not in ("action", "on")}
+                details = {name: value for name, value in one.items() if name not in ("action", "on", "part")}
                 if one["action"] not in ACTIONS:
                     raise ValueError(f"there is no step '{one['action']}'")
-                steps.append(Step(one["action"], one["on"], details))
+                steps.append(Step(one["action"], one["on"], details, one["part"]))
             lists = ("gains", "loses", "changes")
             effects = (Effect(**{**one, **{name: tuple(one[name]) for name in lists}}) for one in data["effects"])
             refused, reported = (tuple(Note(**one) for one in data[name]) for name in ("refused", "reported"))
             found = cls(
                 *(data["component"], data["fleet"], tuple(steps), tuple(effects), refused, reported),
-                *(dict(data["ids"]), dict(data["basis"])),
+                *(dict(data["ids"]), dict(data["basis"]), tuple(data["parts"])),
             )
             if data["seen"] != found.digest:
                 raise ValueError("its basis is not that of its digest")
@@ -126,13 +132,14 @@ def plan(fleet: Fleet, seen: Seen) -> Plan:
     made.policies()
     baselines(made)
     made.others()
-    steps = sorted(made.steps, key=lambda step: ACTIONS.index(step.action))  # stable: else as they were made
+    at = {part: place for place, part in enumerate(fleet.parts)}
+    steps = sorted(made.steps, key=lambda step: (at[step.part], place(step)))  # else as they were made
     found = tuple(effects(made)) if steps else ()
     basis = {key: seen.fact(key) for key in sorted(made.facts)} if steps else {}
     return Plan(
         *(fleet.component, desired.digest(fleet.text), tuple(steps), found),
         *(tuple(sorted(made.refused)), tuple(sorted(made.reported))),
-        *(dict(sorted(made.ids.items())) if steps else {}, basis),
+        *(dict(sorted(made.ids.items())) if steps else {}, basis, fleet.parts),
     )
 
 

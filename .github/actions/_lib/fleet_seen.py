@@ -2,11 +2,13 @@
 
     management: its account's id        root: {id, types: [SERVICE_CONTROL_POLICY, …] that are enabled}
     units:      [{id, name, parent, tags}]                              parent is an id: of the root or of a unit
-    accounts:   [{id, email, name, status, parent, tags, contacts: {security: {name, title, email, phone}}, budget}]
-                budget: of the budget that dpra made, US dollars a month; null where there is none
+    accounts:   [{id, email, name, status, parent, tags}]               of contacts and budget, what dpra has set is in
+                the tags dpra:contact-KIND and dpra:budget; there may be `contacts` and `budget`, which no plan looks at
     policies:   [{id, name, type, description, content, tags, attachments: [id], aws-managed}]
     stack-sets: [{name, tags, template: sha256:…, parameters, regions, units: [id], accounts: [id], depends-on: [name],
-                auto-deploy}]
+                auto-deploy, outdated: [id], missing: {region: [id]}}]
+                outdated: those of units and accounts that have stacks which CloudFormation calls OUTDATED; missing: those
+                that have no stacks in one of the regions. Both may be left out: then all are up to date.
 A policy's content is its document as JSON has it, parsed: not the text in which AWS gives it.
 """
 
@@ -20,6 +22,7 @@ from fleet import ACCOUNT, COMPONENT, ROOT, WORDS, line, same, same_email
 
 ACTIVE = "ACTIVE"
 ABSENT = "not there"
+NOT_READ = ("contacts", "budget")  # of accounts
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,6 @@ class Account:
     parent: str
     status: str = ACTIVE
     tags: Mapping[str, str] = field(default_factory=dict)
-    contacts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ class StackSet:
     accounts: tuple[str, ...] = ()
     depends_on: tuple[str, ...] = ()
     auto_deploy: bool = True
+    outdated: tuple[str, ...] = ()
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -103,7 +106,8 @@ class Seen:
                 tuple(sorted((_made(kind, one) for one in data.get(name, ())), key=lambda one: (one.name, repr(one))))
                 for name, kind in (("units", Unit), ("policies", Policy), ("stack-sets", StackSet))
             ]
-            accounts = tuple(sorted((_made(Account, one) for one in data.get("accounts", ())), key=lambda one: one.id))
+            given = ({key: one[key] for key in one if key not in NOT_READ} for one in data.get("accounts", ()))
+            accounts = tuple(sorted((_made(Account, one) for one in given), key=lambda one: one.id))
             found = cls(
                 str(data["management"]),
                 str(data["root"]["id"]),
@@ -223,8 +227,7 @@ class Seen:
         if (one := self.by_id.get(name)) is None:
             return None
         about = {"name": one.name, "email": one.email, "status": one.status, "unit": self.unit(one)}
-        contacts = {kind: dict(sorted(contact.items())) for kind, contact in sorted(one.contacts.items())}
-        return about | {"tags": dict(sorted(one.tags.items())), "contacts": contacts, "budget": one.budget}
+        return about | {"tags": dict(sorted(one.tags.items()))}
 
     def _policy(self, one: Policy) -> dict[str, Any]:
         about = {"id": one.id, "type": one.type, "description": one.description, "content": same(one.content)}

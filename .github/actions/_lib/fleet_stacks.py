@@ -41,7 +41,7 @@ def _baseline(making: Making, one: desired.Baseline, name: str, there: fleet_see
     }
     if there is None:
         tags = {COMPONENT: making.fleet.component}
-        making.step("create-baseline", name, baseline=one.name, **says, tags=tags)
+        making.step("create-baseline", name, making.fleet.parts[-1], baseline=one.name, **says, tags=tags)
     else:
         before = {
             "template": there.template,
@@ -50,7 +50,15 @@ def _baseline(making: Making, one: desired.Baseline, name: str, there: fleet_see
             "auto-deploy": there.auto_deploy,
         }
         if more := [key for key in says if says[key] != before[key]]:
-            making.step("update-baseline", name, baseline=one.name, changes=more, **says, **_preferences(one))
+            making.step(
+                "update-baseline",
+                name,
+                making.fleet.parts[-1],
+                baseline=one.name,
+                changes=more,
+                **says,
+                **_preferences(one),
+            )
             making.updated.add(there.label)
             for target in (*there.units, *there.accounts):
                 making.labels(making.ref(target))
@@ -92,9 +100,9 @@ def _targets(
     if units_more or (new_regions and covered):
         there_too = sorted(making.target(ref) for ref in covered) if new_regions else []
         says = {"add": units_more, "regions": sorted(regions), "there": there_too, "new-regions": new_regions}
-        making.step("target-baseline", name, **says, **preferences)
+        making.step("target-baseline", name, making.fleet.parts[-1], **says, **preferences)
     if alone := [making.target(ref) for ref in more if ref.startswith(ACCOUNT)]:
-        making.step("target-accounts", name, add=alone, regions=sorted(regions), **preferences)
+        making.step("target-accounts", name, making.fleet.parts[-1], add=alone, regions=sorted(regions), **preferences)
     if less or (old_regions and covered):
         keeps = [ref for ref in _inside(making, less) if _covered(making, ref, units, accounts)]
         targets = [making.target(ref) for ref in less]
@@ -106,6 +114,7 @@ def _targets(
         making.step(
             "untarget-baseline",
             name,
+            making.fleet.parts[-1],
             remove=targets,
             keeps=keeps,
             there=regional,
