@@ -15,9 +15,10 @@ import principals
 from fleet import ROOT, Fleet, Problem, ordered
 from fleet_inheritance import FULL, KINDS, Bound, Organisation
 from fleet_policies import FIRST_REGIONS, by, request
+from fleet_rules import Rule
 from policies import Decision, Level
 
-RULES = {"lock-out": ("high", "A policy that denies what dpra's roles or the break-glass roles need.")}
+RULES = {"lock-out": Rule("high", "A policy that denies what dpra's roles or the break-glass roles need.")}
 ANY = "any"  # in place of a * of a name: what is exempt for some names is not for all of them
 MANAGEMENT = "100000000000"  # stands for an account whose roles no policy here binds
 GITHUB = "token.actions.githubusercontent.com"

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import principals
 from fleet import ACCOUNT, Problem, Request, counted, ordered
 from fleet_inheritance import Bound, Organisation
+from fleet_rules import Rule
 from policies import Decision
 
 RULES = {
-    "policy": ("high", "A policy's document that AWS takes not, or that binds nobody as it is written."),
-    "policy-row": ("high", "A row of a policy test that is no request."),
-    "policy-test": ("high", "A row of a policy test that does not hold."),
-}  # rule -> severity, what it says
+    "policy": Rule("high", "A service or resource control policy that AWS does not take."),
+    "policy-row": Rule("high", "A row of a policy test that is no request."),
+    "policy-test": Rule("high", "A row of a policy test that does not hold."),
+}
 FIRST_REGIONS = {"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # of partitions but the main one
 EVERYWHERE = ("iam", "organizations")  # services with one endpoint, in the first region of the partition
 PRINCIPAL = re.compile(
