@@ -1,8 +1,12 @@
 """`dpra init --from-organisation`: any organisation becomes files of which the plan is empty."""
 
 import importlib
+import json
+import os
+import shlex
 import string
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -219,3 +223,131 @@ def test_what_is_no_organisation_is_told() -> None:
     for wrong in (None, [], {}, {**seen(), "accounts": [account("1", "a", "ou-nowhere")]}):
         with pytest.raises(organisation.OrganisationError, match=r"this is no seen\.json"):
             organisation.adopted(wrong, "org")
+
+
+def test_units_whose_files_would_be_one_have_two() -> None:
+    units = [unit(number, name) for number, name in enumerate(["a b", "a-b", "A-B", "README", "root"], 1)]
+    accounts = [account(f"{number:012}", f"{number}", one["id"]) for number, one in enumerate(units, 1)]
+    made, built = empty(seen(units=units, accounts=[*accounts, account("000000000009", "9", ROOT)]))
+    assert len(built.accounts) == 6
+    paths = [path.lower() for path in made.files]
+    assert len(paths) == len(set(paths)) == 7
+
+
+def test_a_document_that_no_reader_takes_as_it_is_stays_what_it_is() -> None:
+    content = {"tags": {"é\u2028\x7f😀\\": [1, 1.5, True, None, "\ud7ff\n"]}}
+    _, built = empty(seen(policies=[policy("1", "odd", ROOT, type=TAG, content=content)]))
+    assert built.policies[0].content == content
+
+
+# ---- The command
+
+
+def saved(tmp_path: Path) -> Path:
+    units = [unit(1, "Sandbox"), unit(2, "Workloads")]
+    accounts = [
+        account("000000000042", "shop", units[1]["id"]),
+        account("000000000043", "old", ROOT, status="SUSPENDED"),
+    ]
+    document = seen(units=units, accounts=accounts, policies=[policy("1", "no-s3", units[1]["id"])])
+    (tmp_path / "seen.json").write_text(json.dumps(document))
+    return tmp_path / "seen.json"
+
+
+def init(dpra: Any, root: Path, *words: Any, **env: str) -> Any:
+    root.mkdir(exist_ok=True)
+    return dpra("init", "--from-organisation", *words, cwd=root, **env)
+
+
+def test_the_command_writes_files_with_an_empty_plan_and_writes_over_none(dpra: Any, tmp_path: Path) -> None:
+    root, source = tmp_path / "fleet", saved(tmp_path)
+    shown = init(dpra, root, "--seen", source, "--dry-run")
+    assert (shown.returncode, list(root.iterdir())) == (0, [])
+    assert "# ---- policies/no-s3.json" in shown.stdout
+    done = init(dpra, root, "--seen", source)
+    assert done.returncode == 0, done.stderr
+    for words in ("Not known: alpha's account", "Not known: gamma's unit", "it is SUSPENDED", "Their plan is empty"):
+        assert words in done.stdout
+    assert "5 files written: 2 units, 1 account, 1 policy." in done.stdout
+    assert 'beta: {account: "999999999999", waves: [[Sandbox]]}' in (root / "dpra.yml").read_text()
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    again = init(dpra, root, "--seen", source)
+    assert again.returncode == 1
+    (root / "dpra.yml").unlink()
+    more = init(dpra, root, "--seen", source)
+    assert more.returncode == 1
+    assert "accounts/Workloads.yml, organisation.yml, policies/no-s3.json" in more.stderr
+    assert "nothing is written over" in more.stderr
+    assert not (root / "dpra.yml").exists()
+    assert all(path.read_bytes() == text for path, text in before.items() if path.name != "dpra.yml")
+
+
+def test_dpra_check_refuses_what_init_cannot_know(dpra: Any, tmp_path: Path) -> None:
+    assert init(dpra, tmp_path / "fleet", "--seen", saved(tmp_path)).returncode == 0
+    refused = dpra("check", cwd=tmp_path / "fleet")
+    assert refused.returncode == 2
+    assert "dpra.yml:" in refused.stderr
+
+
+def test_a_dpra_yml_that_is_there_stays_and_says_name_and_folder(dpra: Any, tmp_path: Path) -> None:
+    root, source = tmp_path / "fleet", saved(tmp_path)
+    root.mkdir()
+    (root / "dpra.yml").write_text("name: org\npipeline: account-fleet\nfleet: {folder: organisation}\n")
+    done = init(dpra, root, "--seen", source, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["written"] == sorted(said["written"]) == list(said["files"])
+    assert (root / "organisation/accounts/Workloads.yml").is_file()
+    assert (root / "dpra.yml").read_text().count("\n") == 3
+    (root / "dpra.yml").write_text("name: shop\nlanguage: python\n")
+    other = init(dpra, root, "--seen", source, "--dry-run")
+    assert (other.returncode, "of the type application" in other.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "says"),
+    [
+        (["--seen"], "{", "this is no JSON"),
+        (["--seen"], "{}", "this is no seen.json"),
+        (["--force", "--seen"], "{}", "writes over nothing"),
+    ],
+)
+def test_a_saved_organisation_that_is_none_is_told(
+    dpra: Any, tmp_path: Path, words: list[str], text: str, says: str
+) -> None:
+    (tmp_path / "seen.json").write_text(text)
+    done = init(dpra, tmp_path / "fleet", *words, tmp_path / "seen.json")
+    assert (done.returncode, says in done.stderr, list((tmp_path / "fleet").iterdir())) == (2, True, []), done.stderr
+
+
+def test_seen_without_from_organisation_is_refused(dpra: Any, tmp_path: Path) -> None:
+    done = dpra("init", "--seen", saved(tmp_path), cwd=tmp_path)
+    assert (done.returncode, "goes together with --from-organisation" in done.stderr) == (2, True)
+
+
+@pytest.mark.skipif(
+    not (resources.PACK / "_lib/organisation.py").exists(), reason="who reads organisations is not there yet"
+)
+@pytest.mark.parametrize(
+    ("said", "way"),
+    [
+        ('Unable to locate credentials. You can configure credentials by running "aws configure".', "AWS_PROFILE"),
+        (
+            "An error occurred (AWSOrganizationsNotInUseException) when calling the X operation: no",
+            "management account",
+        ),
+        (
+            "An error occurred (AccessDeniedException) when calling the ListRoots operation: no",
+            "AWSOrganizationsReadOnlyAccess",
+        ),
+    ],
+)
+def test_what_aws_refuses_is_told_with_a_way_out(dpra: Any, tmp_path: Path, said: str, way: str) -> None:
+    command = tmp_path / "bin/aws"
+    command.parent.mkdir()
+    command.write_text(f"#!/bin/sh\necho {shlex.quote(said)} >&2\nexit 254\n")
+    command.chmod(0o755)
+    done = init(dpra, tmp_path / "fleet", PATH=f"{command.parent}:{os.environ['PATH']}")
+    assert (done.returncode, list((tmp_path / "fleet").iterdir())) == (3, [])
+    assert way in done.stderr
+    assert said.split(" (")[0] in done.stderr
