@@ -15,7 +15,7 @@ TRUSTED = "member.org.stacksets.cloudformation.amazonaws.com"  # who deploys sta
 
 
 def organisation(account: str, partition: str) -> Any:
-    """moto's Organizations, as the management account sees it."""
+    """moto's Organizations, as the management account has it."""
     from moto.organizations.models import organizations_backends
 
     return organizations_backends[account][partition]
@@ -23,13 +23,15 @@ def organisation(account: str, partition: str) -> Any:
 
 def provide(plan: Plan) -> None:
     """The organisation, with every policy type that a fleet may have, and StackSets trusted."""
-    account = next(iter(where.account for where in plan.environments.values() if where.deploying))
-    backend = organisation(account, plan.partition)
-    backend.create_organization("us-east-1", FeatureSet="ALL")
-    root = backend.list_roots()["Roots"][0]["Id"]
+    from ..mends import organization_policies
+
+    where = next(where for where in plan.environments.values() if where.deploying)
+    backend = organisation(where.account, plan.partition)
+    backend.create_organization(where.regions[0], FeatureSet="ALL")
     for kind in resources.lib("fleet").KINDS.values():
-        if not any(one["Type"] == kind.aws for one in backend.list_roots()["Roots"][0]["PolicyTypes"]):
-            backend.enable_policy_type(RootId=root, PolicyType=kind.aws)
+        if not organization_policies.enabled(backend, kind.aws):
+            asked = {"RootId": backend.org.root_id, "PolicyType": kind.aws}
+            organization_policies.enable_policy_type(backend, asked)
     backend.enable_aws_service_access(ServicePrincipal=TRUSTED)
 
 
@@ -39,51 +41,58 @@ def running(plan: Plan) -> list[Deployment]:
 
 
 def _running(plan: Plan, where: Environment) -> Iterator[Deployment]:
-    backend = organisation(where.account, plan.partition)
-    paths = units(backend)
-    for unit in where.units:
-        if unit in paths and (said := tags(backend, paths[unit]).get(RELEASED)):
+    there = units(organisation(where.account, plan.partition))
+    for path in where.units:
+        if path in there and (said := there[path].tags.get(RELEASED)):
             digest, _, commit = said.partition("/")
-            yield Deployment(where.id, where.account, unit, paths[unit], "COMPLETE", digest, commit)
+            yield Deployment(where.id, where.account, path, there[path].id, "COMPLETE", digest, commit)
 
 
 def forget(plan: Plan, where: Environment) -> None:
-    """No unit has a release; what is there stays."""
-    backend = organisation(where.account, plan.partition)
-    for identifier in units(backend).values():
-        backend.untag_resource(ResourceId=identifier, TagKeys=[RELEASED])
+    """No unit of the environment has a release; what is there stays."""
+    there = units(organisation(where.account, plan.partition))
+    for path in where.units:
+        if path in there:
+            there[path].tags.pop(RELEASED, None)
 
 
 def console(plan: Plan, region: str, state: str) -> None:
-    """Somebody makes an account (`account`), moves one to the root (`moved`), or detaches a guardrail (`detached`).
+    """Somebody makes an account, moves one to the root, or detaches a guardrail.
 
     Args:
-        region: the unit in which."""
+        region: the unit in which.
+        state: account, moved or detached."""
+    from ..mends import organization_policies, organizations
+
     where = plan.production
     if where is None:
         return
     backend = organisation(where.account, plan.partition)
-    unit = units(backend)[region]
-    root = units(backend)["root"]
-    there = backend.list_accounts_for_parent(unit)
+    unit = units(backend)[region].id
     if state == "account":
-        from ..mends import organizations
-
-        organizations.made_by_hand(backend, "by-hand", "by-hand@example.com", unit)
+        made = organizations.join(backend, {"AccountName": "by-hand", "Email": "by-hand@example.com"})
+        organizations.move_account(backend, _move(made.id, backend.org.root_id, unit))
     elif state == "moved":
-        backend.move_account(AccountId=there[0].id, SourceParentId=unit, DestinationParentId=root)
+        first = next(one for one in backend.accounts if one.parent_id == unit)
+        organizations.move_account(backend, _move(first.id, unit, backend.org.root_id))
     else:
-        attached = (one for one in backend.policies if unit in {each.id for each in one.attachments})
+        attached = (one for one in backend.policies if unit in {target.id for target in one.attachments})
         policy = next(one for one in attached if not one.aws_managed)
-        backend.detach_policy(PolicyId=policy.id, TargetId=unit)
+        organization_policies.detach_policy(backend, {"PolicyId": policy.id, "TargetId": unit})
+
+
+def _move(account: str, source: str, to: str) -> dict[str, str]:
+    return {"AccountId": account, "SourceParentId": source, "DestinationParentId": to}
 
 
 def left(plan: Plan, where: Environment) -> dict[str, list[str]]:
     """The accounts that a rehearsal's commits ask for, in an environment's units: as often as they are there."""
     backend = organisation(where.account, plan.partition)
-    paths = units(backend)
-    there = [one for unit in where.units if unit in paths for one in backend.list_accounts_for_parent(paths[unit])]
-    return {"accounts": [one.name for one in there if one.name.startswith(REHEARSED)]}
+    there = units(backend)
+    ids = {there[path].id for path in where.units if path in there}
+    return {
+        "accounts": [one.name for one in backend.accounts if one.parent_id in ids and one.name.startswith(REHEARSED)]
+    }
 
 
 def simulated(plan: Plan) -> tuple[str, ...]:
@@ -91,17 +100,9 @@ def simulated(plan: Plan) -> tuple[str, ...]:
     return ("the organisation: AWS Organizations, StackSets and the accounts that are created",)
 
 
-def units(backend: Any) -> dict[str, str]:
-    """The id of each unit, by its path; the root is one, too."""
-    found = {one.id: one for one in backend.ou}
-    root = backend.list_roots()["Roots"][0]["Id"]
+def units(backend: Any) -> dict[str, Any]:
+    """The units by their paths; the root is one, too."""
+    from ..mends import organizations
 
-    def path(identifier: str) -> str:
-        one = found[identifier]
-        return one.name if one.parent_id == root else f"{path(one.parent_id)}/{one.name}"
-
-    return {"root": root} | {path(one.id): one.id for one in backend.ou if one.id != root}
-
-
-def tags(backend: Any, identifier: str) -> dict[str, str]:
-    return {one["Key"]: one["Value"] for one in backend.list_tags_for_resource(ResourceId=identifier)["Tags"]}
+    named = {one.id: [each.name for each in organizations.above(backend, one)[1:]] for one in backend.ou}
+    return {"/".join(named[one.id]) or "root": one for one in backend.ou}
