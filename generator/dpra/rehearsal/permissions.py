@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote
 from dpra import resources
 from dpra.names import arn, partition
 
-from . import machine_rights
+from . import guardrails, machine_rights
 
 _policies = resources.lib("policies")
 
@@ -72,6 +72,13 @@ def asked(
     service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Context]]:
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
+    for action, target, context in needed(service, region, account, environ, form):
+        yield action, target, guardrails.placed(context, region)
+
+
+def needed(
+    service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
+) -> Iterator[tuple[str, str, Context]]:
     if service in MODELLED:
         yield from import_module(f".mends.{service}.rights", __package__).asked(region, account, environ)
         return
@@ -218,9 +225,12 @@ def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def refusal(role: Any, action: str, target: str, context: Context) -> str:
-    """Why AWS refuses it to a role of moto's: by its own policies, its boundary, or those of the resource; else empty.
+    """Why AWS refuses it to a role of moto's: by its organisation's policies, its own, its boundary, or those of the
+    resource; else empty.
 
     A resource's policy only takes here: what it allows, and the role's own policies do not, is refused."""
+    if why := guardrails.refusal(role, action, target, context):
+        return why
     owner = target.split(":")[4] if target.startswith("arn:") else ""
     about = {
         **context,
@@ -248,6 +258,11 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
     if found.kind == "resource":
         return "its resource-based policy does not let it"
     return f"no {_policies.KINDS[found.kind].words} allows it"
+
+
+def because(reason: str) -> str:
+    """How AWS tells it."""
+    return reason if reason.startswith("with ") else f"because {reason}"
 
 
 def attached(role: Any) -> list[str]:
