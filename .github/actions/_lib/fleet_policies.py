@@ -111,7 +111,13 @@ def asked(organisation: Organisation, row: Request, bound: Bound) -> principals.
         if not pattern.fullmatch(word):
             raise ValueError(f"'{short(word)}' is no {says} of a request")
     context = {key: filled(value) for key, value in row.conditions.items()}
-    return request(principal, row.action, resource, context, bound.id)
+    made = request(principal, row.action, resource, context, bound.id)
+    ours = {
+        key: organisation.org
+        for key, account in (("aws:principalorgid", made.owner), ("aws:resourceorgid", made.account))
+        if organisation.of_account(account, bound) and key not in map(str.lower, context)
+    }
+    return request(principal, row.action, resource, ours | context, bound.id) if ours else made
 
 
 def short(word: str) -> str:
