@@ -217,7 +217,7 @@ def _regions(fleet: Fleet) -> tuple[str, ...]:
 
 
 def _partition(region: str) -> str:
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws-cn" if region.startswith("cn-") else "aws"
+    return next((f"aws-{name}" for name in ("us-gov", "cn", "eusc") if region.startswith(f"{name}-")), "aws")
 
 
 def _lacking(organisation: Organisation, decision: Decision, bound: Bound) -> tuple[str, int]:

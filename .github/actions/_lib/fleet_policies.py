@@ -20,7 +20,11 @@ RULES = {
     "policy-row": Rule("high", "A row of a policy test that is no request."),
     "policy-test": Rule("high", "A row of a policy test that does not hold."),
 }
-FIRST_REGIONS = {"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # of partitions but the main one
+FIRST_REGIONS = {
+    "aws-us-gov": "us-gov-west-1",
+    "aws-cn": "cn-north-1",
+    "aws-eusc": "eusc-de-east-1",
+}  # of partitions but the main one
 EVERYWHERE = ("iam", "organizations")  # services with one endpoint, in the first region of the partition
 PRINCIPAL = re.compile(
     r"\*|[0-9]{12}|[a-z0-9.-]+\.amazonaws\.com(\.cn)?|arn:[a-z-]+:(iam|sts)::[0-9]{12}:[!-~]+|arn:aws:iam::aws:[!-~]+"
