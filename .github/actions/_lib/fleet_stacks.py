@@ -136,9 +136,13 @@ class _Baseline:
                 parts = {min(self.by_part(self.wants), default=last): []}
         about = {"baseline": one.name, **says, **self.preferences}
         for number, (place, refs) in enumerate(parts.items()):
-            targets = [making.target(ref) for ref in refs]
-            more = {"late": True} if late and number == 0 else {}
-            making.step("update-baseline", self.name, place, changes=changes, targets=targets, **about, **more)
+            # Who names a template or parameters, be they the same, makes all stacks OUTDATED: only who puts them does.
+            more: dict[str, Any] = {"put": bool(changes) and number == 0}
+            if refs:  # else there are no stacks
+                more["targets"] = [making.target(ref) for ref in refs]
+            if late and number == 0:
+                more["late"] = True
+            making.step("update-baseline", self.name, place, changes=changes, **about, **more)
 
     def goes_back(self) -> bool:
         parts = {self.making.fleet.parts[place] for place in self.by_part(self.seen)}
