@@ -1,21 +1,24 @@
-"""A plan of a fleet while it is made: units, accounts, policies. What for: fleet_plan."""
+"""A plan of a fleet while it is made: parts, units, accounts. What for: fleet_plan. Policies: fleet_staging."""
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import fleet as desired
 import fleet_seen
-from fleet import ACCOUNT, COMPONENT, KINDS, PROTECTED, ROOT, Fleet, line, parent, same, same_email
+from fleet import ACCOUNT, COMPONENT, PROTECTED, ROOT, Fleet, line, parent, same_email
 from fleet_seen import ACTIVE, Seen
-from fleet_steps import Note, Step
+from fleet_steps import Note, Step, place
 
 
 class Making:
     """A plan while it is made. What it changes is kept for what it does to each account."""
 
-    def __init__(self, fleet: Fleet, seen: Seen) -> None:
-        self.fleet, self.seen = fleet, seen
+    def __init__(self, fleet: Fleet, seen: Seen, back: str = "") -> None:
+        """`back`: the part that goes back to this fleet; then only policies and baselines do, and all else stays."""
+        self.fleet, self.seen, self.back = fleet, seen, back
+        self.places = {part: place for place, part in enumerate(fleet.parts)}
         self.steps: list[Step] = []
         self.refused: list[Note] = []
         self.reported: list[Note] = []
@@ -27,14 +30,20 @@ class Making:
         self.new: set[str] = set()  # account:NAME of those that are created
         self.after: dict[str, set[str]] = {}  # ref -> labels of what is attached or deployed then, where that changes
         self.updated: set[str] = set()  # labels
+        self.moves: dict[str, int] = {}  # by account:NAME: the place of the part in which it moves
+        self.leaves: dict[str, int] = {}  # by unit: that in which the last account leaves it
         if fleet.root and fleet.root != seen.root:
             self.refuse("root", ROOT, f"the files are for the root {fleet.root}, this is {seen.root}", fleet.root_place)
 
-    def step(self, action: str, on: str, at: str, **details: Any) -> None:
-        """A step of the part that a ref, `at`, is delivered with."""
-        part = self.fleet.part(self.unit(at) if at.startswith(ACCOUNT) else at)
-        self.steps.append(Step(action, on, {name.replace("_", "-"): value for name, value in details.items()}, part))
+    def step(self, action: str, on: str, part: int, **details: Any) -> None:
+        """A step of the part of this place."""
+        says = {name.replace("_", "-"): value for name, value in details.items()}
+        self.steps.append(Step(action, on, says, self.fleet.parts[part]))
         self.facts.add("root root")
+
+    def order(self, step: Step) -> tuple[int, int]:
+        """Where a step stands among those of all parts."""
+        return self.places[step.part], place(step)
 
     def refuse(self, rule: str, on: str, text: str, place: tuple[str, int] = ("", 0)) -> None:
         self.refused.append(Note(rule, on, text, *place))
@@ -48,7 +57,7 @@ class Making:
     def target(self, ref: str) -> str:
         """A unit or an account that a step is about, by its ref; its id and its place are facts."""
         if ref.startswith(ACCOUNT):
-            if found := self.known.get(ref):
+            if found := self.known.get(ref) or self.seen.by_id.get(ref.removeprefix(ACCOUNT)):
                 self.ids[ref] = found.id
                 self.facts.add(f"account {found.id}")
         elif found_id := self.seen.unit_ids.get(ref):
@@ -84,17 +93,80 @@ class Making:
                 self.facts.add(f"members {ref}")
         return self.after[ref]
 
+    # ---- Parts
+
+    @cached_property
+    def children(self) -> dict[str, list[str]]:
+        """The units in each unit, those that are there and those that shall be."""
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in sorted({*self.fleet.by_path, *self.seen.unit_ids} - {ROOT}):
+            found[parent(path)].append(path)
+        return found
+
+    @cached_property
+    def direct(self) -> dict[str, list[str]]:
+        """The accounts that are in each unit itself in the end."""
+        found: dict[str, list[str]] = defaultdict(list)
+        everybody = {self.claimed.get(one, ACCOUNT + one) for one in self.seen.by_id if one != self.seen.management}
+        for ref in sorted(everybody | self.new):
+            found[self.unit(ref)].append(ref)
+        return found
+
+    @cached_property
+    def reach(self) -> dict[str, set[int]]:
+        """The places of the parts that each unit has to do with: its own, and those of units below."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for path in {ROOT, *self.fleet.by_path, *self.seen.unit_ids}:
+            for above in line(path):
+                found[above].add(self.place(path))
+        return found
+
+    def place(self, ref: str) -> int:
+        """Of the part that a unit or an account is delivered with."""
+        return self.places[self.fleet.part(self.unit(ref) if ref.startswith(ACCOUNT) else ref)]
+
+    def last(self, ref: str) -> int:
+        """Of the last part that has to do with a unit or an account."""
+        return self.place(ref) if ref.startswith(ACCOUNT) else max(self.reach[ref], default=self.place(ref))
+
+    def left(self, ref: str) -> int:
+        """Of the part behind which nobody is there any more who is not there in the end: what goes, goes then."""
+        return max(self.last(ref), self.leaves.get(ref, 0), self.moves.get(ref, 0))
+
+    def cut(self, ref: str) -> dict[str, int]:
+        """A target in pieces, each of one part: units, and accounts that are beside them; with the part's place."""
+        if ref.startswith(ACCOUNT) or len(self.reach[ref]) < 2:
+            return {ref: self.last(ref)}
+        found = dict.fromkeys(self.direct.get(ref, ()), self.place(ref))
+        for unit in self.children[ref]:
+            found |= self.cut(unit)
+        return found
+
+    def there(self, ref: str) -> bool:
+        """Whether a target is there in the end: on the way back none is created."""
+        return not self.back or ref in self.known or ref in self.seen.unit_ids
+
     # ---- Units
 
     def units(self) -> None:
+        """A unit comes with its part, or with an earlier one that has a unit in it."""
+        there = self.seen.unit_ids
         for unit in self.fleet.units:
-            if unit.path != ROOT and unit.path not in self.seen.unit_ids:
+            if unit.path not in there and not self.back:
                 above = self.target(parent(unit.path))
                 name = unit.path.rpartition("/")[2]
-                self.step(
-                    "create-unit", unit.path, unit.path, parent=above, name=name, tags={COMPONENT: self.fleet.component}
-                )
+                first = min(self.place(path) for path in self._new_below[unit.path])
+                tags = {COMPONENT: self.fleet.component}
+                self.step("create-unit", unit.path, first, parent=above, name=name, tags=tags)
                 self.target(unit.path)
+
+    @cached_property
+    def _new_below(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for path in self.fleet.by_path.keys() - self.seen.unit_ids.keys():
+            for above in line(path):
+                found[above].append(path)
+        return found
 
     # ---- Accounts
 
@@ -110,6 +182,9 @@ class Making:
         for account in self.fleet.accounts:
             email = same_email(account.email)
             there = self.seen.by_id.get(account.id) if account.id else self.seen.by_email.get(email)
+            if self.back:
+                self._stays(account, there)
+                continue
             if told := self._refusal(account, there, unclaimed.get(account.name)):
                 self.refuse(*told)
                 if there:  # nobody has to be told that it was not asked for
@@ -119,7 +194,14 @@ class Making:
                 tags = self.tags(account)
                 self.facts.add(f"email {email}")
                 self.new.add(account.ref)
-                self.step("create-account", account.ref, account.ref, name=account.name, email=account.email, tags=tags)
+                self.step(
+                    "create-account",
+                    account.ref,
+                    self.place(account.ref),
+                    name=account.name,
+                    email=account.email,
+                    tags=tags,
+                )
                 self._differences(account, fleet_seen.Account("", account.email, account.name, self.seen.root))
             else:
                 self.known[account.ref] = there
@@ -128,6 +210,18 @@ class Making:
                     says = f"{there.id} has the name '{there.name}' there; dpra does not rename accounts"
                     self.report("account-name", account.ref, says, account.place("name"))
                 self._differences(account, there)
+
+    def _stays(self, account: desired.Account, there: fleet_seen.Account | None) -> None:
+        """On the way back an account is what policies and baselines go to, and no more."""
+        if there is None:
+            self.report(
+                "not-there", account.ref, "it is not there, and not created on the way back", account.place("name")
+            )
+            return
+        self.known[account.ref], self.claimed[there.id] = there, account.ref
+        if (lies := self.seen.unit(there)) != account.unit:
+            says = f"it lies in {lies}, not in {account.unit} as these files say; it stays"
+            self.report("not-moved", account.ref, says, account.place("unit"))
 
     def _refusal(
         self, account: desired.Account, there: fleet_seen.Account | None, other: fleet_seen.Account | None
@@ -156,148 +250,54 @@ class Making:
 
     def _differences(self, account: desired.Account, there: fleet_seen.Account) -> None:
         """Steps for what of an account is not as the files say. What they say nothing of stays as it is."""
-        ref, before = account.ref, self.seen.unit(there)
+        ref, before, here = account.ref, self.seen.unit(there), self.place(account.ref)
         if there.id:
             wants = self.tags(account)
             if not self.ours(there.tags):  # adopted: nothing changes by that alone
                 del wants[COMPONENT]
             more = {key: value for key, value in wants.items() if there.tags.get(key) != value}
             if more:
-                self.step("tag-account", self.target(ref), ref, tags=more)
+                self.step("tag-account", self.target(ref), here, tags=more)
             theirs = (key for key in there.tags if not key.lower().startswith(("aws:", desired.OURS)))
             if less := sorted({*theirs, *({PROTECTED} & there.tags.keys())} - wants.keys()):
-                self.step("untag-account", self.target(ref), ref, keys=less)
+                self.step("untag-account", self.target(ref), here, keys=less)
         for key, value in desired.remembered(account).items():
             if there.tags.get(key) != value:  # what is set is written down behind it, each by itself
                 kind = key.removeprefix(desired.REMEMBERED)
                 if key == desired.BUDGET:
-                    self.step("set-budget", self.target(ref), ref, amount=account.budget)
+                    self.step("set-budget", self.target(ref), here, amount=account.budget)
                 else:
-                    self.step("set-contact", self.target(ref), ref, contact=kind, **account.contacts[kind])
-                self.step("tag-account", self.target(ref), ref, tags={key: value})
+                    self.step("set-contact", self.target(ref), here, contact=kind, **account.contacts[kind])
+                self.step("tag-account", self.target(ref), here, tags={key: value})
         if account.budget is None and desired.BUDGET in there.tags:
-            self.step("remove-budget", self.target(ref), ref)
-            self.step("untag-account", self.target(ref), ref, keys=[desired.BUDGET])
+            self.step("remove-budget", self.target(ref), here)
+            self.step("untag-account", self.target(ref), here, keys=[desired.BUDGET])
         if before != account.unit:
             for unit in (before, account.unit):
                 self.target(unit)
                 self.facts |= {f"on {path}" for path in line(unit)}
-            self.step(
-                "move-account",
-                self.target(ref),
-                self.later(before, account.unit),
-                **{"from": before, "to": account.unit},
-            )
+            # With the later of both parts; down to a unit below, nothing is left behind.
+            inside = set(line(account.unit))
+            part = here if before in inside else max(here, self.place(before))
+            self.moves[ref] = part
+            for path in line(before):
+                if path not in inside:
+                    self.leaves[path] = max(part, self.leaves.get(path, 0))
+            self.step("move-account", self.target(ref), part, **{"from": before, "to": account.unit})
 
     def tags(self, account: desired.Account) -> dict[str, str]:
         """The tags that are set by themselves: without those that remember what was done."""
         found = self.fleet.tags(account)
         return {key: found[key] for key in found if key not in desired.remembered(account)}
 
-    def later(self, one: str, other: str) -> str:
-        """Of two units the one that is delivered later."""
-        return max(one, other, key=lambda path: self.fleet.parts.index(self.fleet.part(path)))
-
     def unit(self, ref: str) -> str:
         """Where an account is in the end."""
+        if self.back and ref in self.known:
+            return self.seen.unit(self.known[ref])
         if ref in self.known or ref in self.new:
             return self.fleet.by_name[ref.removeprefix(ACCOUNT)].unit
         there = self.seen.by_id.get(self.refused_ids.get(ref, ref.removeprefix(ACCOUNT)))
         return self.seen.unit(there) if there else ROOT
-
-    # ---- Policies
-
-    def policies(self) -> None:
-        claimed, ids = set[str](), {policy.id for policy in self.fleet.policies if policy.id}
-        for policy in self.fleet.policies:
-            place, kind = (policy.file, policy.line), KINDS[policy.type]
-            there = self._there(policy)
-            taken = there.id if there and there.id in claimed else ""
-            if there:
-                claimed.add(there.id)
-            if taken or (there and not policy.id and there.id in ids):
-                says = f"{there.id if there else taken} is that of another file, which says its id"
-                self.refuse("policy-twice", policy.name, says, place)
-            elif policy.id and not there:
-                self.refuse("policy-id", policy.name, f"there is no policy {policy.id} in the organisation", place)
-            elif there and there.type != kind.aws:
-                says = f"{there.id} of this name is a {there.word}; a policy's type cannot change: take another name"
-                self.refuse("policy-type", policy.name, says, place)
-            elif there and not policy.id and not self.ours(there.tags):
-                says = f"{there.id} of this name is not dpra's: take another name, or say id: {there.id} to adopt it"
-                self.refuse("policy-adopt", policy.name, says, place)
-            elif kind.aws not in self.seen.types:
-                says = f"the root has {policy.type} not enabled: enable {kind.aws} in Organizations"
-                self.refuse("policy-type-off", policy.name, says, place)
-            else:
-                before = len(self.steps)
-                self._policy(policy, there)
-                if len(self.steps) > before:
-                    self.facts |= {f"policies {policy.name}", f"type {kind.aws}"}
-        for gone in self.seen.policies:
-            if self.ours(gone.tags) and gone.id not in claimed:
-                self.ids[f"policy:{gone.label}"] = gone.id
-                self.facts.add(f"policies {gone.name}")
-                self._detach(gone, gone.attachments)
-                self.step("delete-policy", gone.name, self.fleet.parts[-1], type=gone.word)
-        self._numbers()
-
-    def _there(self, policy: desired.Policy) -> fleet_seen.Policy | None:
-        """The policy of its id, or else of its name: of its type, if there is one."""
-        if policy.id:
-            return next((one for one in self.seen.policies if one.id == policy.id), None)
-        named = self.seen.policies_by_name.get(policy.name, [])
-        return min(named, key=lambda one: one.word != policy.type, default=None)
-
-    def _policy(self, policy: desired.Policy, there: fleet_seen.Policy | None) -> None:
-        says = {"type": policy.type, "content": same(policy.content), "description": policy.description}
-        if there is None:
-            self.step("create-policy", policy.name, self.fleet.parts[0], **says, tags={COMPONENT: self.fleet.component})
-        else:
-            self.ids[f"policy:{policy.type} {policy.name}"] = there.id
-            if there.name != policy.name:
-                self.facts.add(f"policies {there.name}")
-            before = {"type": there.word, "content": same(there.content), "description": there.description}
-            if (there.name, before) != (policy.name, says):
-                self.step("update-policy", policy.name, self.fleet.parts[-1], **says, was=there.name)
-                if before != says:
-                    self.updated.add(f"{policy.type} {policy.name}")
-                    for target in there.attachments:
-                        self.labels(self.ref(target))
-        label = f"{policy.type} {policy.name}"
-        attached = {self.ref(target): target for target in there.attachments} if there else {}
-        if there and there.name != policy.name:
-            for ref in attached:
-                self.labels(ref).difference_update({there.label})
-                self.labels(ref).add(label)
-        for ref in sorted(set(policy.attach) - attached.keys()):
-            self.labels(ref).add(label)
-            self.step("attach-policy", policy.name, ref, type=policy.type, target=self.target(ref))
-        if there:
-            self._detach(there, [target for ref, target in attached.items() if ref not in policy.attach], policy.name)
-
-    def _detach(self, there: fleet_seen.Policy, targets: Iterable[str], name: str = "") -> None:
-        for ref, target in sorted((self.ref(target), target) for target in targets):
-            self.labels(ref).discard(f"{there.word} {name or there.name}")
-            self.target(ref)
-            self.ids[ref] = target
-            self.step("detach-policy", name or there.name, ref, type=there.word, target=ref)
-
-    def _numbers(self) -> None:
-        """AWS's limits for what is attached to a target, with what is not dpra's."""
-        for ref, labels in self.after.items():
-            was = self.before.get(ref, set())
-            for word, kind in KINDS.items():
-                count, before = (sum(one.startswith(f"{word} ") for one in some) for some in (labels, was))
-                given = kind.given if ref in self.new or not self._exists(ref) else 0
-                if kind.attached and count + given > max(kind.attached, before):
-                    says = f"{count + given} policies of the type {word} on it; AWS takes {kind.attached}"
-                    self.refuse("quota", ref, says)
-                if kind.given and before and not count:
-                    self.refuse("last-policy", ref, f"it would have no {word} any more, and AWS wants one")
-
-    def _exists(self, ref: str) -> bool:
-        return ref.startswith(ACCOUNT) or ref in self.seen.unit_ids
 
     # ---- What is there and nobody asked for
 

@@ -23,7 +23,8 @@ from fleet_effects import effects
 from fleet_making import Making
 from fleet_seen import Seen
 from fleet_stacks import baselines
-from fleet_steps import ACTIONS, Effect, Note, Step, place
+from fleet_staging import policies
+from fleet_steps import ACTIONS, Effect, Note, Step
 
 SCHEMA = 1
 SHOWN = 100  # rows of a table; all of it is in the plan
@@ -129,11 +130,10 @@ def plan(fleet: Fleet, seen: Seen) -> Plan:
     made = Making(fleet, seen)
     made.units()
     made.accounts()
-    made.policies()
+    policies(made)
     baselines(made)
     made.others()
-    at = {part: place for place, part in enumerate(fleet.parts)}
-    steps = sorted(made.steps, key=lambda step: (at[step.part], place(step)))  # else as they were made
+    steps = sorted(made.steps, key=made.order)  # stable: else as they were made
     found = tuple(effects(made)) if steps else ()
     basis = {key: seen.fact(key) for key in sorted(made.facts)} if steps else {}
     return Plan(

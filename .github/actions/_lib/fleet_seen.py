@@ -7,8 +7,8 @@
     policies:   [{id, name, type, description, content, tags, attachments: [id], aws-managed}]
     stack-sets: [{name, tags, template: sha256:…, parameters, regions, units: [id], accounts: [id], depends-on: [name],
                 auto-deploy, outdated: [id], missing: {region: [id]}}]
-                outdated: those of units and accounts that have stacks which CloudFormation calls OUTDATED; missing: those
-                that have no stacks in one of the regions. Both may be left out: then all are up to date.
+                outdated: those of units and accounts that have stacks which CloudFormation calls OUTDATED; missing:
+                those that have no stacks in one of the regions. Both may be left out: then all are up to date.
 A policy's content is its document as JSON has it, parsed: not the text in which AWS gives it.
 """
 

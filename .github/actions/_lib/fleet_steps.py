@@ -30,7 +30,9 @@ def remembers(step: Step) -> bool:
 
 
 def place(step: Step) -> int:
-    """Where a step stands in the order of its part: what was set is remembered behind it."""
+    """Where a step stands in the order of its part: what was set is remembered behind it, what is late comes later."""
+    if step.details.get("late"):
+        return ACTIONS.index("target-accounts") * 2 + 1
     if remembers(step):
         return ACTIONS.index("set-budget" if step.action == "tag-account" else "remove-budget") * 2 + 1
     return ACTIONS.index(step.action) * 2

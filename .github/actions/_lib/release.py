@@ -25,7 +25,8 @@ IMAGE = "image.json"  # {"uri": the container image's address by digest}; of a g
 ARCHIVE = "image.tar"  # in the package: a container image, as `docker save` writes it or an OCI archive
 INSPECTOR = "inspector.json"  # beside it, where Amazon Inspector scanned a machine: what that found
 BASE = "base.json"  # the golden image that it is made on: {"image", "version", "amis": {region: id}}
-BESIDE = (*SBOMS, IMAGE, BASE)  # what comes after the build, and is signed with it
+PLAN = "plan.json"  # of a fleet: the steps from the organisation as it was to what the package wants
+BESIDE = (*SBOMS, IMAGE, BASE, PLAN)  # what comes after the build, and is signed with it
 PROVENANCE, SIGNATURE = "provenance.json", "provenance.sig"
 ATTESTATION = "attestation.json"
 

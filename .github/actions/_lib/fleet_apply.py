@@ -1,0 +1,78 @@
+"""Applies steps of a fleet's plan, in their order: what is about to be done is in the journal before it is done."""
+
+from collections.abc import Iterator, Sequence
+
+import control_tower
+import fleet_accounts
+import runner
+from deployment import Target
+from fleet import Fleet
+from fleet_calls import Calls
+from fleet_journal import Journal
+from fleet_parts import key
+from fleet_plan import SAYS, Plan
+from fleet_seen import Seen
+from fleet_steps import Step
+
+AT_ONCE = 10  # steps whose intents are written together
+
+
+def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journal: Journal, seen: Seen) -> Calls:
+    """Do the steps. What this leaves undone, another run of the same release can do.
+
+    Args:
+        plan: of the organisation as it is now: it knows what AWS calls what is there.
+        seen: that organisation.
+
+    Raises:
+        runner.Failed: a step could not be done; those after it are not begun.
+    """
+    calls = Calls(target.region, fleet, plan.ids, seen)
+    registered = control_tower.registered(target.region) if target.settings.get("control-tower") else {}
+    done = 0
+    try:
+        for group in groups(steps):
+            keys = {key(step): step for step in group}
+            journal.begin(keys)
+            for name, step in keys.items():
+                done += 1
+                runner.say(f"{done} of {len(steps)}: {SAYS[step.action]}: {step.on}")
+                if step.action != "create-account":
+                    done -= 1
+                    calls.do(step, name)
+                    done += 1
+                    journal.end(name)
+            if group[0].action == "create-account":
+                done -= len(group)
+                fleet_accounts.create(calls, journal, keys)
+                done += len(group)
+                for name in keys:
+                    journal.end(name)
+            for step in group:
+                if step.action == "move-account":
+                    control_tower.enrolled(target.region, registered, calls.id(step.on), calls.id(step.details["to"]))
+    except runner.Failed as failed:
+        left = len(steps) - done
+        says = (
+            f"{failed}. Of {len(steps)} steps {done} are done, {left} are not: run the job again, it goes on from there"
+        )
+        raise runner.Failed(says, failed.result) from failed
+    finally:
+        try:
+            journal.close()
+        except runner.Failed as failed:
+            runner.warning(str(failed))
+    return calls
+
+
+def groups(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Steps that follow each other and do the same; accounts that are made together are fewer."""
+    group: list[Step] = []
+    for step in steps:
+        most = fleet_accounts.AT_ONCE if step.action == "create-account" else AT_ONCE
+        if group and (group[0].action != step.action or len(group) == most):
+            yield group
+            group = []
+        group.append(step)
+    if group:
+        yield group
