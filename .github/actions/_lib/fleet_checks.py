@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import fleet_change
 import fleet_files
 import fleet_lockouts
+import fleet_plan
 import fleet_policies
 import fleet_rules
 import runner
@@ -103,6 +105,11 @@ def built(files: Mapping[str, bytes], said: Settings, events: Events) -> Compile
     return Compiled(said, files, fleet, tuple(problems), statement_lines(files, fleet))
 
 
+def sound(one: Compiled) -> bool:
+    """Whether a fleet can be planned: whatever else is wrong with it."""
+    return not one.unread and not fleet_rules.problems(one.fleet)
+
+
 def line(problem: Problem) -> str:
     """A finding as check/sarif.py takes it."""
     about = {"rule": problem.rule, "severity": RULES[problem.rule].severity, "text": problem.message}
@@ -133,6 +140,19 @@ def summary(fleet: Fleet) -> str:
     kinds = ("unit", len(fleet.units) - 1), ("account", len(fleet.accounts)), ("policy", len(fleet.policies))
     what = ", ".join(counted(number, word) for word, number in (*kinds, ("baseline", len(fleet.baselines))))
     return "\n".join(["### The fleet", "", what, "", *table(("unit", "accounts", "policies"), rows), "", *more])
+
+
+def change(root: Path, found: Compiled, events: Events) -> str:
+    """What the last commit changes, as far as the files say it."""
+    title = "### What this change does"
+    try:
+        before = built(fleet_change.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
+    except LookupError:
+        return f"{title}\n\nThe commit before is not here (fetch-depth: 2), so nothing is compared.\n"
+    if not sound(found) or (before.files and not sound(before)):
+        return f"{title}\n\nThe files cannot be compared: they, or those of the commit before, have problems.\n"
+    text = fleet_plan.summary(fleet_change.change(before.fleet, found.fleet))
+    return f"{title}\n{text.partition(chr(10))[2]}"
 
 
 def results(rows: Iterable[Judged], compiled: Compiled) -> str:

@@ -27,6 +27,7 @@ OPEN = policies.Policy(
 )
 MENTION = re.compile(r"(?<![\w?*-])(?:[0-9]{12}|(?=[?*]*[0-9])[0-9?*]*[?*][0-9?*]*)(?![\w?*-])")  # of ids of accounts
 FIRST = 100_000_000_001  # of the ids that stand in
+ORGS = ("aws:principalorgid", "aws:resourceorgid", "aws:sourceorgid")
 Key = tuple[tuple[str, str], ...]
 
 
@@ -122,6 +123,8 @@ class Organisation:
         self.by_id = {one.id: one for one in fleet.accounts if one.id}
         self.anybody = self._stand_in()
         self.by_id.pop(self.anybody, None)
+        ids = [value for key, value in compared(fleet) if key in ORGS and "${" not in value]
+        self.org = next(iter(ids), "o-ours")  # the organisation's id: that which the policies name
         self._levels: dict[str, Bound] = {}
         self._bounds: dict[str, tuple[Bound, ...]] = {}
 
@@ -250,6 +253,18 @@ class Organisation:
             rcps=what.rcps if what else (),
             management=self.management,
         )
+
+
+def compared(fleet: Fleet) -> Iterator[tuple[str, str]]:
+    """Key and value of each condition of the policies that bind requests; what is malformed is told elsewhere."""
+    for policy in fleet.policies:
+        said = policy.content.get("Statement") if policy.type in KINDS and isinstance(policy.content, dict) else ()
+        for one in said if isinstance(said, list) else [said]:
+            blocks = one.get("Condition") if isinstance(one, dict) else None
+            for block in blocks.values() if isinstance(blocks, dict) else ():
+                for key, values in block.items() if isinstance(block, dict) else ():
+                    for value in values if isinstance(values, list) else [values]:
+                        yield key.lower(), str(value)
 
 
 def statement_lines(files: Mapping[str, bytes], fleet: Fleet) -> dict[str, tuple[int, ...]]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import principals
 from fleet import ROOT, Fleet, Problem, ordered
-from fleet_inheritance import FULL, KINDS, Bound, Organisation
+from fleet_inheritance import FULL, Bound, Organisation, compared
 from fleet_policies import FIRST_REGIONS, by, request
 from fleet_rules import Rule
 from policies import Decision, Level
@@ -22,7 +22,7 @@ RULES = {"lock-out": Rule("high", "A policy that denies what dpra's roles or the
 ANY = "any"  # in place of a * of a name: what is exempt for some names is not for all of them
 MANAGEMENT = "100000000000"  # stands for an account whose roles no policy here binds
 GITHUB = "token.actions.githubusercontent.com"
-OWN = "role/dpra-*"
+OWN = "role/dpra-*-*"  # names.role: dpra-COMPONENT-ROLE; dpra-probe, which tries guardrails, is bound as everybody
 # What dpra's roles do in an account, those that deploy, that store and sign, that look. Source: roles.yml,
 # duties/*.yml and deploy/cloudformation.yml in templates/infrastructure, and what these include.
 DPRA = {
@@ -81,7 +81,7 @@ BREAK_GLASS = {
     "sts:AssumeRole": "arn:{partition}:iam::{account}:role/any",
     "sts:GetCallerIdentity": "*",
 }
-NAMED = ("aws:principalorgid", "aws:resourceorgid", f"{GITHUB}:")  # beginnings of keys taken as the policies name them
+NAMED = ("aws:principalorgid", f"{GITHUB}:")  # beginnings of keys that are taken as the policies name them
 ADDRESSES = ("aws:sourceip", "aws:sourcevpc", "aws:sourcevpce", "aws:vpcsourceip")  # likewise, for break-glass roles
 RUNNER = "192.0.2.1"  # an address that nobody has: RFC 5737
 MFA = {"aws:MultiFactorAuthPresent": True, "aws:MultiFactorAuthAge": 60}
@@ -101,7 +101,7 @@ def lockouts(organisation: Organisation) -> list[Problem]:
     """Each statement that locks one of the roles out, at its place in its JSON; and each level without an Allow."""
     fleet = organisation.fleet
     regions = _regions(fleet)
-    needs = list(_needs(fleet))
+    needs = list(_needs(organisation))
     found: dict[tuple[str, str, str], tuple[Bound, Decision, dict[str, None]]] = {}
     for bound in organisation.bounds(ROOT):
         if not bound.key:
@@ -172,20 +172,21 @@ def _asked(need: Need, bound: Bound, way: Mapping[str, Any], region: str) -> pri
     return request(filled(need.principal), need.action, filled(need.resource), way, bound.id, region)
 
 
-def _needs(fleet: Fleet) -> Iterator[Need]:
+def _needs(organisation: Organisation) -> Iterator[Need]:
+    fleet = organisation.fleet
     named, addresses = _named(fleet, NAMED), _named(fleet, ADDRESSES)
     claims = {key: value for key, value in named.items() if key.startswith(GITHUB)}
-    ours = {key: value for key, value in named.items() if key not in claims}
+    whose = {"aws:resourceorgid": organisation.org}
+    ours = {"aws:principalorgid": named.get("aws:principalorgid") or organisation.org, **whose}
     runner = ours | {"aws:SourceIp": RUNNER}
     ways = runner, runner | {"aws:MultiFactorAuthPresent": False}  # AWS leaves the key out, or says false
     one = OWN.replace("*", ANY)
     for action, resource in DPRA.items():
         yield Need(OWN, action, f"arn:{{partition}}:iam::{{account}}:{one}", resource, ways)
-    github = {key: value for key, value in ours.items() if key != "aws:principalorgid"} | claims
     yield Need(
         *(OWN, "sts:AssumeRoleWithWebIdentity", f"arn:{{partition}}:iam::{{account}}:oidc-provider/{GITHUB}"),
         f"arn:{{partition}}:iam::{{account}}:{one}",
-        ({f"{GITHUB}:aud": "sts.amazonaws.com", "aws:SourceIp": RUNNER} | github,),
+        ({f"{GITHUB}:aud": "sts.amazonaws.com", "aws:SourceIp": RUNNER} | whose | claims,),
     )
     for role in fleet.break_glass:
         one = f"arn:{{partition}}:iam::{{account}}:{role.replace('*', ANY)}"
@@ -196,23 +197,12 @@ def _needs(fleet: Fleet) -> Iterator[Need]:
         )
 
 
-def _conditions(fleet: Fleet) -> Iterator[tuple[str, str]]:
-    """Key and value of each condition of the policies that bind requests; what is malformed is told elsewhere."""
-    for policy in fleet.policies:
-        said = policy.content.get("Statement") if policy.type in KINDS and isinstance(policy.content, dict) else ()
-        for one in said if isinstance(said, list) else [said]:
-            blocks = one.get("Condition") if isinstance(one, dict) else None
-            for block in blocks.values() if isinstance(blocks, dict) else ():
-                for key, values in block.items() if isinstance(block, dict) else ():
-                    for value in values if isinstance(values, list) else [values]:
-                        yield key.lower(), str(value).replace("*", ANY).replace("?", "x")
-
-
 def _named(fleet: Fleet, keys: tuple[str, ...]) -> dict[str, list[str]]:
     """What the policies compare such keys with: a request that has all of it meets each comparison."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
-    for key, value in _conditions(fleet):
-        if key.startswith(keys):
+    for key, said in compared(fleet):
+        value = said.replace("*", ANY).replace("?", "x")
+        if key.startswith(keys) and "${" not in value:
             found[key][value.partition("/")[0] if key in ADDRESSES else value] = None
     return {key: list(values) for key, values in found.items()}
 
@@ -222,12 +212,12 @@ def _regions(fleet: Fleet) -> tuple[str, ...]:
     found = dict.fromkeys(region for one in fleet.baselines for region in one.regions)
     partition = _partition(next(iter(found), ""))
     first = FIRST_REGIONS.get(partition, "us-east-1")
-    found |= dict.fromkeys(value for key, value in _conditions(fleet) if key == "aws:requestedregion")
+    found |= dict.fromkeys(_named(fleet, ("aws:requestedregion",)).get("aws:requestedregion", ()))
     return tuple(one for one in dict.fromkeys([*found, first]) if _partition(one) == partition)
 
 
 def _partition(region: str) -> str:
-    return "aws-us-gov" if region.startswith("us-gov-") else "aws-cn" if region.startswith("cn-") else "aws"
+    return next((f"aws-{name}" for name in ("us-gov", "cn", "eusc") if region.startswith(f"{name}-")), "aws")
 
 
 def _lacking(organisation: Organisation, decision: Decision, bound: Bound) -> tuple[str, int]:

@@ -20,7 +20,11 @@ RULES = {
     "policy-row": Rule("high", "A row of a policy test that is no request."),
     "policy-test": Rule("high", "A row of a policy test that does not hold."),
 }
-FIRST_REGIONS = {"aws-us-gov": "us-gov-west-1", "aws-cn": "cn-north-1"}  # of partitions but the main one
+FIRST_REGIONS = {
+    "aws-us-gov": "us-gov-west-1",
+    "aws-cn": "cn-north-1",
+    "aws-eusc": "eusc-de-east-1",
+}  # of partitions but the main one
 EVERYWHERE = ("iam", "organizations")  # services with one endpoint, in the first region of the partition
 PRINCIPAL = re.compile(
     r"\*|[0-9]{12}|[a-z0-9.-]+\.amazonaws\.com(\.cn)?|arn:[a-z-]+:(iam|sts)::[0-9]{12}:[!-~]+|arn:aws:iam::aws:[!-~]+"
@@ -111,7 +115,13 @@ def asked(organisation: Organisation, row: Request, bound: Bound) -> principals.
         if not pattern.fullmatch(word):
             raise ValueError(f"'{short(word)}' is no {says} of a request")
     context = {key: filled(value) for key, value in row.conditions.items()}
-    return request(principal, row.action, resource, context, bound.id)
+    made = request(principal, row.action, resource, context, bound.id)
+    ours = {
+        key: organisation.org
+        for key, account in (("aws:principalorgid", made.owner), ("aws:resourceorgid", made.account))
+        if organisation.of_account(account, bound) and key not in map(str.lower, context)
+    }
+    return request(principal, row.action, resource, ours | context, bound.id) if ours else made
 
 
 def short(word: str) -> str:

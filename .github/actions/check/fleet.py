@@ -1,8 +1,8 @@
 """An account fleet: a JSON line for each problem of its files, and one for each file that was looked at.
 
 fleet.py DUTY LIST: the names of the files that are to be looked at go to LIST. $SETTINGS is what dpra.yml says, a JSON
-object. `compile` writes the compiled fleet, fleet.json, to $BUILT/fleet, and what is in it by unit to $SUMMARY; `test`
-holds the rows of the policy tests against the policies, and tells them by unit there.
+object. `compile` writes the compiled fleet, fleet.json, to $BUILT/fleet, and to $SUMMARY what is in it and what this
+commit changes; `test` holds the rows of the policy tests against the policies, and tells them by unit there.
 """
 
 import gc
@@ -11,7 +11,9 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
@@ -19,6 +21,11 @@ import fleet_checks
 import yaml
 
 SECONDS = 120  # for all of it; 5,000 accounts take three
+
+
+def events(text: str) -> Iterator[Any]:
+    found: Iterator[Any] = yaml.parse(text, yaml.CSafeLoader)
+    return found
 
 
 def too_long(*_: object) -> None:
@@ -32,9 +39,7 @@ def compiled(listed: str) -> fleet_checks.Compiled:
     except ValueError as error:
         sys.exit(f"The input 'settings': {error}")
     try:
-        found = fleet_checks.compiled(
-            Path(os.environ["TARGET"]), settings, lambda text: yaml.parse(text, yaml.CSafeLoader)
-        )
+        found = fleet_checks.compiled(Path(os.environ["TARGET"]), settings, events)
     except LookupError as error:
         sys.exit(str(error))
     Path(listed).write_bytes(b"".join(os.fsencode(name) + b"\0" for name in found.names))
@@ -48,7 +53,8 @@ def write(found: fleet_checks.Compiled) -> tuple[list[fleet_checks.Problem], str
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "fleet.json").write_text(found.fleet.text, encoding="utf-8")
-    return found.problems(), fleet_checks.summary(found.fleet)
+    root = Path(os.environ["TARGET"])
+    return found.problems(), f"{fleet_checks.summary(found.fleet)}\n{fleet_checks.change(root, found, events)}"
 
 
 def test(found: fleet_checks.Compiled) -> tuple[list[fleet_checks.Problem], str]:
