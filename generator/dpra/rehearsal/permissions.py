@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote
 from dpra import resources
 from dpra.names import arn, partition
 
-from . import guardrails, machine_rights
+from . import guardrails, machine_rights, organization_rights
 
 _policies = resources.lib("policies")
 
@@ -40,8 +40,9 @@ S3_QUERIES = {
     ("GET", "uploads"): "ListBucketMultipartUploads",
 }
 S3_CONDITIONS = {"HTTP_IF_MATCH": "s3:if-match", "HTTP_IF_NONE_MATCH": "s3:if-none-match"}
-PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
+PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}  # the name that a service signs with -> its prefix in IAM
 NAMED = {
+    **dict.fromkeys(organization_rights.SERVICES, ("AccountId",)),
     "dynamodb": ("TableName",),
     "ecr": ("repositoryName",),
     "kms": ("KeyId",),
@@ -92,7 +93,14 @@ def needed(
         said = json.loads(environ["wsgi.input"].getvalue() or b"{}")
         yield from service_catalog.rights(region, account, operation(service, environ, form), said)
         return
-    action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
+    name = operation(service, environ, form)
+    if service in organization_rights.SERVICES:
+        yield from organization_rights.asked(service, name, region, account, organization_rights.body(environ))
+        return
+    if service == "cloudformation" and organization_rights.STACK_SETS.fullmatch(name):
+        yield from organization_rights.of_stack_set(name, region, account, form)
+        return
+    action = f"{PREFIXES.get(service, service)}:{name}"
     if action in machine_rights.MANAGED:
         yield from machine_rights.of_managed(action, region, account, environ)
         return
