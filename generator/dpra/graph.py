@@ -44,6 +44,12 @@ class Environment:
     records: bool  # the release record lies here
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """What its waves are made of, where those are no regions: all of it, in order."""
+        flat = tuple(target for wave in self.waves for target in wave)
+        return () if {*flat} <= {*self.regions} else flat
+
+    @property
     def deploying(self) -> Role | None:
         """The role that deploys."""
         return next((role for role in self.roles.values() if role.duty == "deploy"), None)

@@ -14,7 +14,7 @@ from .result import RehearsalError
 INDEX = "strategy.job-index"
 FOLDER = Path(".github", "workflows")
 POST_CACHE = "post-cache"  # of the step in a stand-in's place
-BAKE = re.compile(r"/dpra/bake$|/\.github/actions/bake@")  # the pack's action, vendored or not
+BAKE = re.compile(r"/(?:dpra|\.github/actions)/(?:bake|fleet)(?:$|@)")  # the pack's actions, vendored or not
 OUTPUTS = "dpra-outputs"  # a job of the rehearsal's own that writes down what the others gave out
 
 

@@ -32,7 +32,7 @@ from fleet_seen import Seen
 from fleet_steps import Step
 
 RELEASE = "dpra:release"
-JOURNAL, FLEET = "journal.json", "fleet.json"
+JOURNAL, FLEET = "journal.json", "fleet/fleet.json"
 
 
 def deploy(target: Target, change: Change) -> Done:
