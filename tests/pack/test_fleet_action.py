@@ -41,7 +41,7 @@ def test_the_plan_lies_beside_the_release_and_is_shown(org: Organisation, bench:
     import fleet_plan
 
     wants = fleet([account("one")], [policy("deny", "A")])
-    digest = bench.release(ONE, {"fleet.json": wants.text})
+    digest = bench.release(ONE, {"fleet/fleet.json": wants.text})
     ran = bench.job.use("fleet", do="plan", release=digest, **COMMON)
     assert (ran.code, ran.errors) == (0, []), ran.out
     assert (ran.record["action"], ran.record["findings"]) == ("saved-plan", {"steps": 6, "refused": 0})
@@ -54,7 +54,7 @@ def test_the_plan_lies_beside_the_release_and_is_shown(org: Organisation, bench:
 
 def test_what_cannot_be_planned_fails_with_the_place(org: Organisation, bench: Bench) -> None:
     org.org.create_policy(Name="deny", Type="SERVICE_CONTROL_POLICY", Description="", Content=json.dumps(DENY))
-    digest = bench.release(ONE, {"fleet.json": fleet(policies=[policy("deny", "A")]).text})
+    digest = bench.release(ONE, {"fleet/fleet.json": fleet(policies=[policy("deny", "A")]).text})
     ran = bench.job.use("fleet", do="plan", release=digest, **COMMON)
     assert (ran.code, ran.record["result"], ran.record["findings"]["refused"]) == (1, "fail", 1)
     assert any("file=policies/deny.yml,line=1" in error and "is not dpra's" in error for error in ran.errors), (
@@ -64,7 +64,7 @@ def test_what_cannot_be_planned_fails_with_the_place(org: Organisation, bench: B
 
 
 def test_another_account_than_the_management_account_plans_nothing(org: Organisation, bench: Bench) -> None:
-    digest = bench.release(ONE, {"fleet.json": fleet().text})
+    digest = bench.release(ONE, {"fleet/fleet.json": fleet().text})
     ran = bench.job.use("fleet", do="plan", release=digest, **{**COMMON, "account": "1" * 12})
     assert (ran.code, ran.record["result"]) == (1, "error")
     assert f"the credentials are of account {ACCOUNT}" in ran.out
@@ -83,7 +83,7 @@ def test_a_change_is_shown_without_any_rights(bench: Bench) -> None:
         baselines=(baseline("base", "A"), baseline("alone", "account:two")),
     )
     for name, one in (("before", before), ("after", after)):
-        bench.job.write(f"{name}/fleet.json", one.text)
+        bench.job.write(f"{name}/fleet/fleet.json", one.text)
     ran = bench.job.use("fleet", do="show", component="shop", release="before", before="before")
     assert (ran.code, ran.record["findings"]) == (0, {"steps": 0, "refused": 0}), ran.out
     ran = bench.job.use("fleet", do="show", component="shop", release="after", before="before")
