@@ -22,7 +22,6 @@ from .fleets import (
     situations,
 )
 
-
 # What cannot be seen to be done till it is written down, and does no harm a second time.
 AGAIN = {"set-contact", "set-budget", "remove-budget", "update-baseline", "target-baseline"}
 
