@@ -7,6 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 from dpra.rehearsal import permissions
 from dpra.rehearsal.mends import organization_policies, organizations, protocol
+from dpra.rehearsal.mends.controltower import store
 from moto.iam.models import iam_backends
 
 HERE = "111111111111"
@@ -452,6 +453,37 @@ def test_budgets_are_made_changed_and_deleted(client):
     api.delete_budget(AccountId=HERE, BudgetName="shop")
     with refusal("NotFoundException"):
         limit()
+
+
+# ---- Control Tower
+
+
+def test_control_tower_enrols_an_account_that_comes_to_a_unit_that_it_governs(org, root, account, unit, client):
+    tower = client("controltower")
+    assert tower.list_enabled_baselines()["enabledBaselines"] == []
+    one, first = unit("one", root), account("first")
+    org.move_account(AccountId=first, SourceParentId=root, DestinationParentId=one)
+    store.govern(HERE, "eu-west-1", one)
+    [governed] = tower.list_enabled_baselines()["enabledBaselines"]
+    assert governed["targetIdentifier"].endswith(f"/{one}")
+
+    def states():
+        asked = {"filter": {"parentIdentifiers": [governed["arn"]]}, "includeChildren": True}
+        found = tower.list_enabled_baselines(**asked)["enabledBaselines"]
+        return {each["targetIdentifier"].rpartition("/")[2]: each["statusSummary"]["status"] for each in found}
+
+    assert states() == {first: "SUCCEEDED"}
+    made, other = account("shop"), account("other")
+    for number in (made, other):
+        org.move_account(AccountId=number, SourceParentId=root, DestinationParentId=one)
+    assert states() == {first: "SUCCEEDED", made: "UNDER_CHANGE", other: "UNDER_CHANGE"}
+    store.FAILING.add(other)
+    pass_seconds(store.ENROLMENT)
+    assert states() == {first: "SUCCEEDED", made: "SUCCEEDED", other: "FAILED"}
+    org.move_account(AccountId=made, SourceParentId=one, DestinationParentId=root)
+    assert set(states()) == {first, other}
+    with refusal("ValidationException"):
+        tower.list_enabled_baselines(filter={"statuses": ["SOME"]})
 
 
 def test_the_aws_cli_makes_an_organisation(aws):
