@@ -387,7 +387,9 @@ def test_the_text_of_others_is_inert_in_the_summary(hostile: dict[str, str]) -> 
         document = empty()
         document["accounts"].append(account("000000000900", text, ROOT, email=text))
         wants = fleet([wanted(text, "A", email=text, tags={text: text})], [policy("p", "A", description=text)])
-        wants = Fleet("org", text, (text, 1), wants.units, wants.accounts, wants.policies)
+        units = (*wants.units, desired.Unit(text, "organisation.yml", 3))
+        accounts = (*wants.accounts, wanted("b", text))
+        wants = Fleet("org", text, (text, 1), units, accounts, wants.policies, parts=(text, "root"))
         for line in fleet_plan.summary(planned(document, wants)).split("\n"):
             outside = "".join(line.split("`")[::2])
             assert line.count("`") % 2 == 0
