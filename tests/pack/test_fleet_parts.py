@@ -92,6 +92,22 @@ def test_whatever_dies_the_parts_end_as_the_files_want_and_nothing_is_made_twice
     assert foreign(delivery.organisation.document) == foreign(before)
 
 
+@settings(max_examples=40, deadline=None)
+@given(situations(parts=True), fleets(parts=True), st.data())
+def test_a_release_that_stopped_half_way_leaves_nothing_behind_after_the_next(
+    situation: Any, other: Any, data: Any
+) -> None:
+    wants, before = situation
+    first = Delivery(before, wants)
+    for part in wants.parts[: data.draw(st.integers(1, len(wants.parts)))]:
+        first.run(part)
+    second = Delivery(first.organisation.document, other)
+    for part in other.parts:
+        second.run(part)
+    assert planned(second.organisation.document, other).steps == ()
+    as_wanted(second.organisation.document, other)
+
+
 def bounds(document: dict[str, Any], number: str) -> set[str]:
     """What bounds the rights of an account, and its baselines: a policy whatever of its contents it has."""
     labels = {label.partition(" (next ")[0] for label in inherited(document, number)}
