@@ -6,7 +6,7 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 from dpra.rehearsal import permissions
-from dpra.rehearsal.mends import organization_policies, organizations, protocol
+from dpra.rehearsal.mends import organization_policies, organization_tags, organizations, protocol
 from dpra.rehearsal.mends.controltower import store
 from moto.iam.models import iam_backends
 
@@ -365,6 +365,24 @@ def test_tags_of_everything_are_read_at_once(org, root, account, unit, policy, c
     org.untag_resource(ResourceId=made, TagKeys=["dpra:component"])
     assert read("account") == {made: []}
     assert not client("resourcegroupstaggingapi").get_resources()["ResourceTagMappingList"]
+
+
+def test_the_tagging_api_hears_of_a_change_a_little_later(org, root, unit, client, monkeypatch):
+    monkeypatch.setattr(organization_tags, "LAG", 5.0)
+    one, api = unit("one", root), client("resourcegroupstaggingapi", "us-east-1")
+    old, new = [{"Key": "team", "Value": "a"}], [{"Key": "team", "Value": "b"}]
+
+    def told():
+        return [found["Tags"] for found in api.get_resources()["ResourceTagMappingList"]]
+
+    org.tag_resource(ResourceId=one, Tags=old)
+    assert told() == []
+    pass_seconds(5)
+    assert told() == [old]
+    org.tag_resource(ResourceId=one, Tags=new)
+    assert (told(), org.list_tags_for_resource(ResourceId=one)["Tags"]) == ([old], new)
+    pass_seconds(5)
+    assert told() == [new]
 
 
 def test_tags_come_in_pages_of_a_hundred(org, account, client):
