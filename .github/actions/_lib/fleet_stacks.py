@@ -19,15 +19,23 @@ from fleet_rules import in_order
 def baselines(making: Making) -> None:
     """The steps for all of them."""
     wanted = {desired.stack_set(making.fleet.component, one.name): one for one in making.fleet.baselines}
-    for baseline in in_order(making.fleet.baselines):
+    order, made = in_order(making.fleet.baselines), dict[str, _Baseline]()
+    firsts: dict[str, int] = {}
+    for baseline in reversed(order):
         name = desired.stack_set(making.fleet.component, baseline.name)
-        there = making.seen.stack_sets_by_name.get(name)
+        one = made[name] = _Baseline(making, name, making.seen.stack_sets_by_name.get(name), baseline)
+        one.first = min([*one.by_part(one.seen | one.wants), firsts.get(baseline.name, len(making.fleet.parts) - 1)])
+        for other in baseline.depends_on:  # it is there before
+            firsts[other] = min(one.first, firsts.get(other, one.first))
+    for baseline in order:
+        name = desired.stack_set(making.fleet.component, baseline.name)
+        there = made[name].there
         if there and not making.ours(there.tags):
             says = f"the stack set {name} is there and is not dpra's"
             making.refuse("stack-set", baseline.name, says, (baseline.file, baseline.line))
         else:
             before = len(making.steps)
-            _Baseline(making, name, there, baseline).steps(baseline)
+            made[name].steps(baseline)
             if len(making.steps) > before:
                 making.facts.add(f"stack-set {name}")
     for gone in making.seen.stack_sets:
@@ -64,6 +72,7 @@ class _Baseline:
         self, making: Making, name: str, there: fleet_seen.StackSet | None, one: desired.Baseline | None
     ) -> None:
         self.making, self.name, self.there = making, name, there
+        self.first = 0  # the place of the part that it comes with
         self.ids = {making.ref(target): target for target in (*there.units, *there.accounts)} if there else {}
         self.seen = set(self.ids)
         self.wants = pieces(making, one, self.seen) if one else set()
@@ -78,8 +87,7 @@ class _Baseline:
         self.preferences = {"concurrency": one.concurrency, "failure-tolerance": one.failure_tolerance} if one else {}
 
     def covers(self, ref: str) -> bool:
-        where = self.making.unit(ref) if ref.startswith(ACCOUNT) else ref
-        return ref in self.wants or any(path in self.units for path in line(where))
+        return ref in self.wants or not self.within(ref).isdisjoint(self.units)
 
     def place(self, ref: str) -> int:
         """Of the part that delivers to a target: to an account where it then is."""
@@ -94,18 +102,15 @@ class _Baseline:
     def steps(self, one: desired.Baseline) -> None:
         making, there = self.making, self.there
         says = _settings(making.fleet, one)
-        last = len(making.fleet.parts) - 1
         if there is None:
-            first = min(self.by_part(self.wants), default=last)
-            if making.back:
-                first = making.places[making.back]
+            first = making.places[making.back] if making.back else self.first
             tags = {COMPONENT: making.fleet.component}
             making.step("create-baseline", self.name, first, baseline=one.name, **says, tags=tags)
         else:
-            self.update(one, there, says, last)
+            self.update(one, there, says)
         self.targets()
 
-    def update(self, one: desired.Baseline, there: fleet_seen.StackSet, says: dict[str, Any], last: int) -> None:
+    def update(self, one: desired.Baseline, there: fleet_seen.StackSet, says: dict[str, Any]) -> None:
         """A step for each part that has targets; in the first one the template is put, though it has none yet."""
         making = self.making
         before = {
@@ -127,13 +132,13 @@ class _Baseline:
                 told = f"{', '.join(whole[:5])} is a target of it as a whole: there it changes with the last part"
                 making.report("not-staged", one.name, told, (one.file, one.line))
             if making.back:  # at once, with the part that goes back first
-                parts = {making.places[making.back]: sorted(self.seen)} if self.goes_back() else {}
+                parts = {making.places[making.back]: sorted(self.seen)}
             elif parts and (new := self.by_part(self.more)) and min(new) < min(parts):
                 # They come with the template that is there, and the new one is put behind that: a stack set's template
                 # changes without its stacks only where others are updated.
                 late, parts = True, {min(new): new[min(new)]} | parts
             elif not parts:
-                parts = {min(self.by_part(self.wants), default=last): []}
+                parts = {self.first: []}
         about = {"baseline": one.name, **says, **self.preferences}
         for number, (place, refs) in enumerate(parts.items()):
             # Who names a template or parameters, be they the same, makes all stacks OUTDATED: only who puts them does.
@@ -143,10 +148,6 @@ class _Baseline:
             if late and number == 0:
                 more["late"] = True
             making.step("update-baseline", self.name, place, changes=changes, **about, **more)
-
-    def goes_back(self) -> bool:
-        parts = {self.making.fleet.parts[place] for place in self.by_part(self.seen)}
-        return not parts or self.making.back in parts
 
     def targets(self) -> None:
         """Where a stack set goes, and goes no more.
@@ -165,12 +166,30 @@ class _Baseline:
         less: dict[int, list[str]] = defaultdict(list)
         for ref in sorted(self.less):
             less[making.last(ref) if making.back else making.left(ref)].append(ref)
-        ends: dict[int, list[str]] = {}
-        # What is kept of a target that goes had its stacks in those regions, too.
-        if self.old_regions and self.seen and (kept := self.covered | self.more):
-            ends = self.by_part(kept) if making.back else {max(self.by_part(kept)): sorted(kept)}
+        ends: dict[int, set[str]] = defaultdict(set)
+        if self.old_regions:
+            for place, refs in less.items():  # what is kept of a target that goes had its stacks in those regions, too
+                back = bool(making.back)  # parts come in the other order then
+                here = (ref for ref in self.wants if (self.place(ref) >= place if back else self.place(ref) <= place))
+                ends[place] = {ref for ref in here if not self.within(ref).isdisjoint(refs)}
+            inside = {ref for refs in ends.values() for ref in refs}
+            kept = {ref for ref in self.covered - inside if self.had(ref, self.old_regions)}
+            for place, some in (self.by_part(kept) if making.back else {self.end(kept): kept} if kept else {}).items():
+                ends[place] |= set(some)
         for place in sorted({*less, *ends}):
-            self.less_in(place, less.get(place, []), ends.get(place, []))
+            self.less_in(place, less.get(place, []), sorted(ends.get(place, ())))
+
+    def within(self, ref: str) -> set[str]:
+        """A target, and the units that it is in."""
+        return {ref, *line(self.making.unit(ref) if ref.startswith(ACCOUNT) else ref)}
+
+    def end(self, refs: Iterable[str]) -> int:
+        return max(self.place(ref) for ref in refs)
+
+    def had(self, ref: str, regions: Iterable[str]) -> bool:
+        """Whether a target has stacks in one of the regions."""
+        missing = self.there.missing if self.there else {}
+        return any(self.ids[ref] not in missing.get(region, ()) for region in regions)
 
     def more_in(self, place: int, more: list[str], covered: list[str]) -> None:
         making, there = self.making, self.there

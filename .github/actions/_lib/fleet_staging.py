@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import fleet as desired
 import fleet_seen
-from fleet import ACCOUNT, COMPONENT, KINDS, NEXT, line, same
+from fleet import ACCOUNT, COMPONENT, KINDS, NEXT, STAGED, line, same
 from fleet_making import Making
 
-STAGED = ("service-control-policy", "resource-control-policy")
 MARK = 8  # hex digits in the name of what is staged
 
 
@@ -113,7 +112,7 @@ class _Policy:
         self.other = there is not None and same(there.content) != same(policy.content)
         places = [making.last(ref) for ref in (*self.on, *self.wants)]
         self.last = max(places, default=len(making.fleet.parts) - 1)
-        if making.back and making.back in {making.fleet.parts[one] for ref in self.on for one in _reach(making, ref)}:
+        if making.back:
             self.last = making.places[making.back]  # all at once, with the part that goes back first
 
     def steps(self) -> None:
@@ -221,10 +220,6 @@ def _attached(making: Making, there: fleet_seen.Policy | None) -> dict[str, str]
 def _above(making: Making, ref: str) -> Iterable[str]:
     """The units above a ref."""
     return line(making.unit(ref)) if ref.startswith(ACCOUNT) else list(line(ref))[1:]
-
-
-def _reach(making: Making, ref: str) -> set[int]:
-    return {making.place(ref)} if ref.startswith(ACCOUNT) else making.reach[ref]
 
 
 def _left(making: Making, ref: str) -> int:
