@@ -12,6 +12,7 @@ from . import (
     canaries,
     change_sets,
     contacts,
+    controltower,  # it sees accounts move
     imagebuilder,  # noqa: F401 - its types of CloudFormation are found
     instances,
     keys,
@@ -67,3 +68,4 @@ def forget() -> None:
     roots.forget()
     organizations.forget()
     stack_sets.forget()
+    controltower.store.FAILING.clear()
