@@ -196,6 +196,11 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
         "stages": functools.partial(stages_table, "machine"),
         "promises": functools.partial(promises_table, "compute-image", "machine"),
     },
+    "docs/account-fleet.md": {
+        "stages": functools.partial(stages_table, "organisation"),
+        "promises": functools.partial(promises_table, "account-fleet"),
+    },
+    "docs/spec-account-fleet.md": {"keys": functools.partial(keys, "account-fleet")},
     "docs/spec-compute-image.md": {"keys": functools.partial(keys, "compute-image")},
     "docs/spec-dynamic-configuration.md": {"keys": functools.partial(keys, "dynamic-configuration")},
 }

@@ -325,9 +325,6 @@ def test_seen_without_from_organisation_is_refused(dpra: Any, tmp_path: Path) ->
     assert (done.returncode, "goes together with --from-organisation" in done.stderr) == (2, True)
 
 
-@pytest.mark.skipif(
-    not (resources.PACK / "_lib/organisation.py").exists(), reason="who reads organisations is not there yet"
-)
 @pytest.mark.parametrize(
     ("said", "way"),
     [
@@ -351,3 +348,51 @@ def test_what_aws_refuses_is_told_with_a_way_out(dpra: Any, tmp_path: Path, said
     assert (done.returncode, list((tmp_path / "fleet").iterdir())) == (3, [])
     assert way in done.stderr
     assert said.split(" (")[0] in done.stderr
+
+
+@pytest.fixture
+def real(moto: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An organisation of 300 accounts in AWS, made by calls of AWS."""
+    import boto3
+    from dpra.rehearsal import mends
+    from dpra.rehearsal.mends import organizations
+
+    mends.forget()
+    monkeypatch.setattr(organizations, "CREATION", 0)
+    keys = {name.lower(): moto[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    made = boto3.client("organizations", "us-east-1", endpoint_url=moto["AWS_ENDPOINT_URL"], **keys)
+    made.create_organization(FeatureSet="ALL")
+    root = made.list_roots()["Roots"][0]["Id"]
+    for kind in (SCP, RCP):
+        made.enable_policy_type(RootId=root, PolicyType=kind)
+    units = [root]
+    for number in range(12):
+        said = made.create_organizational_unit(ParentId=units[number // 3], Name=f"unit {number}")
+        units.append(said["OrganizationalUnit"]["Id"])
+    asked = []
+    for number in range(300):
+        mail, tags = f"aws+{number}@example.com", [{"Key": "cost-centre", "Value": f"0{number}"}]
+        said = made.create_account(AccountName=f"team {number % 280}", Email=mail, Tags=tags)
+        asked.append(said["CreateAccountStatus"]["Id"])
+    for number, one in enumerate(asked):
+        found = made.describe_create_account_status(CreateAccountRequestId=one)["CreateAccountStatus"]["AccountId"]
+        if (unit := units[number % len(units)]) != root:
+            made.move_account(AccountId=found, SourceParentId=root, DestinationParentId=unit)
+    deny = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "ec2:*", "Resource": "*"}]}
+    for number in range(3):
+        content = json.dumps(deny, indent=4)
+        said = made.create_policy(Name=f"no {number}", Type=SCP, Description="by hand", Content=content)
+        for target in (units[number], found):
+            made.attach_policy(PolicyId=said["Policy"]["PolicySummary"]["Id"], TargetId=target)
+    yield moto
+    mends.forget()
+
+
+def test_the_organisation_that_is_in_aws_becomes_files_with_an_empty_plan(dpra: Any, real: Any, tmp_path: Path) -> None:
+    done = init(dpra, tmp_path / "fleet", **real, AWS_REGION="eu-west-1")
+    assert done.returncode == 0, done.stderr
+    assert "Reading the organisation" in done.stderr
+    assert "12 units, 300 accounts, 3 policies." in done.stdout
+    assert "Their plan is empty: they change nothing." in done.stdout
+    assert "regions: [eu-west-1]" in (tmp_path / "fleet/dpra.yml").read_text()
+    assert len(list((tmp_path / "fleet/accounts").rglob("*.yml"))) == 13

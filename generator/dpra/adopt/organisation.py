@@ -1,7 +1,7 @@
 """`dpra init --from-organisation`: an organisation that is there as the files of an account fleet. Pure.
 
-The plan of these files is empty: adoption changes nothing. What the files cannot say is left out and told, and stays in
-AWS as it is; so do stack sets. What of it belongs to whom is said by nobody: dpra's tag comes with the first change.
+The plan of these files is empty: adoption changes nothing, and no tag is set; by its id in a file a thing is dpra's. What
+the files cannot say is left out and told, and stays in AWS as it is; so do stack sets.
 """
 
 import importlib
