@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fleet_change
 import fleet_files
+import fleet_history
 import fleet_lockouts
+import fleet_parts
 import fleet_plan
 import fleet_policies
 import fleet_rules
@@ -20,6 +21,7 @@ from fleet_inheritance import Organisation, statement_lines
 from fleet_policies import Judged
 
 RULES = {**fleet_rules.RULES, **fleet_policies.RULES, **fleet_lockouts.RULES}
+SPEC = "dpra.yml"
 SHOWN = 50  # rows of a table in a summary
 
 
@@ -65,7 +67,8 @@ class Compiled:
         return [self.place(name) for name in sorted({*self.files, fleet_files.ORGANISATION})]
 
     def place(self, name: str) -> str:
-        return f"{self.settings.folder}/{name}" if self.settings.folder else name
+        beside = self.settings.folder and name != SPEC  # which lies in the root of the repository
+        return f"{self.settings.folder}/{name}" if beside else name
 
     def organisation(self) -> Organisation:
         return Organisation(self.fleet, self.lines)
@@ -146,12 +149,12 @@ def change(root: Path, found: Compiled, events: Events) -> str:
     """What the last commit changes, as far as the files say it."""
     title = "### What this change does"
     try:
-        before = built(fleet_change.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
+        before = built(fleet_history.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
     except LookupError:
         return f"{title}\n\nThe commit before is not here (fetch-depth: 2), so nothing is compared.\n"
     if not sound(found) or (before.files and not sound(before)):
         return f"{title}\n\nThe files cannot be compared: they, or those of the commit before, have problems.\n"
-    text = fleet_plan.summary(fleet_change.change(before.fleet, found.fleet))
+    text = fleet_plan.summary(fleet_parts.change(before.fleet, found.fleet))
     return f"{title}\n{text.partition(chr(10))[2]}"
 
 

@@ -48,9 +48,12 @@ class _Pack:
 
         gc.disable()  # a short run makes no cycles that are worth a search: half of its time
         resources.lib("runner")  # then the pack's modules find each other, by their own names
-        self.checks, self.change, self.plans, self.seen, self.explain, self.parsers = (
+        self.checks, self.history, self.parts, self.plans, self.seen, self.explain, self.parsers = (
             importlib.import_module(name)
-            for name in "fleet_checks fleet_change fleet_plan fleet_seen fleet_explain configuration_parsers".split()
+            for name in (
+                *("fleet_checks", "fleet_history", "fleet_parts", "fleet_plan", "fleet_seen", "fleet_explain"),
+                "configuration_parsers",
+            )
         )
         said = documents.fleet(self.plan.spec, self.plan.environments.values())
         self.settings = self.checks.settings(json.dumps(dict(said)))
@@ -197,13 +200,13 @@ def plan(root: Path, seen: Path | None, against: str | None, form: str) -> None:
 
 def _against(pack: _Pack, found: Any, revision: str) -> Any:
     try:
-        files = pack.change.at_commit(pack.root, revision, pack.settings.folder)
+        files = pack.history.at_commit(pack.root, revision, pack.settings.folder)
     except LookupError as error:
         common.fail(f"--against {_printable(revision)}: {_printable(str(error))}", common.WRONG_INPUT)
     before = pack.checks.built(files, pack.settings, pack.parsers.events)
     if files and not pack.checks.sound(before):
         common.fail(f"--against {_printable(revision)}: its files have problems", common.WRONG_INPUT)
-    return pack.change.change(before.fleet, found.fleet)
+    return pack.parts.change(before.fleet, found.fleet)
 
 
 def _organisation(pack: _Pack, found: Any, saved: Path | None) -> Any:
