@@ -180,18 +180,20 @@ class Organisation:
         self.of(on)["contacts"][says["contact"]] = {key: value for key, value in says.items() if key != "contact"}
 
     def set_budget(self, on: str, says: Any, ids: Any) -> None:
-        assert self.of(on)["budget"] != says["amount"]
         self.of(on)["budget"] = says["amount"]
 
     def remove_budget(self, on: str, says: Any, ids: Any) -> None:
-        assert self.of(on)["budget"] is not None
         self.of(on)["budget"] = None
 
     def create_policy(self, on: str, says: Any, ids: Any) -> None:
         assert on not in {one["name"] for one in self.document["policies"]}
         assert (on != says.get("policy", on)) == ("dpra:next" in says["tags"])
         [policy] = [one for one in self.fleet.policies if one.name == says.get("policy", on)]
-        about = {"id": f"p-new{len(self.document['policies'])}", "name": on, "type": desired.KINDS[says["type"]].aws}
+        number = (
+            max((int(one["id"][5:]) for one in self.document["policies"] if one["id"].startswith("p-new")), default=0)
+            + 1
+        )
+        about = {"id": f"p-new{number}", "name": on, "type": desired.KINDS[says["type"]].aws}
         about |= {"content": policy.content, "description": says["description"], "tags": says["tags"]}
         self.document["policies"].append({**about, "attachments": [], "aws-managed": False})
         assert desired.same(policy.content) == says["content"]

@@ -87,8 +87,9 @@ class _Remaining:
     def less(self) -> Iterator[str]:
         """What the plan has, and somebody else did."""
         for name, step in self.signed.items():
-            later = self.order[step.part] >= self.order[self.part]
-            if name not in self.fresh and name not in self.begun and later and not self.is_unseen(step):
+            done = name in self.begun or self.order[step.part] < self.order[self.part]
+            half = step.part == self.part and step.action in BASELINES and step.on in self.half
+            if name not in self.fresh and not done and not half and not self.is_unseen(step):
                 yield f"somebody else did it: {told(step)}"
 
     def is_half(self, fresh: Step) -> bool:

@@ -87,8 +87,7 @@ class _Baseline:
         self.preferences = {"concurrency": one.concurrency, "failure-tolerance": one.failure_tolerance} if one else {}
 
     def covers(self, ref: str) -> bool:
-        where = self.making.unit(ref) if ref.startswith(ACCOUNT) else ref
-        return ref in self.wants or any(path in self.units for path in line(where))
+        return ref in self.wants or not self.within(ref).isdisjoint(self.units)
 
     def place(self, ref: str) -> int:
         """Of the part that delivers to a target: to an account where it then is."""
@@ -133,7 +132,7 @@ class _Baseline:
                 told = f"{', '.join(whole[:5])} is a target of it as a whole: there it changes with the last part"
                 making.report("not-staged", one.name, told, (one.file, one.line))
             if making.back:  # at once, with the part that goes back first
-                parts = {making.places[making.back]: sorted(self.seen)} if self.goes_back() else {}
+                parts = {making.places[making.back]: sorted(self.seen)}
             elif parts and (new := self.by_part(self.more)) and min(new) < min(parts):
                 # They come with the template that is there, and the new one is put behind that: a stack set's template
                 # changes without its stacks only where others are updated.
@@ -149,10 +148,6 @@ class _Baseline:
             if late and number == 0:
                 more["late"] = True
             making.step("update-baseline", self.name, place, changes=changes, **about, **more)
-
-    def goes_back(self) -> bool:
-        parts = {self.making.fleet.parts[place] for place in self.by_part(self.seen)}
-        return not parts or self.making.back in parts
 
     def targets(self) -> None:
         """Where a stack set goes, and goes no more.
@@ -171,12 +166,28 @@ class _Baseline:
         less: dict[int, list[str]] = defaultdict(list)
         for ref in sorted(self.less):
             less[making.last(ref) if making.back else making.left(ref)].append(ref)
-        ends: dict[int, list[str]] = {}
-        # What is kept of a target that goes had its stacks in those regions, too.
-        if self.old_regions and self.seen and (kept := self.covered | self.more):
-            ends = self.by_part(kept) if making.back else {max(self.by_part(kept)): sorted(kept)}
+        ends: dict[int, set[str]] = defaultdict(set)
+        if self.old_regions:
+            for place, refs in less.items():  # what is kept of a target that goes had its stacks in those regions, too
+                ends[place] = {ref for ref in self.wants if not self.within(ref).isdisjoint(refs)}
+            inside = {ref for refs in ends.values() for ref in refs}
+            kept = {ref for ref in self.covered - inside if self.had(ref, self.old_regions)}
+            for place, some in (self.by_part(kept) if making.back else {self.end(kept): kept} if kept else {}).items():
+                ends[place] |= set(some)
         for place in sorted({*less, *ends}):
-            self.less_in(place, less.get(place, []), ends.get(place, []))
+            self.less_in(place, less.get(place, []), sorted(ends.get(place, ())))
+
+    def within(self, ref: str) -> set[str]:
+        """A target, and the units that it is in."""
+        return {ref, *line(self.making.unit(ref) if ref.startswith(ACCOUNT) else ref)}
+
+    def end(self, refs: Iterable[str]) -> int:
+        return max(self.place(ref) for ref in refs)
+
+    def had(self, ref: str, regions: Iterable[str]) -> bool:
+        """Whether a target has stacks in one of the regions."""
+        missing = self.there.missing if self.there else {}
+        return any(self.ids[ref] not in missing.get(region, ()) for region in regions)
 
     def more_in(self, place: int, more: list[str], covered: list[str]) -> None:
         making, there = self.making, self.there

@@ -112,7 +112,7 @@ class _Policy:
         self.other = there is not None and same(there.content) != same(policy.content)
         places = [making.last(ref) for ref in (*self.on, *self.wants)]
         self.last = max(places, default=len(making.fleet.parts) - 1)
-        if making.back and making.back in {making.fleet.parts[one] for ref in self.on for one in _reach(making, ref)}:
+        if making.back:
             self.last = making.places[making.back]  # all at once, with the part that goes back first
 
     def steps(self) -> None:
@@ -220,10 +220,6 @@ def _attached(making: Making, there: fleet_seen.Policy | None) -> dict[str, str]
 def _above(making: Making, ref: str) -> Iterable[str]:
     """The units above a ref."""
     return line(making.unit(ref)) if ref.startswith(ACCOUNT) else list(line(ref))[1:]
-
-
-def _reach(making: Making, ref: str) -> set[int]:
-    return {making.place(ref)} if ref.startswith(ACCOUNT) else making.reach[ref]
 
 
 def _left(making: Making, ref: str) -> int:
