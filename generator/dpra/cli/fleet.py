@@ -203,7 +203,7 @@ def _against(pack: _Pack, found: Any, revision: str) -> Any:
         files = pack.history.at_commit(pack.root, revision, pack.settings.folder)
     except LookupError as error:
         common.fail(f"--against {_printable(revision)}: {_printable(str(error))}", common.WRONG_INPUT)
-    before = pack.checks.built(files, pack.settings, pack.parsers.events)
+    before = pack.checks.earlier(files, pack.settings, pack.parsers.events)
     if files and not pack.checks.sound(before):
         common.fail(f"--against {_printable(revision)}: its files have problems", common.WRONG_INPUT)
     return pack.parts.change(before.fleet, found.fleet)
