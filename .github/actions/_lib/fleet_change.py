@@ -1,6 +1,7 @@
 """What a change of a fleet's files would do: the files of an earlier commit are taken as the organisation.
 
-Nothing is asked of AWS, so that a pull request can say it. What nobody wrote down, ids above all, is made up.
+Nothing is asked of AWS, so that a pull request can say it. Ids that nobody wrote down are made up; that of an account
+is its name.
 """
 
 import subprocess
@@ -27,7 +28,7 @@ def taken(fleet: Fleet, later: Fleet) -> Seen:
     """The organisation as a fleet wants it.
 
     Args:
-        later: the fleet that is planned: where it adopts an account by its id, that is the id.
+        later: the fleet that is planned: what it adopts by its id is there, and nobody knows more of it.
     """
     tags = {COMPONENT: fleet.component}
     root = fleet.root or later.root or "r-0000"
@@ -35,11 +36,11 @@ def taken(fleet: Fleet, later: Fleet) -> Seen:
         unit.path: f"ou-0000-{number:08}" for number, unit in enumerate(fleet.units) if unit.path != ROOT
     }
     known = {same_email(one.email): one.id for one in (*later.accounts, *fleet.accounts) if one.id}
-    ids = {
-        one.ref: known.get(same_email(one.email)) or f"{number:012}"
-        for number, one in enumerate(fleet.accounts, 900_000_000_000)
-    }
+    ids = {one.ref: known.get(same_email(one.email)) or one.name for one in fleet.accounts}
     targets = units | ids
+    there = {*ids.values()}
+    adopted = [one for one in later.accounts if one.id and one.id not in there]
+    named = {one.id for one in fleet.policies}
     policies = tuple(
         fleet_seen.Policy(
             *(one.id or f"p-{one.type}-{one.name}", one.name, KINDS[one.type].aws, one.content, one.description, tags),
@@ -47,11 +48,16 @@ def taken(fleet: Fleet, later: Fleet) -> Seen:
         )
         for one in fleet.policies
         if one.type in KINDS
+    ) + tuple(
+        fleet_seen.Policy(one.id, one.name, KINDS[one.type].aws, one.content, one.description)
+        for one in later.policies
+        if one.id and one.id not in named and one.type in KINDS
     )
     stack_sets = tuple(
         fleet_seen.StackSet(
             *(desired.stack_set(fleet.component, one.name), desired.digest(one.template), tags, one.parameters),
-            *(one.regions, tuple(units[unit] for unit in fleet.targets[one.name][0])),
+            *(one.regions if any(fleet.targets[one.name]) else (),),
+            tuple(units[unit] for unit in fleet.targets[one.name][0]),
             tuple(ids[ref] for ref in fleet.targets[one.name][1]),
             tuple(desired.stack_set(fleet.component, other) for other in one.depends_on),
             one.auto_deploy,
@@ -68,7 +74,8 @@ def taken(fleet: Fleet, later: Fleet) -> Seen:
         tuple(
             fleet_seen.Account(ids[ACCOUNT + one.name], one.email, one.name, units[one.unit], tags=fleet.tags(one))
             for one in fleet.accounts
-        ),
+        )
+        + tuple(fleet_seen.Account(one.id, one.email, one.name, root) for one in adopted),
         policies,
         stack_sets,
     )
