@@ -326,7 +326,7 @@ gc.disable()  # as the check's tool does
 sys.path.insert(0, sys.argv[1])
 import configuration_parsers, fleet_files, fleet_plan, fleet_rules, fleet_seen
 count, units, prod = int(sys.argv[2]), 200, 150
-rows = [f"  Unit{one}: {{defaults: {{tags: {{unit: 'u{one}'}}, budget: {one}}}}}" for one in range(units)]
+rows = [f"  Unit{one}: {{defaults: {{tags: {{unit: 'u{one}'}}, budget: {one + 1}}}}}" for one in range(units)]
 files = {"organisation.yml": "\\n".join(["units:", *rows, ""]).encode()}
 for one in range(units):
     names = [f"unit-{one}-{number}" for number in range(count // units + (one < count % units))]
@@ -340,7 +340,8 @@ for one in range(8):
 start = time.perf_counter()
 parts = (*(f"Unit{one}" for one in range(0, units, 10)), "root")
 fleet, problems = fleet_files.build(files, "landing-zone", configuration_parsers.events, parts)
-assert not [*problems, *fleet_rules.problems(fleet)]
+wrong = [*problems, *fleet_rules.problems(fleet)]
+assert not wrong, wrong[:3]
 seen = fleet_seen.Seen("111111111111", "r-ab12", ("SERVICE_CONTROL_POLICY",))
 assert len(fleet_plan.plan(fleet, seen).steps) > count
 print(time.perf_counter() - start)

@@ -2,7 +2,7 @@
 there. No account, unit or policy is made twice."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class Organisation:
         self.root = self.org.list_roots()["Roots"][0]["Id"]
         self.org.enable_policy_type(RootId=self.root, PolicyType=SCP)
         self.org.enable_aws_service_access(ServicePrincipal="account.amazonaws.com")
+        self.org.enable_aws_service_access(ServicePrincipal="member.org.stacksets.cloudformation.amazonaws.com")
         bench.use("organizations")
         bench.given(unit="root")
         self.calls: list[str] = []
@@ -126,8 +127,8 @@ class Organisation:
 
 
 @pytest.fixture
-def org(bench: Bench, cloud: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Organisation]:
-    yield Organisation(bench, monkeypatch)
+def org(bench: Bench, cloud: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Organisation:
+    return Organisation(bench, monkeypatch)
 
 
 def fleet(accounts: Any = (), policies: Any = (), units: Any = ("A", "A/B"), **more: Any) -> Any:
@@ -230,3 +231,212 @@ def test_wherever_it_dies_the_next_run_goes_on_and_nothing_is_made_twice(
                 statuses = org.org.list_create_account_status()["CreateAccountStatuses"]
                 assert len(statuses) == 2
                 assert {one["State"] for one in statuses} == {"SUCCEEDED"}
+
+
+# ---- Baselines
+
+TOPIC = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "base"}}}})
+QUEUE = json.dumps({"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "base"}}}})
+
+
+def baseline(name: str, *targets: str, **more: Any) -> Any:
+    from fleet import Baseline
+
+    given = {"template": TOPIC, "regions": (REGION,), "targets": targets} | more
+    return Baseline(name=name, file=f"baselines/{name}/baseline.yml", line=1, **given)
+
+
+def stacks(name: str) -> list[tuple[str, str, str]]:
+    listed = boto3.client("cloudformation", REGION).list_stack_instances(StackSetName=f"shop-{name}")["Summaries"]
+    return sorted((one["Account"], one["Region"], one["Status"]) for one in listed)
+
+
+def test_baselines_come_change_and_go(org: Organisation, bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    accounts = [account("one", "A"), account("two", "B")]
+    wants = fleet(accounts, baselines=(baseline("base", "A", "B", auto_deploy=True),), units=("A", "B"))
+    bench.deploy(org.release(ONE, wants))
+    assert org.left(wants) == []
+    one, two = (org.seen().by_email[f"{name}@example.com"].id for name in ("one", "two"))
+    assert stacks("base") == sorted([(one, REGION, "CURRENT"), (two, REGION, "CURRENT")])
+    [made] = org.seen().stack_sets
+    assert (len(made.units), made.accounts, made.auto_deploy, made.outdated, made.missing) == (2, (), True, (), {})
+
+    wants = fleet(
+        [*accounts, account("three", "A")],
+        baselines=(
+            baseline("base", "A", template=QUEUE, regions=(REGION, "us-east-1")),
+            baseline("more", "A", depends_on=("base",), auto_deploy=True),
+        ),
+        units=("A", "B"),
+    )
+    bench.deploy(org.release(TWO, wants), TWO)
+    assert org.left(wants) == []
+    three = org.seen().by_email["three@example.com"].id
+    assert stacks("base") == sorted(
+        (number, region, "CURRENT") for number in (one, three) for region in (REGION, "us-east-1")
+    )
+    base, more = org.seen().stack_sets
+    assert more.depends_on == ("shop-base",)
+    assert base.regions == (REGION, "us-east-1")
+
+
+def test_an_operation_that_failed_names_accounts_and_reasons_and_is_tried_again(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpra.rehearsal.mends import stack_operations
+
+    wants = fleet([account("one", "A"), account("two", "A")], units=("A",))
+    bench.deploy(org.release(ONE, wants))
+    one = org.seen().by_email["one@example.com"].id
+    monkeypatch.setitem(stack_operations.FAILING, one, "a guardrail denies it")
+    wants = fleet(wants.accounts, baselines=(baseline("base", "A"),), units=("A",))
+    digest = org.release(TWO, wants)
+    with failed(f"shop-base ended as FAILED: {one} in {REGION}: a guardrail denies it.*1 are done, 1 are not: run the"):
+        bench.deploy(digest, TWO)
+    monkeypatch.delitem(stack_operations.FAILING, one)
+    bench.deploy(digest, TWO)
+    assert [state for _, _, state in stacks("base")] == ["CURRENT", "CURRENT"]
+    assert org.left(wants) == []
+
+
+# ---- What it does not do
+
+
+def test_back_again_policies_and_baselines_only(org: Organisation, bench: Bench) -> None:
+    before = fleet([account("one")], [policy("deny", "A")], units=("A", "A/B"), baselines=(baseline("base", "A"),))
+    one = org.release(ONE, before)
+    bench.deploy(one)
+    after = fleet(
+        [account("one", "A", tags={"team": "b"}), account("two")],
+        [policy("deny", "A", content=DENIES)],
+        baselines=(baseline("base", "A", template=QUEUE),),
+    )
+    two = org.release(TWO, after)
+    bench.deploy(two, TWO)
+    assert (bench.running, org.left(after)) == (two, [])
+    bench.back(one)
+    assert bench.running == one
+    seen = org.seen()
+    [content] = [one.content for one in seen.policies if one.name == "deny"]
+    assert content == DENY
+    assert seen.by_email["one@example.com"].tags["team"] == "b"
+    assert org.accounts() == {"root": ["master"], "A": ["one"], "A/B": ["two"]}
+
+
+def test_what_somebody_else_did_meanwhile_stops_it(org: Organisation, bench: Bench) -> None:
+    wants = fleet([account("one")], [policy("deny", "A")])
+    bench.deploy(org.release(ONE, wants))
+    wants = fleet([account("one"), account("two")], [policy("deny", "A")])
+    digest = org.release(TWO, wants)
+    [one] = [one for one in org.seen().policies if one.name == "deny"]
+    org.org.detach_policy(PolicyId=one.id, TargetId=one.attachments[0])
+    before = len(org.calls)
+    with failed("the organisation is not as the plan knows it, nothing is applied"):
+        bench.deploy(digest, TWO)
+    assert org.calls[before:] == []
+    assert "before" not in bench.happened[-1:]
+
+
+def test_of_two_runs_at_once_one_stops(org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fleet_calls
+    import fleet_journal
+
+    wants = fleet([account("one")])
+    digest = org.release(ONE, wants)
+    real, other = fleet_calls.Calls.create_unit, []
+
+    def create_unit(self: Any, on: str, says: Any) -> None:
+        real(self, on, says)
+        if not other:
+            other.append(
+                fleet_journal.Journal(fleet_journal.Place(REGION, "packages", f"shop/{digest}/journal.json", ACCOUNT))
+            )
+            other[0].begin(["sha256:other"])
+
+    monkeypatch.setattr(fleet_calls.Calls, "create_unit", create_unit)
+    with failed("another run writes the journal s3://packages/shop/.*: it applies the same release. This one stops"):
+        bench.deploy(digest)
+    assert org.asked("create-account") == 0
+
+
+def test_a_write_of_the_journal_whose_answer_was_lost_is_no_other_run(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import conditional
+
+    real = conditional.write
+    monkeypatch.setattr(conditional, "write", lambda *given: real(*given) and "")
+    bench.deploy(org.release(ONE, fleet([account("one")])))
+    assert org.accounts()["A/B"] == ["one"]
+
+
+@pytest.mark.parametrize("code", ["TooManyRequestsException", "ConcurrentModificationException"])
+def test_what_aws_puts_off_is_asked_again(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    import aws
+
+    real, refused = aws.call_as, dict[str, int]()
+
+    def call_as(env: Any, region: str, service: str, operation: str, /, *options: str, **given: Any) -> Any:
+        refused[operation] = refused.get(operation, 0) + 1
+        if refused[operation] in (1, 2) and service == "organizations":
+            raise aws.Refused(operation, f"An error occurred ({code}) when calling the X operation: later")
+        return real(env, region, service, operation, *options, **given)
+
+    monkeypatch.setattr(aws, "call_as", call_as)
+    wants = fleet([account("one")], [policy("deny", "A")])
+    bench.deploy(org.release(ONE, wants))
+    assert org.left(wants) == []
+    assert org.asked("create-account") == 1
+    assert "slept 2.0" in bench.happened
+
+
+def test_what_is_put_off_for_too_long_fails(org: Organisation, monkeypatch: pytest.MonkeyPatch) -> None:
+    import aws
+    import organisation
+
+    def refuse(*given: Any, **more: Any) -> Any:
+        raise aws.Refused("x", "An error occurred (TooManyRequestsException) when calling the X operation: later")
+
+    monkeypatch.setattr(aws, "call_as", refuse)
+    with failed("TooManyRequests"):
+        organisation.call(REGION, "organizations", "list-roots")
+    assert 40 < len(org.bench.happened) < 60  # a quarter of an hour
+
+
+def test_an_account_that_aws_does_not_make_is_told_with_what_helps_and_the_others_are_there(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dpra.rehearsal.mends import organizations
+
+    monkeypatch.setitem(organizations.FAILING, "two@example.com", "ACCOUNT_LIMIT_EXCEEDED")
+    wants = fleet([account(name) for name in ("one", "two", "three")])
+    digest = org.release(ONE, wants)
+    with failed(
+        "account:two: AWS does not make it, ACCOUNT_LIMIT_EXCEEDED: ask AWS for a higher quota.*Of 8 steps 2 are"
+    ):
+        bench.deploy(digest)
+    assert org.accounts() == {"root": ["master", "one", "three"]}
+    bench.deploy(digest)
+    assert org.asked("create-account") == 4
+    assert org.left(wants) == []
+
+
+def test_ten_accounts_are_made_five_at_once(org: Organisation, bench: Bench) -> None:
+    wants = fleet([account(f"a{number}") for number in range(10)])
+    bench.deploy(org.release(ONE, wants))
+    assert (org.left(wants), org.asked("create-account")) == ([], 10)
+
+
+def test_a_fleet_that_was_not_signed_with_this_plan_is_refused(org: Organisation, bench: Bench) -> None:
+    digest = org.release(ONE, fleet([account("one")]))
+    other = org.release(TWO, fleet([account("two")]))
+    folder = bench.job.workspace
+    (folder / digest / "plan.json").write_bytes((folder / other / "plan.json").read_bytes())
+    with failed("the release's plan.json is of another fleet"):
+        bench.deploy(digest)
+    bench.given(unit="A")
+    with failed("the input 'unit' is 'A', and no part of the fleet: choose one of root"):
+        bench.deploy(digest)
+    assert org.calls == []

@@ -316,7 +316,6 @@ class Releases(RuleBasedStateMachine):
 
 def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import aws
-    import record
 
     def call(region: str, service: str, operation: str, *words: str, **parameters: Any) -> Any:
         """As the CLI does it, in this process: the two operations that a record needs."""

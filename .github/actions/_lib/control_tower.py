@@ -1,4 +1,4 @@
-"""AWS Control Tower: an account that comes into a registered unit is enrolled there by Control Tower itself; waited for.
+"""AWS Control Tower enrols an account by itself that comes into a registered unit; that is waited for.
 
 Source: botocore's model of controltower, ListEnabledBaselines (includeChildren, parentIdentifiers, statusSummary), and
 https://docs.aws.amazon.com/controltower/latest/userguide/types-of-baselines.html

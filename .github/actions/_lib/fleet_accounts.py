@@ -1,8 +1,9 @@
 """Accounts that a plan creates: none twice, whatever died when.
 
-CreateAccount takes no token by which AWS would do it once, and goes on by itself. So first is looked whether the account
-is there by its e-mail, or is on its way: the journal has AWS's name of the request, or else the list of requests has it,
-by the account's name and a time after the intent. Where an intent is young and neither is there yet, it is waited.
+CreateAccount takes no token by which AWS would do it once, and goes on by itself. So first is looked whether the
+account is there by its e-mail, or is on its way: the journal has AWS's name of the request, or else the list of
+requests has it, by the account's name and a time after the intent. Where an intent is young and neither is there yet,
+it is waited.
 Source: https://docs.aws.amazon.com/organizations/latest/APIReference/API_CreateAccount.html (five at once at most)
 """
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+import aws
 import control_tower
 import fleet_accounts
+import fleet_stack_sets as stack_sets
+import organisation
 import runner
 from deployment import Target
-from fleet import Fleet
+from fleet import Fleet, line, stack_set
 from fleet_calls import Calls
 from fleet_journal import Journal
 from fleet_parts import key
@@ -34,16 +37,13 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
         for group in groups(steps):
             keys = {key(step): step for step in group}
             journal.begin(keys)
-            for name, step in keys.items():
-                done += 1
-                runner.say(f"{done} of {len(steps)}: {SAYS[step.action]}: {step.on}")
+            for number, step in enumerate(group, done + 1):
+                runner.say(f"{number} of {len(steps)}: {SAYS[step.action]}: {step.on}")
                 if step.action != "create-account":
-                    done -= 1
-                    calls.do(step, name)
+                    calls.do(step, key(step))
+                    journal.end(key(step))
                     done += 1
-                    journal.end(name)
             if group[0].action == "create-account":
-                done -= len(group)
                 fleet_accounts.create(calls, journal, keys)
                 done += len(group)
                 for name in keys:
@@ -51,6 +51,7 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
             for step in group:
                 if step.action == "move-account":
                     control_tower.enrolled(target.region, registered, calls.id(step.on), calls.id(step.details["to"]))
+        arrive(calls, steps)
     except runner.Failed as failed:
         left = len(steps) - done
         says = (
@@ -63,6 +64,22 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
         except runner.Failed as failed:
             runner.warning(str(failed))
     return calls
+
+
+def arrive(calls: Calls, steps: Sequence[Step]) -> None:
+    """Wait for the stacks that accounts get by themselves where they have come to."""
+    moved = {calls.id(step.on): step.details["to"] for step in steps if step.action == "move-account"}
+    for baseline in calls.fleet.baselines if moved else ():
+        name = stack_set(calls.fleet.component, baseline.name)
+        try:
+            goes = organisation.auto_deployed(calls.region, name)
+        except aws.Refused as refused:
+            if refused.code != "StackSetNotFoundException":  # it comes with a later part
+                raise
+            continue
+        where = {number: {calls.id(path) for path in line(to)} for number, to in moved.items()}
+        if accounts := [number for number, units in where.items() if units & goes.keys()]:
+            stack_sets.arrived(calls.region, name, accounts)
 
 
 def groups(steps: Sequence[Step]) -> Iterator[list[Step]]:

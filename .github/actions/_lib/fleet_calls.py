@@ -95,13 +95,18 @@ class Calls:
         return found
 
     def policy(self, kind: str, name: str) -> str:
+        if found := self.found(kind, name):
+            return found
+        raise runner.Failed(f"the {kind} {name} is not there, and this plan does not make it", "error")
+
+    def found(self, kind: str, name: str) -> str:
+        """The id of a policy; empty where there is none."""
         label = f"{kind} {name}"
         if known := self.ids.get(f"policy:{label}"):
             return known
-        for one in self.seen.policies_by_name.get(name, ()):
-            if one.label == label and one.tags.get(COMPONENT) == self.fleet.component:
-                return one.id
-        raise runner.Failed(f"the {label} is not there, and this plan does not make it", "error")
+        named = self.seen.policies_by_name.get(name, ())
+        ours = (one.id for one in named if one.label == label and one.tags.get(COMPONENT) == self.fleet.component)
+        return next(ours, "")
 
     def call(self, operation: str, *, again: bool = True, **parameters: Any) -> dict[str, Any]:
         """A call of Organizations. What it names may be so new that not all of AWS knows it yet."""
@@ -152,7 +157,7 @@ class Calls:
 
     def content(self, on: str, says: Mapping[str, Any]) -> desired.Policy:
         """The policy of the fleet whose content a step is about."""
-        policy = self.policies.get(on) or self.policies.get(str(says.get("policy", on.removesuffix(" (next)"))))
+        policy = self.policies.get(str(says.get("of", on)))
         if policy is None or desired.same(policy.content) != says["content"]:
             raise runner.Failed(f"the fleet's policy {on} is not the one of the plan", "error")
         return policy
@@ -166,11 +171,13 @@ class Calls:
         self.unless("DuplicatePolicyAttachmentException", "attach-policy", **about)
 
     def detach_policy(self, on: str, says: Mapping[str, Any]) -> None:
-        about = {"PolicyId": self.policy(says["type"], on), "TargetId": self.id(says["target"])}
-        self.unless("PolicyNotAttachedException", "detach-policy", **about)
+        if found := self.found(says["type"], on):
+            about = {"PolicyId": found, "TargetId": self.id(says["target"])}
+            self.unless("PolicyNotAttachedException", "detach-policy", **about)
 
     def delete_policy(self, on: str, says: Mapping[str, Any]) -> None:
-        self.unless("PolicyNotFoundException", "delete-policy", PolicyId=self.policy(says["type"], on))
+        if found := self.found(says["type"], on):
+            self.unless("PolicyNotFoundException", "delete-policy", PolicyId=found)
 
     def unless(self, done: str, operation: str, **parameters: Any) -> None:
         """Call; that it is done already is fine."""
@@ -256,14 +263,10 @@ class Calls:
         stack_sets.create(self.region, key, on, self.templates[says["baseline"]], says)
 
     def update_baseline(self, key: str, on: str, says: Mapping[str, Any]) -> None:
+        """Its template and its settings, and the stacks of this part: those of other parts stay as they are."""
         template = self.templates[says["baseline"]]
-        refs = says.get("targets")
-        if refs is None:
-            stack_sets.update(self.region, key, on, template, says, {}, ())
-            return
-        regions = says.get("regions") or self.seen.stack_sets_by_name[on].regions
-        for letter, targets in self.targets(refs):
-            stack_sets.update(self.region, key + letter, on, template, says, targets, regions)
+        for letter, targets in self.targets(says["targets"]) or [("", None)]:
+            stack_sets.update(self.region, key + letter, on, template, says, targets)
 
     def target_baseline(self, key: str, on: str, says: Mapping[str, Any]) -> None:
         for letter, targets in self.targets(says["add"]):

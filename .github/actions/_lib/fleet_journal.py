@@ -55,6 +55,11 @@ class Journal:
         """The keys of all steps that were begun."""
         return set(self.document["steps"])
 
+    @property
+    def ended(self) -> set[str]:
+        """The keys of those that are done."""
+        return {key for key, entry in self.document["steps"].items() if entry["ended"]}
+
     def entry(self, key: str) -> Entry | None:
         """What an earlier run left of a step."""
         return self.before.get(key)

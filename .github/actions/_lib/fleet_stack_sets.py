@@ -5,7 +5,8 @@ has another id. Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/API
 and there API_StackSetOperationPreferences.html, API_DeploymentTargets.html
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import aws
@@ -18,6 +19,8 @@ from organisation import SELF, call, labels_of
 GOES_ON = ("RUNNING", "STOPPING", "QUEUED")
 TRIES = 20  # of an operation, by all runs of a release
 BUSY = 4 * 3600  # seconds for which another operation of the stack set is waited for
+NONE_THERE = "StackInstanceNotFoundException"
+ARRIVES = 900  # seconds that automatic deployment takes to begin with an account that has come
 TOLD = 10  # accounts that failed
 Targets = Mapping[str, Any]
 
@@ -42,13 +45,28 @@ def create(region: str, key: str, name: str, template: str, says: Mapping[str, A
             raise runner.Failed(f"there is a stack set {name} that is not the one of this plan") from refused
 
 
-def update(
-    region: str, key: str, name: str, template: str, says: Mapping[str, Any], targets: Targets, regions: Sequence[str]
-) -> None:
-    """Make a stack set what the plan says, and update its stacks in the targets."""
-    where = {"DeploymentTargets": targets, "Regions": list(regions)} if targets else {}
-    about = {**described(region, template, says), **where, "OperationPreferences": preferences(says)}
-    operation(region, key, name, "update-stack-set", **about)
+def update(region: str, key: str, name: str, template: str, says: Mapping[str, Any], targets: Targets | None) -> None:
+    """Make a stack set what the plan says, and update its stacks in the targets; without any, it has none."""
+    there = look(region, name)
+    about = {**described(region, template, says), "OperationPreferences": preferences(says)}
+    if targets:
+        about |= {"DeploymentTargets": targets, "Regions": there.get("Regions", [])}
+    if desired.digest(there.get("TemplateBody", "")) == says["template"]:  # else all stacks count as outdated anew
+        del about["TemplateBody"]
+        about["UsePreviousTemplate"] = True
+    try:
+        operation(region, key, name, "update-stack-set", **about)
+    except aws.Refused as refused:
+        if refused.code != NONE_THERE or stacks(region, name):
+            raise
+        about = {word: value for word, value in about.items() if word not in ("DeploymentTargets", "Regions")}
+        operation(region, key, name, "update-stack-set", **about)
+
+
+def stacks(region: str, name: str) -> list[dict[str, Any]]:
+    """All stacks of a stack set, as list-stack-instances says it."""
+    asked = {"StackSetName": name, **SELF}
+    return list(call(region, "cloudformation", "list-stack-instances", **asked)["Summaries"])
 
 
 def described(region: str, template: str, says: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,7 +75,6 @@ def described(region: str, template: str, says: Mapping[str, Any]) -> dict[str, 
     auto: dict[str, Any] = {"Enabled": bool(says["auto-deploy"])}
     if auto["Enabled"]:
         auto["RetainStacksOnAccountRemoval"] = False
-    if says["depends-on"]:
         auto["DependsOn"] = [str(look(region, other)["StackSetARN"]) for other in says["depends-on"]]
     parameters = [{"ParameterKey": one, "ParameterValue": value} for one, value in says["parameters"].items()]
     return {
@@ -82,7 +99,11 @@ def deploy(region: str, key: str, name: str, targets: Targets, regions: Sequence
 def remove(region: str, key: str, name: str, targets: Targets, regions: Sequence[str], says: Mapping[str, Any]) -> None:
     """Delete the stacks of a stack set there."""
     about = {"DeploymentTargets": targets, "Regions": list(regions), "OperationPreferences": preferences(says)}
-    operation(region, key, name, "delete-stack-instances", **about, RetainStacks=False)
+    try:
+        operation(region, key, name, "delete-stack-instances", **about, RetainStacks=False)
+    except aws.Refused as refused:
+        if refused.code != NONE_THERE:
+            raise
 
 
 def whole(units: Iterable[str], without: Sequence[str] = ()) -> Targets:
@@ -170,4 +191,18 @@ def settle(region: str, name: str) -> None:
     for _ in polls():
         listed = call(region, "cloudformation", "list-stack-set-operations", StackSetName=name, **SELF)["Summaries"]
         if not any(one["Status"] in GOES_ON for one in listed):
+            return
+
+
+def arrived(region: str, name: str, accounts: Collection[str]) -> None:
+    """Wait until automatic deployment has stacks in accounts that have come, or gives up."""
+    until = time.monotonic() + ARRIVES
+    for _ in polls():
+        missing = {*accounts} - {one["Account"] for one in stacks(region, name)}
+        if not missing:
+            settle(region, name)
+            return
+        if time.monotonic() > until:
+            some = ", ".join(sorted(missing)[:TOLD])
+            runner.warning(f"the stack set {name} has no stacks in {some} yet; automatic deployment is late")
             return

@@ -92,7 +92,9 @@ def read(region: str, component: str) -> dict[str, Any]:
         units = units_below(pool, near, root["Id"])
         accounts = listed.result()["Accounts"]
         parents = parents_of(pool, near, accounts, [root["Id"], *(unit["id"] for unit in units)])
-        known, members = tagged.result(), members_of(units, parents, about.result()["Organization"]["MasterAccountId"])
+        management = str(about.result()["Organization"]["MasterAccountId"])
+        members = members_of(units, [account(one, parents[one["Id"]], {}) for one in accounts], management)
+        known = tagged.result()
         found = [policy(pool, near, one) for some in policies for one in some.result()["Policies"]]
         stack_sets = [
             pool.submit(stack_set, region, one["StackSetName"], component, members)
@@ -105,7 +107,7 @@ def read(region: str, component: str) -> dict[str, Any]:
         missing = [one for one in asked if not known.get(one)]
         known |= dict(zip(missing, pool.map(lambda one: tags_of(near, one), missing), strict=True))
         return {
-            "management": about.result()["Organization"]["MasterAccountId"],
+            "management": management,
             "root": {"id": root["Id"], "types": types},
             "units": [{**unit, "tags": known.get(unit["id"], {})} for unit in units],
             "accounts": [account(one, parents[one["Id"]], known.get(one["Id"], {})) for one in accounts],
@@ -148,13 +150,16 @@ def parents_of(
     return found
 
 
-def members_of(units: Iterable[Mapping[str, Any]], parents: Mapping[str, str], without: str) -> dict[str, set[str]]:
-    """The accounts in each unit and below it."""
+def members_of(
+    units: Iterable[Mapping[str, Any]], accounts: Iterable[Mapping[str, Any]], without: str
+) -> dict[str, set[str]]:
+    """The accounts in each unit and below it, but for those that are closed: no stack gets there."""
     above = {unit["id"]: str(unit["parent"]) for unit in units}
     found: dict[str, set[str]] = defaultdict(set)
-    for number, unit in parents.items():
-        while unit and number != without:
-            found[unit].add(number)
+    for one in accounts:
+        unit = one["parent"]
+        while unit and one["id"] != without and one["status"] == "ACTIVE":
+            found[unit].add(one["id"])
             unit = above.get(unit, "")
     return found
 
@@ -231,6 +236,7 @@ def stack_set(region: str, name: str, component: str, members: Mapping[str, set[
         goes, outdated = targets(there, auto_deployed(region, name), bool(auto.get("Enabled")), members)
     elif managed:
         goes = auto_deployed(region, name)
+    regions = sorted({*regions, *(here for some in goes.values() for here in some)})  # one may have no stack yet
     lacks = {here: sorted(target for target in goes if here not in goes[target]) for here in regions}
     return {
         "name": name,
@@ -264,17 +270,19 @@ def targets(
 ) -> tuple[dict[str, set[str]], set[str]]:
     """The targets of a stack set with their regions, and those of them that have outdated stacks.
 
-    Without automatic deployment a unit is one where all its accounts have stacks by it."""
-    by: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # unit -> account -> regions
-    old = set()
+    CloudFormation may say of a stack the unit that was asked for, or the one that its account is in. A unit is a target
+    where all its accounts have stacks, or nobody is in it; else some were asked for one by one."""
+    by: dict[str, set[str]] = defaultdict(set)  # account -> regions
+    old, said = set[str](), set[str]()
     for one in stacks:
-        by[one.get("OrganizationalUnitId", "")][one["Account"]].add(one["Region"])
+        by[one["Account"]].add(one["Region"])
+        said.add(one.get("OrganizationalUnitId", ""))
         if one.get("Status") == "OUTDATED":
-            old.add((one.get("OrganizationalUnitId", ""), one["Account"]))
-    goes = dict(units)
-    for unit, accounts in by.items():
-        if unit not in goes and not auto and members.get(unit) and members[unit] <= accounts.keys():
-            goes[unit] = set().union(*accounts.values())
-        elif unit not in goes:
-            goes |= {number: regions | goes.get(number, set()) for number, regions in accounts.items()}
-    return goes, {unit if unit in goes else number for unit, number in old}
+            old.add(one["Account"])
+    goes = {}
+    for unit in {*units, *(() if auto else said)}:
+        if members.get(unit, set()) <= by.keys() and (unit in units or members.get(unit)):
+            goes[unit] = units.get(unit) or set[str]().union(*(by[number] for number in members[unit]))
+    inside = {number: unit for unit in goes for number in members.get(unit, ())}
+    goes |= {number: regions for number, regions in by.items() if number not in inside}
+    return goes, {inside.get(number, number) for number in old}

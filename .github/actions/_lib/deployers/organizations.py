@@ -2,7 +2,7 @@
 # pipelines: account-fleet
 # default-for: account-fleet
 # can: drift
-# changes: organizations:CreateAccount organizations:MoveAccount organizations:AttachPolicy organizations:DetachPolicy organizations:UpdatePolicy cloudformation:CreateStackInstances cloudformation:UpdateStackSet cloudformation:DeleteStackInstances
+# changes: organizations:CreateAccount organizations:MoveAccount organizations:AttachPolicy organizations:UpdatePolicy
 """AWS Organizations: one part of an account fleet, exactly by the signed plan of the release, or not at all.
 
 What runs in a part is said by a tag of its unit, dpra:release, whose value is DIGEST/COMMIT; of the part `root` it is
@@ -32,13 +32,14 @@ from fleet_seen import Seen
 from fleet_steps import Step
 
 RELEASE = "dpra:release"
-JOURNAL, FLEET = "journal.json", "fleet.json"
+JOURNAL, FLEET = "journal.json", "fleet/fleet.json"
 
 
 def deploy(target: Target, change: Change) -> Done:
     """Apply the part's steps of the plan; of a release that ran before, what brings its policies and baselines back."""
     fleet = fleet_of(deployment.unpack(change), target.component)
     part = part_of(target, fleet)
+    settled(target)  # what automatic deployment is doing would look like somebody else's change
     seen = Seen.from_json(organisation.read(target.region, target.component))
     if seen.management != target.account:
         raise runner.Failed(f"{target.account} is not the management account: that is {seen.management}", "error")
@@ -49,8 +50,10 @@ def deploy(target: Target, change: Change) -> Done:
         runner.say("back to an earlier release: policies and baselines only; accounts, units and tags stay as they are")
     else:
         signed = plan_of(change.release, fleet)
-        ended = {key for key, entry in journal.document["steps"].items() if entry["ended"]}
-        steps, why = fleet_parts.remaining(fleet, signed, seen, part, journal.begun, ended)
+        steps, why = fleet_parts.remaining(fleet, signed, seen, part, journal.begun, journal.ended)
+        # What was begun and did not end is done again, however far it came.
+        again = {fleet_parts.key(step) for step in steps} | (journal.begun - journal.ended)
+        steps = [step for step in signed.part(part) if fleet_parts.key(step) in again]
         if why:
             raise runner.Failed(
                 f"the organisation is not as the plan knows it, nothing is applied: {'; '.join(why)}. "
