@@ -1,0 +1,163 @@
+"""Plans a fleet's release, shows what a change would do, looks at a part, finds drift."""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "_lib"), str(Path(__file__).resolve().parent)]
+import aws
+import evidence
+import fleet_imagined
+import fleet_look
+import fleet_plan
+import github
+import issues
+import organisation
+import record
+import release
+import runner
+import trusted
+from deployers import organizations
+from fleet import Fleet
+from fleet_plan import Plan
+from fleet_seen import Seen
+
+LABEL = "dpra-drift"
+PAUSE = 60  # seconds between two looks
+MOST = 50  # issues of drift; what is more is in the summary
+TOLD = 10  # reasons in a message
+
+
+def plan() -> None:
+    """What the release will do, for all parts: into its folder, to be signed with it."""
+    with evidence.recorded(action("saved-plan")) as facts:
+        folder = Path(runner.required("RELEASE"))
+        fleet = fleet_of(folder)
+        made = fleet_plan.plan(fleet, look())
+        show_plan(made)
+        facts["findings"] = {"steps": len(made.steps), "refused": len(made.refused)}
+        refuse(made)
+        (folder / release.PLAN).write_text(made.text, encoding="utf-8")
+
+
+def show() -> None:
+    """What a change would do to an organisation that is what the trunk's files want."""
+    with evidence.recorded(action("saved-plan")) as facts:
+        now, before = (read(Path(runner.required(name))) for name in ("RELEASE", "BEFORE"))
+        made = fleet_plan.plan(now, Seen.from_json(fleet_imagined.imagined(before)))
+        show_plan(made)
+        facts["findings"] = {"steps": len(made.steps), "refused": len(made.refused)}
+        refuse(made)
+
+
+def verify() -> None:
+    """A part is as the release wants it, and its accounts let the probe do what its rows say, for some minutes."""
+    with evidence.recorded(action("guardrail-tests")) as facts:
+        fleet, region = fleet_of(Path(runner.required("RELEASE"))), runner.required("REGION")
+        part, until = runner.required("UNIT"), time.monotonic() + 60 * float(runner.required("MINUTES"))
+        if part not in fleet.parts:
+            raise runner.Failed(f"'{part}' is no part of the fleet: choose one of {', '.join(fleet.parts)}", "error")
+        aws.expect_account(region, runner.required("ACCOUNT"))
+        while True:
+            seen = look()
+            found = fleet_look.part(region, fleet, seen, part)
+            rows = fleet_look.tried(region, fleet, seen, part)
+            wrong = [row for row in rows if row[3] != "as expected"]
+            facts["findings"] = {"different": len(found), "rows": len(wrong), "tried": len(rows)}
+            if found or wrong:
+                break
+            runner.say(f"{part} is as the release wants it; {len(rows)} requests were answered as expected")
+            if time.monotonic() + PAUSE > until:
+                break
+            time.sleep(PAUSE)
+        head = ("account", "request", "expected", "answer")
+        runner.summary(f"requests in {runner.code(part)}", head, [[runner.code(cell) for cell in row] for row in rows])
+        if found or wrong:
+            told = [*found, *(f"{row[0]}: {row[1]}: {row[3]}" for row in wrong)]
+            raise runner.Failed(f"{part} is not as the release wants it: {some(told)}")
+
+
+def drift() -> None:
+    """The whole organisation against what was released last; an issue for each thing that differs."""
+    with evidence.recorded(action("drift")) as facts:
+        kept, _ = record.read(record.given())
+        current = kept["current"]
+        if not current or kept["lock"]:
+            runner.say("nothing is released yet" if not current else "a release is under way: its end is waited for")
+            return
+        region = runner.required("REGION")
+        folder = trusted.fetch(region, runner.required("BUCKET"), current["digest"], current["commit"])
+        made = fleet_plan.plan(fleet_of(folder), look())
+        found = {f"Drift: {one.on}: {fleet_plan.SAYS[one.action]}": str(dict(one.details)) for one in made.steps}
+        found |= {f"Drift: {one.on}: {one.rule}": one.text for one in made.refused}
+        facts["findings"] = {"drift": len(found)}
+        show_plan(made)
+        keep({runner.inert(title): says for title, says in found.items()}, current["commit"])
+        if found:
+            raise runner.Failed(f"the organisation is not what {current['commit'][:12]} wants: {some(list(found))}")
+
+
+def keep(found: Mapping[str, str], commit: str) -> None:
+    """One issue for each finding, open as long as it is there."""
+    there = github.call(f"issues?state=open&labels={LABEL}&per_page=100")
+    for title in {str(one["title"]) for one in there} - found.keys():
+        issues.close(title, LABEL)
+    for title, says in list(found.items())[:MOST]:
+        body = f"The organisation is not what `{commit}` wants. The next release would do: {runner.code(says)}\n"
+        issues.keep(title, LABEL, body)
+
+
+# ---- What they share
+
+
+def action(otherwise: str) -> str:
+    return runner.given("ACTION") or otherwise
+
+
+def some(told: list[str]) -> str:
+    return "; ".join(told[:TOLD]) + (f"; and {len(told) - TOLD} more" if len(told) > TOLD else "")
+
+
+def fleet_of(folder: Path) -> Fleet:
+    """The fleet of a release's package."""
+    with tempfile.TemporaryDirectory(dir=runner.temp()) as unpacked:
+        release.unpack(folder, Path(unpacked))
+        return organizations.fleet_of(Path(unpacked), runner.required("COMPONENT"))
+
+
+def read(folder: Path) -> Fleet:
+    return organizations.fleet_of(folder, runner.required("COMPONENT"))
+
+
+def look() -> Seen:
+    region, account = runner.required("REGION"), runner.required("ACCOUNT")
+    aws.expect_account(region, account)
+    seen: dict[str, Any] = organisation.read(region, runner.required("COMPONENT"))
+    if seen["management"] != account:
+        raise runner.Failed(f"{account} is not the management account: that is {seen['management']}", "error")
+    return Seen.from_json(json.loads(json.dumps(seen)))
+
+
+def show_plan(made: Plan) -> None:
+    path = runner.temp() / "fleet-plan.md"
+    path.write_text(fleet_plan.summary(made), encoding="utf-8")
+    runner.shown(path)
+    for step in made.steps:
+        runner.say(f"{step.part}: {fleet_plan.SAYS[step.action]}: {step.on}")
+    if not made.steps:
+        runner.say("nothing changes")
+
+
+def refuse(made: Plan) -> None:
+    for one in made.refused:
+        runner.error(one.text, one.file, one.line, one.rule)
+    if made.refused:
+        raise runner.Failed(f"nothing can be applied: {some([f'{one.on}: {one.text}' for one in made.refused])}")
+
+
+runner.perform({"plan": plan, "show": show, "verify": verify, "drift": drift}, "fleet")
