@@ -151,7 +151,8 @@ class Organisation:
                 some for two, some in self.regions(one).items() if two in one["units"] and number in self.below(two)
             ]
             if one["auto-deploy"] and (was or regions):
-                stays = {two for two in self.stacks[one["name"]] if two[0] != number or number in one["accounts"]}
+                own = self.regions(one).get(number, set())
+                stays = {two for two in self.stacks[one["name"]] if two[0] != number or two[1] in own}
                 self.stacks[one["name"]] = stays | {(number, region) for region in set().union(*regions)}
 
     def move_account(self, on: str, says: Any, ids: Any) -> None:
@@ -215,8 +216,8 @@ class Organisation:
         assert kind.attached is None or len(there) <= kind.attached
 
     def detach_policy(self, on: str, says: Any, ids: Any) -> None:
-        found, target = self.policy(on, says, ids), ids[says["target"]]
-        assert target == self.id(says["target"])
+        found, target = self.policy(on, says, ids), self.id(says["target"])
+        assert ids.get(says["target"], target) == target
         found["attachments"].remove(target)
         there = [one for one in self.document["policies"] if one["type"] == found["type"]]
         assert found["type"] == TAG or any(target in one["attachments"] for one in there)
@@ -421,7 +422,7 @@ def as_wanted(document: dict[str, Any], wants: Any) -> None:
         assert (seen.paths[there["parent"]], tags, there["budget"]) == (one.unit, wants.tags(one), one.budget)
         assert one.contacts.items() <= there["contacts"].items()
     assert {unit.path for unit in wants.units} <= set(seen.unit_ids)
-    policies = {one["name"]: one for one in document["policies"] if one["tags"] == OURS}
+    policies = {one["name"]: one for one in document["policies"] if one["tags"].get("dpra:component") == "org"}
     assert set(policies) == {one.name for one in wants.policies}
     for one in wants.policies:
         there = policies[one.name]
@@ -432,14 +433,19 @@ def as_wanted(document: dict[str, Any], wants: Any) -> None:
         there = sets[f"org-{one.name}"]
         told = (there["template"], there["parameters"], there["depends-on"])
         assert told == (desired.digest(one.template), one.parameters, [f"org-{other}" for other in one.depends_on])
-        units, accounts = wants.targets[one.name]
+        units, accounts = (set(some) for some in wants.targets[one.name])
         reached = {names[target] for target in (*there["units"], *there["accounts"])}
-        assert {*units, *accounts} <= reached
         assert not (units or accounts) or there["regions"] == list(one.regions)
-        where = {path: path for path in wants.by_path | seen.unit_ids}
-        where |= {names[number]: seen.unit(lies) for number, lies in seen.by_id.items()}
-        for ref in reached - {*units, *accounts}:  # what is left lies in a target
-            assert any(path in units for path in desired.line(where[ref]))
+        assert (there["outdated"], there["missing"]) == ([], {})
+        for number, lies in seen.by_id.items():
+            ref, way = names[number], list(desired.line(seen.unit(lies)))
+            has = bool({ref, *way} & reached)
+            assert number == seen.management or has == (ref in accounts or bool(units & set(way))), (one.name, ref)
+        for path in seen.unit_ids:  # whoever comes into a unit of one part has it, too
+            way = set(desired.line(path))
+            parts = {wants.part(below) for below in seen.unit_ids if path in desired.line(below)}
+            assert not units & way or len(parts) > 1 or reached & way
+            assert units & way or path not in reached
 
 
 def inherited(document: dict[str, Any], number: str) -> set[str]:

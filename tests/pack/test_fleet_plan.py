@@ -40,7 +40,7 @@ Fleet = desired.Fleet
 
 
 @settings(max_examples=60, deadline=None)
-@given(situations())
+@given(situations(parts=True))
 def test_a_plan_that_is_applied_leaves_nothing_to_do_and_nothing_of_others_is_touched(situation: Any) -> None:
     wants, before = situation
     after = applied(before, wants)
@@ -54,7 +54,7 @@ def test_a_plan_that_is_applied_leaves_nothing_to_do_and_nothing_of_others_is_to
 
 
 @settings(max_examples=40, deadline=None)
-@given(situations())
+@given(situations(parts=True))
 def test_what_each_account_gains_and_loses_is_what_it_has_then_and_had_before(situation: Any) -> None:
     wants, before = situation
     plan, after = planned(before, wants), applied(before, wants)
@@ -82,7 +82,7 @@ def test_what_each_account_gains_and_loses_is_what_it_has_then_and_had_before(si
 
 
 @settings(max_examples=40, deadline=None)
-@given(situations())
+@given(situations(parts=True))
 def test_between_two_steps_no_account_is_without_what_it_had_and_has_again(situation: Any) -> None:
     """But for a baseline of which the account is a target by itself: that is deployed where the account then is."""
     wants, before = situation
@@ -102,7 +102,7 @@ def test_between_two_steps_no_account_is_without_what_it_had_and_has_again(situa
 
 
 @settings(max_examples=40, deadline=None)
-@given(situations(), st.randoms())
+@given(situations(parts=True), st.randoms())
 def test_the_same_gives_the_same_bytes_in_whatever_order_it_was_listed(situation: Any, random: Any) -> None:
     wants, before = situation
     plan = planned(before, wants)
@@ -121,7 +121,7 @@ def test_the_same_gives_the_same_bytes_in_whatever_order_it_was_listed(situation
 
 
 @settings(max_examples=25, deadline=None)
-@given(situations())
+@given(situations(parts=True))
 def test_steps_come_in_order_and_a_parent_before_its_unit(situation: Any) -> None:
     wants, before = situation
     steps = planned(before, wants).steps

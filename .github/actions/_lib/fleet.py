@@ -52,6 +52,7 @@ KINDS = {
     "s3-policy": Kind("S3_POLICY"),
     "network-security-director-policy": Kind("NETWORK_SECURITY_DIRECTOR_POLICY"),
 }
+STAGED = ("service-control-policy", "resource-control-policy")  # they bound rights, and come part by part
 WORDS = {kind.aws: word for word, kind in KINDS.items()}
 CONTACTS = {"security": "SECURITY", "billing": "BILLING", "operations": "OPERATIONS"}  # AlternateContactType
 CONTACT = ("name", "title", "email", "phone")

@@ -1,14 +1,15 @@
 """What a plan does to each account: what it gains and loses by what it inherits, baselines, tags; and what changes."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from fleet import ACCOUNT, COMPONENT, line
 from fleet_making import Making
-from fleet_steps import Effect, remembers
+from fleet_steps import Effect, Note, remembers
 
 # None of them reaches the management account: neither policies that bound rights, nor service-managed stack sets.
 NOT_MANAGEMENT = ("service-control-policy ", "resource-control-policy ", "stack set ")
+LOSES = "loses-guardrail"
 Labels = frozenset[str]
 NONE: Labels = frozenset()
 
@@ -31,6 +32,16 @@ def effects(made: Making) -> Iterator[Effect]:
         lists = (now - was, gains[ref]), (was - now, loses[ref]), (now & was & made.updated, changes[ref])
         more, less, other = (tuple([*sorted(labels), *sorted(tags)]) for labels, tags in lists)
         yield Effect(ref, unit, more, less, other)
+
+
+def losses(made: Making, found: Iterable[Effect]) -> Iterator[Note]:
+    """The accounts that lose what bounds rights, or a baseline, and move: told with the place of their unit."""
+    for one in found:
+        lost = [label for label in one.loses if label.startswith(NOT_MANAGEMENT)]
+        if lost and one.account in made.moves:
+            account = made.fleet.by_name[one.account.removeprefix(ACCOUNT)]
+            says = f"by its move to {one.unit} it loses {', '.join(lost)}"
+            yield Note(LOSES, one.account, says, *account.place("unit"))
 
 
 class _Inherited:

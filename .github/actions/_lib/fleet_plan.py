@@ -19,7 +19,7 @@ import fleet as desired
 import fleet_seen
 import runner
 from fleet import ROOT, Fleet, counted, same
-from fleet_effects import effects
+from fleet_effects import LOSES, effects, losses
 from fleet_making import Making
 from fleet_seen import Seen
 from fleet_stacks import baselines
@@ -125,16 +125,23 @@ def fits(plan: Plan, seen: Seen) -> list[str]:
     return list(fleet_seen.changed(plan.basis, seen))
 
 
-def plan(fleet: Fleet, seen: Seen) -> Plan:
-    """The plan. The fleet has no problems (fleet_rules)."""
-    made = Making(fleet, seen)
+def plan(fleet: Fleet, seen: Seen, back: str = "") -> Plan:
+    """The plan. The fleet has no problems (fleet_rules).
+
+    Args:
+        back: a part that goes back to this fleet: only its policies and baselines do (fleet_parts.restored).
+    """
+    made = Making(fleet, seen, back)
     made.units()
     made.accounts()
     policies(made)
     baselines(made)
     made.others()
+    if back:
+        made.steps = [step for step in made.steps if step.part == back]
     steps = sorted(made.steps, key=made.order)  # stable: else as they were made
-    found = tuple(effects(made)) if steps else ()
+    found = tuple(effects(made)) if steps and not back else ()
+    made.reported += losses(made, found)
     basis = {key: seen.fact(key) for key in sorted(made.facts)} if steps else {}
     return Plan(
         *(fleet.component, desired.digest(fleet.text), tuple(steps), found),
@@ -152,16 +159,23 @@ def summary(plan: Plan) -> str:
     if plan.refused:
         lines += [f"**Nothing can be applied**: {counted(len(plan.refused), 'reason')}.", ""]
         lines += _table(("what", "why", "where"), [(one.on, one.text, _place(one)) for one in plan.refused])
+    if losing := [one for one in plan.reported if one.rule == LOSES]:
+        lines += [f"**{counted(len(losing), 'account')} would lose guardrails by a move**:", ""]
+        lines += _table(("what", "why", "where"), [(one.on, one.text, _place(one)) for one in losing])
     if not plan.steps:
         lines += ["Nothing changes.", ""]
     else:
         lines += [f"{counted(len(plan.steps), 'step')}, in this order:", ""]
-        groups: dict[str, list[Step]] = {}
+        groups: dict[str, dict[str, list[Step]]] = {}
         for step in plan.steps:
-            groups.setdefault(step.action, []).append(step)
-        for action, steps in groups.items():
-            lines += [f"#### {SAYS[action]}: {len(steps):,}", ""]
-            lines += _table(("what", "how"), [(step.on, _how(step)) for step in steps])
+            groups.setdefault(step.part, {}).setdefault(step.action, []).append(step)
+        for part, actions in groups.items():
+            if len(plan.parts) > 1:
+                number = f"{plan.parts.index(part) + 1} of {len(plan.parts)}"
+                lines += [f"#### Part {number}, {runner.code(part)}: {counted(len(plan.part(part)), 'step')}", ""]
+            for action, steps in actions.items():
+                lines += [f"##### {SAYS[action]}: {len(steps):,}", ""]
+                lines += _table(("what", "how"), [(step.on, _how(step)) for step in steps])
     if plan.effects:
         same_for: dict[tuple[tuple[str, ...], ...], list[str]] = {}
         for one in plan.effects:
@@ -170,9 +184,13 @@ def summary(plan: Plan) -> str:
         rows = sorted(same_for.items(), key=lambda pair: (not pair[0][0], -len(pair[1]), pair[1]))  # losses first
         cells = [(_some(accounts), *(", ".join(labels) or "-" for labels in lists)) for lists, accounts in rows]
         lines += _table(("accounts", "lose", "gain", "change"), cells)
-    if plan.reported:
-        lines += [f"#### Left alone: {len(plan.reported):,}", ""]
-        lines += _table(("what", "why"), [(one.on, one.text) for one in plan.reported])
+    staged = [one for one in plan.reported if one.rule == "not-staged"]
+    if staged:
+        lines += [f"#### Not part by part: {len(staged):,}", ""]
+        lines += _table(("what", "why", "where"), [(one.on, one.text, _place(one)) for one in staged])
+    if alone := [one for one in plan.reported if one.rule != LOSES and one not in staged]:
+        lines += [f"#### Left alone: {len(alone):,}", ""]
+        lines += _table(("what", "why"), [(one.on, one.text) for one in alone])
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from configuration_nodes import meant
 from fleet import (
@@ -17,6 +17,7 @@ from fleet import (
     KINDS,
     OURS,
     ROOT,
+    STAGED,
     Account,
     Baseline,
     Fleet,
@@ -29,6 +30,10 @@ from fleet import (
     same_email,
     stack_set,
 )
+
+if TYPE_CHECKING:
+    from fleet_plan import Plan
+    from fleet_steps import Note
 
 
 class Rule(NamedTuple):
@@ -62,10 +67,12 @@ RULES = {
     "name": Rule("high", "The name of a policy or a baseline that AWS does not take."),
     "not-attached": Rule("medium", "A policy that is attached to nothing does nothing."),
     "no-targets": Rule("medium", "A baseline that goes nowhere does nothing."),
+    "parts": Rule("high", "Parts that are no units, or that are there twice; the root is not the last of them."),
     "cycle": Rule("high", "Baselines that wait for each other."),
     "quota": Rule("high", "More than AWS takes."),
 }  # fmt: skip
 
+SPECIFICATION = "dpra.yml"
 UNITS, DEEPEST, TAGS, DESCRIPTION = 2_000, 5, 50, 512
 LONGEST = 128  # characters of a name
 STACK_SETS, INSTANCES, DEPENDS, DEPENDS_IN_ALL, TEMPLATE = 1_000, 100_000, 10, 100, 1024 * 1024
@@ -96,7 +103,7 @@ def problems(fleet: Fleet, accounts: int = 0) -> list[Problem]:
         accounts: how many the organisation may have (10 unless AWS raised its quota); 0: it is not known, and not
             looked at.
     """
-    found = [*_units(fleet), *_accounts(fleet), *_policies(fleet), *_baselines(fleet)]
+    found = [*_parts(fleet), *_units(fleet), *_accounts(fleet), *_policies(fleet), *_baselines(fleet)]
     for one in fleet.requests:
         found += _reference(fleet, one.on, one.file, one.line)
     if 0 < accounts < len(fleet.accounts):
@@ -104,6 +111,23 @@ def problems(fleet: Fleet, accounts: int = 0) -> list[Problem]:
         says = f"{counted(len(fleet.accounts), 'account')}; the organisation may have {accounts:,}"
         found.append(Problem(last.file, last.line, "quota", says))
     return ordered(found)
+
+
+def losses(plan: "Plan") -> "list[Note]":
+    """What a plan tells of accounts that lose a policy that bounds rights, or a baseline, by a move."""
+    return [one for one in plan.reported if one.rule == "loses-guardrail"]
+
+
+def _parts(fleet: Fleet) -> Iterator[Problem]:
+    """The parts are waves of the specification."""
+    for number, path in enumerate(fleet.parts):
+        if path not in fleet.by_path:
+            says = f"'{path[:120]}' is a wave, and no unit{_meant(path, tuple(fleet.by_path))}"
+            yield Problem(SPECIFICATION, 1, "parts", says)
+        if path in fleet.parts[:number]:
+            yield Problem(SPECIFICATION, 1, "parts", f"'{path[:120]}' is a wave twice")
+    if fleet.parts[-1:] != (ROOT,):
+        yield Problem(SPECIFICATION, 1, "parts", f"the last wave is '{ROOT}': it has all that no other one has")
 
 
 # ---- Units and accounts
@@ -230,6 +254,9 @@ def _policies(fleet: Fleet) -> Iterator[Problem]:
             yield Problem(one.file, one.lines.get("id", one.line), "duplicate-id", says)
         if not ASCII.fullmatch(one.name):
             says = f"'{one.name[:60]}': a policy's name has 1 to {LONGEST} characters of ASCII"
+            yield Problem(one.file, one.line, "name", says)
+        if one.type in STAGED and len(one.name) > LONGEST - len(" (next 01234567)"):
+            says = f"{one.name}: at most {LONGEST - 16} characters: beside it there may be 'NAME (next 01234567)'"
             yield Problem(one.file, one.line, "name", says)
         if len(one.description) > DESCRIPTION:
             says = f"{one.name}: a description of {len(one.description)} characters; AWS takes {DESCRIPTION}"

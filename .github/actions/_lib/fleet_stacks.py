@@ -19,15 +19,23 @@ from fleet_rules import in_order
 def baselines(making: Making) -> None:
     """The steps for all of them."""
     wanted = {desired.stack_set(making.fleet.component, one.name): one for one in making.fleet.baselines}
-    for baseline in in_order(making.fleet.baselines):
+    order, made = in_order(making.fleet.baselines), dict[str, _Baseline]()
+    firsts: dict[str, int] = {}
+    for baseline in reversed(order):
         name = desired.stack_set(making.fleet.component, baseline.name)
-        there = making.seen.stack_sets_by_name.get(name)
+        one = made[name] = _Baseline(making, name, making.seen.stack_sets_by_name.get(name), baseline)
+        one.first = min([*one.by_part(one.seen | one.wants), firsts.get(baseline.name, len(making.fleet.parts) - 1)])
+        for other in baseline.depends_on:  # it is there before
+            firsts[other] = min(one.first, firsts.get(other, one.first))
+    for baseline in order:
+        name = desired.stack_set(making.fleet.component, baseline.name)
+        there = made[name].there
         if there and not making.ours(there.tags):
             says = f"the stack set {name} is there and is not dpra's"
             making.refuse("stack-set", baseline.name, says, (baseline.file, baseline.line))
         else:
             before = len(making.steps)
-            _Baseline(making, name, there, baseline).steps(baseline)
+            made[name].steps(baseline)
             if len(making.steps) > before:
                 making.facts.add(f"stack-set {name}")
     for gone in making.seen.stack_sets:
@@ -64,6 +72,7 @@ class _Baseline:
         self, making: Making, name: str, there: fleet_seen.StackSet | None, one: desired.Baseline | None
     ) -> None:
         self.making, self.name, self.there = making, name, there
+        self.first = 0  # the place of the part that it comes with
         self.ids = {making.ref(target): target for target in (*there.units, *there.accounts)} if there else {}
         self.seen = set(self.ids)
         self.wants = pieces(making, one, self.seen) if one else set()
@@ -94,18 +103,15 @@ class _Baseline:
     def steps(self, one: desired.Baseline) -> None:
         making, there = self.making, self.there
         says = _settings(making.fleet, one)
-        last = len(making.fleet.parts) - 1
         if there is None:
-            first = min(self.by_part(self.wants), default=last)
-            if making.back:
-                first = making.places[making.back]
+            first = making.places[making.back] if making.back else self.first
             tags = {COMPONENT: making.fleet.component}
             making.step("create-baseline", self.name, first, baseline=one.name, **says, tags=tags)
         else:
-            self.update(one, there, says, last)
+            self.update(one, there, says)
         self.targets()
 
-    def update(self, one: desired.Baseline, there: fleet_seen.StackSet, says: dict[str, Any], last: int) -> None:
+    def update(self, one: desired.Baseline, there: fleet_seen.StackSet, says: dict[str, Any]) -> None:
         """A step for each part that has targets; in the first one the template is put, though it has none yet."""
         making = self.making
         before = {
@@ -133,7 +139,7 @@ class _Baseline:
                 # changes without its stacks only where others are updated.
                 late, parts = True, {min(new): new[min(new)]} | parts
             elif not parts:
-                parts = {min(self.by_part(self.wants), default=last): []}
+                parts = {self.first: []}
         about = {"baseline": one.name, **says, **self.preferences}
         for number, (place, refs) in enumerate(parts.items()):
             # Who names a template or parameters, be they the same, makes all stacks OUTDATED: only who puts them does.

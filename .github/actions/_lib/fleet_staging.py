@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import fleet as desired
 import fleet_seen
-from fleet import ACCOUNT, COMPONENT, KINDS, NEXT, line, same
+from fleet import ACCOUNT, COMPONENT, KINDS, NEXT, STAGED, line, same
 from fleet_making import Making
 
-STAGED = ("service-control-policy", "resource-control-policy")
 MARK = 8  # hex digits in the name of what is staged
 
 
