@@ -151,9 +151,10 @@ def test_a_policy_on_an_account_or_about_one_is_held_against_that_account() -> N
     rows = [row("sqs:SendMessage", "allow", **{"aws:RequestedRegion": "eu-west-1"})]
     [problem] = judge(files(*rows, **policy("own", "[account:bank]", deny("sqs:*"))))
     assert "root > Workloads > Workloads/Prod > account:bank" in problem.message
-    about = deny("sqs:*", Condition={"StringEquals": {"aws:PrincipalAccount": "222222222222"}})
-    [problem] = judge(files(*rows, **policy("one", "[root]", about)))
-    assert "for account:bank:" in problem.message
+    for name, number in (("bank", "222222222222"), ("shop", "111111111111")):
+        about = deny("sqs:*", Condition={"StringEquals": {"aws:PrincipalAccount": number}})
+        [problem] = judge(files(*rows, **policy("one", "[root]", about)))
+        assert f"for account:{name}:" in problem.message
     some = deny("sqs:*", Condition={"StringLike": {"aws:PrincipalAccount": "22*"}})
     assert len(judge(files(*rows, **policy("some", "[root]", some)))) == 1
     assert judge(files(*rows, on="account: shop", **policy("some", "[root]", some))) == []
@@ -227,6 +228,14 @@ def test_a_perimeter_that_compares_the_two_organisations_knows_who_is_of_ours() 
     ]
     assert judge(files(*rows, on="unit: Sandbox", **there)) == []
     assert locked(files(**there)) == []
+
+
+def test_an_account_without_an_id_is_itself_and_nobody_else() -> None:
+    other = deny("sqs:*", Condition={"StringNotEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}})
+    who, queue = "arn:aws:iam::{account:new}:role/x", "arn:aws:sqs:eu-west-1:{account}:q"
+    written = files(row("sqs:SendMessage", "deny", who, queue), **policy("own", "[root]", other))
+    same = written["policies/tests/t.yml"].replace("unit: Workloads/Prod", "account: new").replace('"deny"', '"allow"')
+    assert judge(written | {"policies/tests/u.yml": same}) == []
 
 
 def test_what_aws_puts_into_each_request_is_there_and_the_row_has_the_last_word() -> None:
@@ -475,6 +484,18 @@ def test_a_list_of_what_is_allowed_that_forgets_them_locks_out_where_full_access
     seen = locked(files(**allow), full={"root", "Workloads", "Workloads/Prod", "Workloads/Dev", "account:play",
                                         "account:shop", "account:bank", "account:new"})  # fmt: skip
     assert set(places(seen)) == {"lock-out policies/list.yml:2"}
+
+
+def test_a_list_that_denies_as_well_is_told_at_what_it_denies() -> None:
+    allow = policy("list", "[Sandbox]", {"Effect": "Allow", "Action": "*", "Resource": "*"}, deny("sts:AssumeRole"))
+    full = {
+        "root",
+        "Workloads",
+        "Workloads/Prod",
+        "Workloads/Dev",
+        *(f"account:{one}" for one in "play shop bank new".split()),
+    }
+    assert set(places(locked(files(**allow), full=full))) == {"lock-out policies/list.json:9"}
 
 
 def test_a_hundred_policies_in_two_hundred_units_are_looked_at_in_seconds() -> None:

@@ -73,6 +73,31 @@ def test_problems_have_their_place_in_the_repository(job: Any) -> None:
     assert all("statement NoAlarms" in error for error in ran.errors if "lock-out" in error)
 
 
+def test_what_a_commit_changes_is_in_the_summary_and_a_lost_guardrail_has_to_be_meant(job: Any) -> None:
+    write(job, "fleet")
+    job.git("init", "--quiet")
+    for message in ("The first", "The second"):
+        job.git("add", "--all")
+        job.git("commit", "--quiet", "--message", message)
+        ran = check(job, "build-code", folder="fleet")
+        write(
+            job, "fleet", **{"organisation.yml": FILES["organisation.yml"].replace("Sandbox: {}", "Sandbox: , New: ")}
+        )
+        assert ran.code == 0, ran.out
+    assert "### What this change does" in ran.summary
+    assert "a unit is created: 1" in ran.summary
+    moved = "unit: Sandbox\naccounts: {shop: {email: shop@example.com}}\n"
+    write(job, "fleet", **{"accounts/shop.yml": moved})
+    job.git("commit", "--quiet", "--all", "--message", "The third")
+    ran = check(job, "build-code", folder="fleet")
+    assert (ran.code, places(ran)) == (1, ["loses-guardrail fleet/accounts/shop.yml:1"])
+    assert "service-control-policy users" in ran.errors[0]
+    waived = [{"rule": "loses-guardrail", "reason": "it is meant", "owner": "me", "until": "2099-01-01"}]
+    settings = json.dumps({"component": "org", "parts": ["Sandbox", "root"], "folder": "fleet"})
+    given = {"action": "build-code", "language": "fleet", "settings": settings, "waivers": json.dumps(waived)}
+    assert job.use("check", **given).code == 0
+
+
 def test_rows_that_hold_pass_and_one_that_does_not_fails_with_statement_and_inheritance(job: Any) -> None:
     """Must-show 4."""
     good = rows(row("iam:CreateUser", "deny"), row("iam:CreateRole", "allow"))
@@ -122,9 +147,10 @@ def test_a_fleet_without_tests_passes_and_without_files_fails(job: Any) -> None:
     ran = check(job, "unit-tests")
     assert ran.code == 0
     assert "There are no rows" in ran.summary
-    for action in ("unit-tests", "build-code"):
+    missing = "missing-file elsewhere/organisation.yml:1"
+    for action, others in (("unit-tests", []), ("build-code", ["parts dpra.yml:1"])):
         ran = check(job, action, folder="elsewhere")
-        assert (ran.code, places(ran)) == (1, ["missing-file elsewhere/organisation.yml:1"])
+        assert (ran.code, places(ran)) == (1, [missing, *others])
 
 
 @pytest.mark.parametrize("action", ["build-code", "unit-tests"])

@@ -3,23 +3,26 @@
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import fleet_change
 import fleet_files
+import fleet_history
 import fleet_lockouts
+import fleet_parts
 import fleet_plan
 import fleet_policies
 import fleet_rules
 import runner
 from configuration_nodes import Events
-from fleet import Fleet, Problem, counted, ordered
+from fleet import ROOT, Fleet, Problem, counted, ordered
+from fleet_effects import LOSES
 from fleet_inheritance import Organisation, statement_lines
 from fleet_policies import Judged
 
 RULES = {**fleet_rules.RULES, **fleet_policies.RULES, **fleet_lockouts.RULES}
+RULES |= {LOSES: fleet_rules.Rule("medium", "An account that loses a policy or a baseline by a move of this commit.")}
 SHOWN = 50  # rows of a table in a summary
 
 
@@ -65,7 +68,8 @@ class Compiled:
         return [self.place(name) for name in sorted({*self.files, fleet_files.ORGANISATION})]
 
     def place(self, name: str) -> str:
-        return f"{self.settings.folder}/{name}" if self.settings.folder else name
+        beside = self.settings.folder and name != fleet_rules.SPECIFICATION  # which lies in the root of the repository
+        return f"{self.settings.folder}/{name}" if beside else name
 
     def organisation(self) -> Organisation:
         return Organisation(self.fleet, self.lines)
@@ -105,6 +109,13 @@ def built(files: Mapping[str, bytes], said: Settings, events: Events) -> Compile
     return Compiled(said, files, fleet, tuple(problems), statement_lines(files, fleet))
 
 
+def earlier(files: Mapping[str, bytes], said: Settings, events: Events) -> Compiled:
+    """The fleet of an earlier commit: a part that had no unit then was none."""
+    found = built(files, said, events)
+    parts = tuple(part for part in said.parts if part in found.fleet.by_path) or (ROOT,)
+    return replace(found, fleet=replace(found.fleet, parts=parts))
+
+
 def sound(one: Compiled) -> bool:
     """Whether a fleet can be planned: whatever else is wrong with it."""
     return not one.unread and not fleet_rules.problems(one.fleet)
@@ -142,17 +153,21 @@ def summary(fleet: Fleet) -> str:
     return "\n".join(["### The fleet", "", what, "", *table(("unit", "accounts", "policies"), rows), "", *more])
 
 
-def change(root: Path, found: Compiled, events: Events) -> str:
-    """What the last commit changes, as far as the files say it."""
+def change(root: Path, found: Compiled, events: Events) -> tuple[str, list[Problem]]:
+    """What the last commit changes, as far as the files say it; and what of it has to be meant."""
     title = "### What this change does"
     try:
-        before = built(fleet_change.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
+        before = earlier(fleet_history.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
     except LookupError:
-        return f"{title}\n\nThe commit before is not here (fetch-depth: 2), so nothing is compared.\n"
+        return f"{title}\n\nThe commit before is not here (fetch-depth: 2), so nothing is compared.\n", []
     if not sound(found) or (before.files and not sound(before)):
-        return f"{title}\n\nThe files cannot be compared: they, or those of the commit before, have problems.\n"
-    text = fleet_plan.summary(fleet_change.change(before.fleet, found.fleet))
-    return f"{title}\n{text.partition(chr(10))[2]}"
+        return f"{title}\n\nThe files cannot be compared: they, or those of the commit before, have problems.\n", []
+    plan = fleet_parts.change(before.fleet, found.fleet)
+    told = (
+        Problem(one.file, one.line, one.rule, f"{one.on}: {one.text}; waive {LOSES} in dpra.yml if that is meant")
+        for one in fleet_rules.losses(plan)
+    )
+    return f"{title}\n{fleet_plan.summary(plan).partition(chr(10))[2]}", found.placed(told)
 
 
 def results(rows: Iterable[Judged], compiled: Compiled) -> str:

@@ -53,8 +53,8 @@ def write(found: fleet_checks.Compiled) -> tuple[list[fleet_checks.Problem], str
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "fleet.json").write_text(found.fleet.text, encoding="utf-8")
-    root = Path(os.environ["TARGET"])
-    return found.problems(), f"{fleet_checks.summary(found.fleet)}\n{fleet_checks.change(root, found, events)}"
+    text, meant = fleet_checks.change(Path(os.environ["TARGET"]), found, events)
+    return [*found.problems(), *meant], f"{fleet_checks.summary(found.fleet)}\n{text}"
 
 
 def test(found: fleet_checks.Compiled) -> tuple[list[fleet_checks.Problem], str]:

@@ -56,7 +56,7 @@ def show() -> None:
 
 def verify() -> None:
     """A part is as the release wants it, and its accounts let the probe do what its rows say, for some minutes."""
-    with evidence.recorded(action("guardrail-tests")) as facts:
+    with evidence.recorded(action("guardrail-tests"), region=runner.given("UNIT")) as facts:
         fleet, region = fleet_of(Path(runner.required("RELEASE"))), runner.required("REGION")
         part, until = runner.required("UNIT"), time.monotonic() + 60 * float(runner.required("MINUTES"))
         if part not in fleet.parts:

@@ -21,6 +21,7 @@ from . import (
     organization_policies,
     organization_tags,
     organizations,
+    products,  # noqa: F401 - its types of CloudFormation are found
     resource_types,
     resources,
     roles,
