@@ -187,18 +187,21 @@ def test_there(org: Organisation, bench: Bench, capsys: pytest.CaptureFixture[st
 # ---- Wherever it dies
 
 
+@pytest.mark.slow
 def test_wherever_it_dies_the_next_run_goes_on_and_nothing_is_made_twice(
     bench: Bench, cloud: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each call that changes something, the journal's with them: right before it, and before its answer."""
     import fleet_accounts
     from dpra.rehearsal import mends
-    from dpra.rehearsal.mends import organizations, stack_operations
+    from dpra.rehearsal.mends import organization_tags, organizations, stack_operations
 
+    monkeypatch.setattr(organization_tags, "LAG", 3600.0)
     monkeypatch.setattr(organizations, "CREATION", 0.05)
     monkeypatch.setattr(fleet_accounts, "SETTLES", 0.5)
     monkeypatch.setattr(stack_operations, "GROUP", 0.01)
-    wants = fleet([account("one"), account("two")], [policy("deny", "A")], baselines=(baseline("base", "A"),))
+    accounts = [account("one", budget=5), account("two")]
+    wants = fleet(accounts, [policy("deny", "A")], baselines=(baseline("base", "A"),))
     number, deaths = 0, 0
     while True:
         number += 1
@@ -218,7 +221,7 @@ def test_wherever_it_dies_the_next_run_goes_on_and_nothing_is_made_twice(
                     deaths += 1
                 else:
                     assert org.left(wants) == []
-                    assert deaths == 2 * (number - 1) > 24
+                    assert deaths == 2 * (number - 1) > 30
                     return
                 org.dead, org.dies = False, lambda at, call: ""
                 bench.deploy(digest)
