@@ -307,6 +307,17 @@ def test_a_request_that_changed_is_another_one_that_has_to_be_approved_anew(cata
     assert "Workloads/Prod" in files(github, "account-request/shop-dev")["accounts/requests/shop-dev.yml"]
 
 
+def test_the_same_words_asked_for_later_are_another_request(catalog: Catalog) -> None:
+    github = catalog.github
+    catalog.ask()
+    catalog.run()
+    catalog.withdraw("shop-dev")
+    catalog.run()
+    catalog.ask()
+    assert catalog.run().record["findings"] == {"opened": 1}
+    assert [one["state"] for one in github.pulls] == ["closed", "open"]
+
+
 def test_a_request_that_was_withdrawn_closes_its_pull_request(catalog: Catalog) -> None:
     github = catalog.github
     catalog.ask()
