@@ -142,31 +142,66 @@ def test_what_an_answer_means(expect: str, code: str, says: str, found: str) -> 
     assert fleet_look.judged(expect, code, says).startswith(found)
 
 
-def test_drift_is_told_by_an_issue_for_each_thing_and_closed_when_it_is_gone(
-    org: Organisation, bench: Bench, web: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import record
-    import release
-    import signature
-    import store
-
+@pytest.fixture
+def stored(org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dict[str, str]]:
+    """Sign a release, and store it; what an action needs to take it from there."""
     key = boto3.client("kms", REGION).create_key(KeyUsage="SIGN_VERIFY", KeySpec="ECC_NIST_P256")["KeyMetadata"]["Arn"]
     monkeypatch.setenv("GITHUB_REPOSITORY_ID", "1")
     monkeypatch.setenv("GITHUB_WORKFLOW_REF", f"acme/shop/{BUILT}")
     monkeypatch.setenv("GITHUB_REF", "refs/heads/main")
+
+    def stored(digest: str) -> dict[str, str]:
+        import release
+        import signature
+        import store
+
+        folder: Path = bench.job.workspace / digest
+        (folder / "provenance.json").write_text(json.dumps(release.statement(folder, digest)))
+        assert "plan.json" in (folder / "provenance.json").read_text()
+        signature.sign(folder, key)
+        store.put(REGION, "packages", ACCOUNT, "shop", digest, folder)
+        about = {"bucket": "packages", "signing_key": key, "built_by": BUILT, **COMMON}
+        return about | {"record": "s3://packages/shop/record.json", "record_region": REGION}
+
+    return stored
+
+
+def test_a_part_by_the_action_and_its_unit_is_the_place_of_the_record(
+    org: Organisation, bench: Bench, stored: Callable[[str], dict[str, str]]
+) -> None:
+    import record
+
+    wants = fleet([account("one")], units=("A", "A/B"), parts=("A", "root"))
+    digest = org.release(ONE, wants)
+    about = {**stored(digest), "store": "packages", "store_region": REGION, "digest": digest, "environment": "prod"}
+    about |= {"tool": "organizations", "unit": "A", "wave": "1"}
+    place = record.Place(REGION, "packages", "shop/record.json", ACCOUNT)
+    release = {"digest": digest, "commit": ONE}
+    record.change(place, lambda kept: record.acquire_lock(kept, "7", release, lambda *_: "ahead", 1e12, 100.0, False))
+    bench.job.env["GITHUB_SHA"] = ONE
+    ran = bench.job.use("deploy", **about)
+    assert (ran.code, ran.errors) == (0, []), ran.out
+    kept = record.read(place)[0]["regions"]
+    assert {name: entry["now"]["state"] for name, entry in kept.items()} == {"A": "deployed"}
+    folder = bench.job.workspace / digest
+    (folder / "plan.json").write_text((folder / "plan.json").read_text().replace("A/B", "A/C"))
+    boto3.client("s3", REGION).upload_file(str(folder / "plan.json"), "packages", f"shop/{digest}/plan.json")
+    ran = bench.job.use("deploy", **{**about, "unit": "root"})
+    assert (ran.code, "plan.json is not the one that was signed" in ran.out) == (1, True), ran.out
+
+
+def test_drift_is_told_by_an_issue_for_each_thing_and_closed_when_it_is_gone(
+    org: Organisation, bench: Bench, web: Any, stored: Callable[[str], dict[str, str]]
+) -> None:
+    import record
+
     wants = fleet([account("one")], [policy("deny", "A")])
     digest = released(org, wants)
-    folder: Path = bench.job.workspace / digest
-    (folder / "provenance.json").write_text(json.dumps(release.statement(folder, digest)))
-    assert "plan.json" in (folder / "provenance.json").read_text()
-    signature.sign(folder, key)
-    store.put(REGION, "packages", ACCOUNT, "shop", digest, folder)
+    about = {"do": "drift", **stored(digest)}
     kept = record.empty() | {"current": {"digest": digest, "commit": ONE, "run": "1"}}
     place = record.Place(REGION, "packages", "shop/record.json", ACCOUNT)
     record.change(place, lambda document: document.update(kept))
     bench.job.env["GITHUB_API_URL"] = web.url
-    about = {"do": "drift", "bucket": "packages", "signing_key": key, "built_by": BUILT, **COMMON}
-    about |= {"record": "s3://packages/shop/record.json", "record_region": REGION}
 
     def answers(*some: Any) -> None:
         web.requests.clear()

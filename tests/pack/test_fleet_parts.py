@@ -92,6 +92,22 @@ def test_whatever_dies_the_parts_end_as_the_files_want_and_nothing_is_made_twice
     assert foreign(delivery.organisation.document) == foreign(before)
 
 
+@settings(max_examples=40, deadline=None)
+@given(situations(parts=True), fleets(parts=True), st.data())
+def test_a_release_that_stopped_half_way_leaves_nothing_behind_after_the_next(
+    situation: Any, other: Any, data: Any
+) -> None:
+    wants, before = situation
+    first = Delivery(before, wants)
+    for part in wants.parts[: data.draw(st.integers(1, len(wants.parts)))]:
+        first.run(part)
+    second = Delivery(first.organisation.document, other)
+    for part in other.parts:
+        second.run(part)
+    assert planned(second.organisation.document, other).steps == ()
+    as_wanted(second.organisation.document, other)
+
+
 def bounds(document: dict[str, Any], number: str) -> set[str]:
     """What bounds the rights of an account, and its baselines: a policy whatever of its contents it has."""
     labels = {label.partition(" (next ")[0] for label in inherited(document, number)}
@@ -410,6 +426,43 @@ def test_a_move_is_of_the_later_part_and_what_it_loses_is_told_first() -> None:
         "#### Part 2 of 3, `W/Prod`: 1 step",
         "#### Part 3 of 3, `root`: 2 steps",
     ]
+
+
+def test_a_guardrail_goes_when_the_last_account_that_keeps_it_has_moved() -> None:
+    about: dict[str, Any] = {"units": ("W", "W/Dev", "W/Prod"), "parts": ("W/Dev", "W/Prod")}
+    document = applied(empty(), fleet([wanted("a", "W/Dev")], [policy("deny", "W/Dev")], **about))
+    plan = planned(document, fleet([wanted("a", "W/Prod")], [policy("deny", "W/Prod")], **about))
+    assert [(step.part, step.action) for step in plan.steps] == [
+        ("W/Prod", "attach-policy"),
+        ("W/Prod", "move-account"),
+        ("W/Prod", "detach-policy"),
+    ]
+    stays = planned(document, fleet([wanted("a", "W/Dev")], [policy("deny", "W/Prod")], **about))
+    assert [(step.part, step.action) for step in stays.steps] == [
+        ("W/Dev", "detach-policy"),
+        ("W/Prod", "attach-policy"),
+    ]
+
+
+@pytest.mark.parametrize("times", range(1, 4))
+def test_a_template_that_is_put_by_a_part_that_had_no_stacks_is_put_behind_them(times: int) -> None:
+    about: dict[str, Any] = {"units": ("W", "W/Dev", "W/Dev/S", "W/Prod"), "parts": ("W/Dev", "W/Prod")}
+    accounts = [wanted("a", "W/Dev"), wanted("b", "W/Dev/S"), wanted("c", "W/Prod")]
+    document = applied(empty(), fleet(accounts, [], [baseline("base", "W/Prod")], **about))
+    targets = ("W/Prod", "W/Dev/S", "account:a")
+    wants = fleet(accounts, [], [baseline("base", *targets, template="Resources: {A: {}}")], **about)
+    found = Delivery(document, wants)
+    assert [(step.part, step.action, step.details.get("targets")) for step in found.plan.steps] == [
+        ("W/Dev", "target-baseline", None),
+        ("W/Dev", "target-accounts", None),
+        ("W/Dev", "update-baseline", ["W/Dev/S", "account:a"]),
+        ("W/Prod", "update-baseline", ["W/Prod"]),
+    ]
+    deaths = iter([""] * (times - 1) + ["late"] + [""] * 9)
+    assert not found.run("W/Dev", lambda: next(deaths))
+    assert found.run("W/Dev")
+    assert found.run("W/Prod")
+    assert planned(found.organisation.document, wants).steps == ()
 
 
 def test_staged_policies_count_against_the_limit() -> None:

@@ -157,7 +157,7 @@ class Calls:
 
     def content(self, on: str, says: Mapping[str, Any]) -> desired.Policy:
         """The policy of the fleet whose content a step is about."""
-        policy = self.policies.get(str(says.get("of", on)))
+        policy = self.policies.get(str(says.get("policy", on)))
         if policy is None or desired.same(policy.content) != says["content"]:
             raise runner.Failed(f"the fleet's policy {on} is not the one of the plan", "error")
         return policy

@@ -104,9 +104,8 @@ def read(region: str, component: str) -> dict[str, Any]:
             if one["Status"] == "ACTIVE"
         ]
         made = [{**one, "content": text.result(), "attachments": targets.result()} for one, text, targets in found]
-        asked = [unit["id"] for unit in units] + [one["id"] for one in made if not one["aws-managed"]]
-        asked += [one["Id"] for one in accounts if is_young(one)]
-        missing = [one for one in asked if not known.get(one)]
+        missing = [unit["id"] for unit in units] + [one["id"] for one in made if not one["aws-managed"]]
+        missing = [one for one in missing if not known.get(one)] + [one["Id"] for one in accounts if is_young(one)]
         known |= dict(zip(missing, pool.map(lambda one: tags_of(near, one), missing), strict=True))
         return {
             "management": management,
