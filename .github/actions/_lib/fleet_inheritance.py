@@ -15,7 +15,8 @@ import conditions
 import configuration_nodes as nodes
 import policies
 import principals
-from fleet import ACCOUNT, ROOT, Account, Fleet, Problem, line
+from fleet import ACCOUNT, ROOT, Account, Fleet, Problem, line, same_email
+from fleet_seen import Seen
 from policies import FULL_ACCESS, Decision, Level
 
 KINDS = {"service-control-policy": "scp", "resource-control-policy": "rcp"}
@@ -265,6 +266,22 @@ def compared(fleet: Fleet) -> Iterator[tuple[str, str]]:
                 for key, values in block.items() if isinstance(block, dict) else ():
                     for value in values if isinstance(values, list) else [values]:
                         yield key.lower(), str(value)
+
+
+def full_access(fleet: Fleet, seen: Seen) -> set[str] | None:
+    """What FullAWSAccess is attached to, where somebody took it away; what is not there yet gets it when it is made.
+    None: the organisation does not have it, as one without SCPs."""
+    there = [one for one in seen.policies if one.id == FULL]
+    if not there:
+        return None
+    attached = {seen.ref(target) for one in there for target in one.attachments}
+    gone = ({*seen.unit_ids} | {ACCOUNT + one for one in seen.by_id}) - attached
+    found = {path for path in fleet.by_path if path not in gone}
+    for account in fleet.accounts:
+        known = seen.by_id.get(account.id) if account.id else seen.by_email.get(same_email(account.email))
+        if known is None or ACCOUNT + known.id not in gone:
+            found.add(account.ref)
+    return found
 
 
 def statement_lines(files: Mapping[str, bytes], fleet: Fleet) -> dict[str, tuple[int, ...]]:
