@@ -254,6 +254,9 @@ def test_a_list_of_what_is_allowed_locks_out_where_somebody_detached_full_access
     assert "at the level root > Sandbox allows it (there: list)" in done.stderr
     full["attachments"].append(unit["id"])
     assert plan().returncode == 0
+    full["attachments"].remove("123456789012")
+    done = plan()
+    assert (done.returncode, "account:shop-prod allows it (there: none at all)" in done.stderr) == (1, True)
 
 
 def test_files_with_problems_are_not_planned(dpra: Any, organisation: Path) -> None:

@@ -127,6 +127,7 @@ class Organisation:
         ids = [value for key, value in compared(fleet) if key in ORGS and "${" not in value]
         self.org = next(iter(ids), "o-ours")  # the organisation's id: that which the policies name
         self._levels: dict[str, Bound] = {}
+        self._said: dict[tuple[str, str], Level] = {}
         self._bounds: dict[str, tuple[Bound, ...]] = {}
 
     def _made(self, name: str, content: Any, kind: str) -> policies.Policy | None:
@@ -188,6 +189,7 @@ class Organisation:
                 (kind, level.name) for kind, levels in zip(("scp", "rcp"), said, strict=True) for level in levels
             )
             self._levels[ref] = Bound(ref, "", *said, tuple(way), key)
+            self._said |= dict(zip(key, (level for levels in said for level in levels), strict=True))
         return self._levels[ref]
 
     def _full(self, ref: str) -> tuple[policies.Policy, ...]:
@@ -242,6 +244,19 @@ class Organisation:
         return [(name, one) for attached in kinds for name in bound.way for one in attached.get(name, ())]
 
     # ---- Requests
+
+    def denying(self, asked: principals.Request, bound: Bound, known: dict[tuple[str, str], bool]) -> Key:
+        """The levels that decide about a request: of all others it is the same whether they are there.
+
+        Args:
+            known: what was found of levels for this request.
+        """
+        if self.full is not None:
+            return bound.key  # one of them may lack an Allow
+        for one in bound.key:
+            if one not in known:
+                known[one] = any(policy.denying(asked) for policy in self._said[one].policies)
+        return tuple(one for one in bound.key if known[one])
 
     def decide(self, asked: principals.Request, bound: Bound) -> Decision:
         who = self.of_account(asked.owner, bound) if asked.owner else None
