@@ -61,8 +61,8 @@ GOOD = {
 }
 
 
-def built(files: dict[str, str], component: str = "org") -> tuple[Any, list[Any]]:
-    fleet, problems = fleet_files.build({name: text.encode() for name, text in files.items()}, component, events)
+def built(files: dict[str, str], component: str = "org", parts: Any = ()) -> tuple[Any, list[Any]]:
+    fleet, problems = fleet_files.build({name: text.encode() for name, text in files.items()}, component, events, parts)
     return fleet, desired.ordered([*problems, *fleet_rules.problems(fleet)])
 
 
@@ -92,6 +92,52 @@ def test_good_files_become_one_document_that_says_the_same_when_it_is_read() -> 
     again = desired.Fleet.from_json(json.loads(fleet.text))
     assert again == fleet
     assert again.text == fleet.text == built(dict(reversed(GOOD.items())))[0].text
+
+
+def test_a_unit_is_of_the_nearest_part_at_or_above_it() -> None:
+    fleet, problems = built(GOOD, parts=("Sandbox", "Workloads/Prod", "root"))
+    assert problems == []
+    told = {
+        ref: fleet.part(ref) for ref in (*fleet.by_path, "Workloads/Prod/New", "account:shop-prod", "account:shop-dev")
+    }
+    assert told == {
+        **{"root": "root", "Sandbox": "Sandbox", "Workloads": "root", "Workloads/Prod": "Workloads/Prod"},
+        **{"Workloads/Dev": "root", "Workloads/Prod/New": "Workloads/Prod"},
+        **{"account:shop-prod": "Workloads/Prod", "account:shop-dev": "root"},
+    }
+    assert built(GOOD)[0].parts == ("root",)
+    assert desired.Fleet.from_json(json.loads(fleet.text)) == fleet
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        (("Sandbox",), ["the last wave is 'root': it has all that no other one has"]),
+        (("root", "Sandbox"), ["the last wave is 'root': it has all that no other one has"]),
+        (("Sandbox", "Sandbox", "root"), ["'Sandbox' is a wave twice"]),
+        (("Workloads/Prd", "root"), ["'Workloads/Prd' is a wave, and no unit; did you mean 'Workloads/Prod'?"]),
+    ],
+)
+def test_parts_are_units_each_once_the_root_last(parts: Any, said: list[str]) -> None:
+    found = built(GOOD, parts=parts)[1]
+    assert [(one.rule, one.file, one.message) for one in found] == [("parts", "dpra.yml", text) for text in said]
+
+
+def test_roles_that_break_the_glass_have_their_place_and_a_row_may_be_tried() -> None:
+    glass = "# why\nbreak-glass: [role/break-glass, role/aws-reserved/*/Admin]\n"
+    call = "try: {service: ec2, operation: describe-instances, parameters: {MaxResults: 5}}, expect"
+    files = GOOD | {
+        "organisation.yml": glass + ORGANISATION,
+        "policies/tests/regions.yml": TEST.replace("expect", call),
+    }
+    fleet, problems = built(files)
+    assert problems == []
+    assert (fleet.break_glass, fleet.break_glass_place) == (
+        *(("role/break-glass", "role/aws-reserved/*/Admin"), ("organisation.yml", 2)),
+    )
+    attempt = {"service": "ec2", "operation": "describe-instances", "parameters": {"MaxResults": 5}}
+    assert fleet.requests[0].attempt == attempt
+    assert desired.Fleet.from_json(json.loads(fleet.text)) == fleet
 
 
 def test_an_account_over_its_file_over_its_unit_over_units_above() -> None:
@@ -142,6 +188,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("policies/deny.yml", POLICY + "¦target: x\n"),
         ("baselines/base/baseline.yml", BASELINE + "¦region: x\n"),
         ("policies/tests/regions.yml", TEST.replace("expect", "¦effect: x, expect")),
+        ("policies/tests/regions.yml", TEST.replace("expect", "try: {¦with: x}, expect")),
     ],
     "duplicate-key": [
         ("accounts/a.yml", HEAD + "  a: {email: a@b.example}\n¦  a: {email: c@b.example}\n"),
@@ -162,6 +209,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("policies/deny.yml", "¦attach: [Sandbox]\n"),
         ("baselines/base/baseline.yml", "¦targets: [Sandbox]\n"),
         ("policies/tests/regions.yml", "¦rows: []\n"),
+        ("policies/tests/regions.yml", TEST.replace("expect", "try: ¦{service: ec2}, expect")),
         ("policies/tests/regions.yml", "unit: Sandbox\nrows:\n - ¦{action: x, resource: y, expect: deny}\n"),
     ],
     "missing-file": [
@@ -184,6 +232,8 @@ WRONG: dict[str, list[tuple[str, str]]] = {
         ("baselines/base/baseline.yml", BASELINE + "¦failure-tolerance: 101%\n"),
         ("baselines/base/baseline.yml", "targets: [Sandbox]\n¦regions: [Ireland]\n"),
         ("policies/tests/regions.yml", TEST.replace("expect: deny", "expect: ¦denied")),
+        ("policies/tests/regions.yml", TEST.replace("expect", "try: {service: ec2, operation: ¦Describe}, expect")),
+        ("organisation.yml", ORGANISATION + "break-glass:\n - role/x\n - ¦admin\n"),
     ],
     "unit-name": [
         ("organisation.yml", ORGANISATION + "  ¦A/B: {}\n"),
@@ -246,6 +296,7 @@ WRONG: dict[str, list[tuple[str, str]]] = {
     "name": [
         ("baselines/a_b/baseline.yml", "¦regions: [eu-west-1]\ntargets: [root]\n"),
         ("policies/dény.yml", "¦" + POLICY),
+        (f"policies/{'x' * 113}.yml", "¦" + POLICY),
     ],
     "not-attached": [("policies/deny.yml", "¦type: tag-policy\nattach: []\n")],
     "no-targets": [("baselines/new/baseline.yml", "¦regions: [eu-west-1]\n")],
@@ -265,6 +316,7 @@ BESIDE = {  # what else has to be there
     "baselines/new/baseline.yml": {"baselines/new/template.yml": "Resources: {}\n"},
     "baselines/a_b/baseline.yml": {"baselines/a_b/template.yml": "Resources: {}\n"},
     "policies/dény.yml": {"policies/dény.json": DENY},
+    f"policies/{'x' * 113}.yml": {f"policies/{'x' * 113}.json": DENY},
     "policies/two.yml": {"policies/two.json": DENY, "policies/deny.yml": POLICY + "id: p-12345678\n"},
 }
 

@@ -23,6 +23,7 @@ from .fleets import (
     desired,
     empty,
     fleet,
+    fleet_parts,
     fleet_plan,
     fleet_seen,
     fleet_steps,
@@ -386,7 +387,9 @@ def test_the_text_of_others_is_inert_in_the_summary(hostile: dict[str, str]) -> 
         document = empty()
         document["accounts"].append(account("000000000900", text, ROOT, email=text))
         wants = fleet([wanted(text, "A", email=text, tags={text: text})], [policy("p", "A", description=text)])
-        wants = Fleet("org", text, (text, 1), wants.units, wants.accounts, wants.policies)
+        units = (*wants.units, desired.Unit(text, "organisation.yml", 3))
+        accounts = (*wants.accounts, wanted("b", text))
+        wants = Fleet("org", text, (text, 1), units, accounts, wants.policies, parts=(text, "root"))
         for line in fleet_plan.summary(planned(document, wants)).split("\n"):
             outside = "".join(line.split("`")[::2])
             assert line.count("`") % 2 == 0
@@ -397,8 +400,10 @@ def test_the_text_of_others_is_inert_in_the_summary(hostile: dict[str, str]) -> 
 # ---- Size
 
 
-def large(number: int, units: int) -> tuple[dict[str, Any], Any]:
-    """A fleet in which much changes, and the organisation before: every account has another tag, a tenth moves."""
+def large(number: int, units: int, parts: int = 0) -> tuple[dict[str, Any], Any]:
+    """A fleet in which much changes, and the organisation before: every account has another tag, a tenth moves.
+
+    With so many parts and the root; policies and a baseline then come to all of them, staged and cut."""
     tops = [f"T{top}" for top in range(units // 20)]
     paths = [*tops, *(f"{top}/S{sub}" for top in tops for sub in range(19))]
     document = empty()
@@ -416,8 +421,15 @@ def large(number: int, units: int) -> tuple[dict[str, Any], Any]:
         accounts.append(
             wanted(f"acc-{one:05}", paths[there], tags={"a": str(one)}, baselines=("more",) * (one % 50 == 0))
         )
-    policies = [policy(f"p{one}", *tops[:5], "root") for one in range(8)]
-    return document, fleet(accounts, policies, [baseline("base", *tops), baseline("more")], paths)
+    policies = [policy(f"p{one}", *tops[:5], "root") for one in range(4 if parts else 8)]
+    listed = [path for path in paths if "/" in path][:parts]
+    return document, fleet(
+        accounts,
+        policies,
+        [baseline("base", *(tops if not parts else ("root",))), baseline("more")],
+        paths,
+        parts=listed,
+    )
 
 
 def work(run: Any) -> int:
@@ -436,16 +448,27 @@ def work(run: Any) -> int:
     return calls
 
 
-def test_the_work_grows_in_a_straight_line_with_the_accounts() -> None:
-    few, twice, more = (work(lambda size=size: planned(*large(size, 20))) for size in (100, 200, 1000))  # type: ignore[misc]
+def journey(number: int, units: int, parts: int) -> None:
+    """All that is done with a plan: it is made, shown, and a part of it is applied."""
+    document, wants = large(number, units, parts)
+    seen = fleet_seen.Seen.from_json(document)
+    plan = fleet_plan.plan(wants, seen)
+    fleet_plan.summary(plan)
+    assert fleet_parts.remaining(wants, plan, seen, wants.parts[0], ())[1] == []
+
+
+@pytest.mark.parametrize("parts", [0, 5])
+def test_the_work_grows_in_a_straight_line_with_the_accounts(parts: int) -> None:
+    few, twice, more = (work(lambda size=size: journey(size, 20, parts)) for size in (100, 200, 1000))  # type: ignore[misc]
     assert more < (few + (twice - few) * 9) * 1.05
 
 
 def test_5000_accounts_in_200_units_are_planned_whole() -> None:
-    document, wants = large(5000, 200)
+    document, wants = large(5000, 200, 20)
     plan = planned(document, wants)
     assert (plan.refused, plan.reported) == ((), ())
     assert len(plan.effects) == 5000
     assert len([step for step in plan.steps if step.action == "move-account"]) == 500
+    assert {step.part for step in plan.steps} == set(wants.parts)
     assert len(fleet_plan.summary(plan)) < 1024 * 1024  # of a step summary
     assert fleet_plan.fits(plan, fleet_seen.Seen.from_json(document)) == []

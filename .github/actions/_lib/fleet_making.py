@@ -122,7 +122,9 @@ class Making:
         return found
 
     def place(self, ref: str) -> int:
-        """Of the part that a unit or an account is delivered with."""
+        """Of the part that a unit or an account is delivered with; an account by itself goes back with the first."""
+        if self.back and ref.startswith(ACCOUNT):
+            return self.places[self.back]
         return self.places[self.fleet.part(self.unit(ref) if ref.startswith(ACCOUNT) else ref)]
 
     def last(self, ref: str) -> int:

@@ -169,7 +169,9 @@ class _Baseline:
         ends: dict[int, set[str]] = defaultdict(set)
         if self.old_regions:
             for place, refs in less.items():  # what is kept of a target that goes had its stacks in those regions, too
-                ends[place] = {ref for ref in self.wants if not self.within(ref).isdisjoint(refs)}
+                back = bool(making.back)  # parts come in the other order then
+                here = (ref for ref in self.wants if (self.place(ref) >= place if back else self.place(ref) <= place))
+                ends[place] = {ref for ref in here if not self.within(ref).isdisjoint(refs)}
             inside = {ref for refs in ends.values() for ref in refs}
             kept = {ref for ref in self.covered - inside if self.had(ref, self.old_regions)}
             for place, some in (self.by_part(kept) if making.back else {self.end(kept): kept} if kept else {}).items():
