@@ -12,8 +12,8 @@ from dpra.rehearsal import scenarios
 from ruamel.yaml import YAML
 
 ROWS = scenarios.table("account-fleet")
-# DPRA.md's list of the type: docs/account-fleet-management-pipeline/index.md of AWS's repository, which gives no marks and
-# whose gamma stage is a TODO.
+# DPRA.md's list of the type: docs/account-fleet-management-pipeline/index.md of AWS's repository, which gives no marks,
+# and whose gamma stage is a TODO.
 DPRA = {
     "local": {"pre-commit-hooks", "ide-plugins"},
     "source": {"test-source", "infrastructure-source", "dependency-libraries", "configuration"},

@@ -284,9 +284,22 @@ def test_the_command_writes_files_with_an_empty_plan_and_writes_over_none(dpra: 
 
 def test_dpra_check_refuses_what_init_cannot_know(dpra: Any, tmp_path: Path) -> None:
     assert init(dpra, tmp_path / "fleet", "--seen", saved(tmp_path)).returncode == 0
-    refused = dpra("check", cwd=tmp_path / "fleet")
+    refused = dpra("plan", cwd=tmp_path / "fleet")
     assert refused.returncode == 2
-    assert "dpra.yml:" in refused.stderr
+    for place in ("regions[0]", "alpha.account", "gamma.waves[0][0]"):
+        assert place in refused.stderr
+    path = tmp_path / "fleet/dpra.yml"
+    text = path.read_text().replace("# actions", "actions")
+    for words, value in (
+        ("the account id of alpha, 12 digits", "444444444444"),
+        ("'the unit that gamma changes, a path of organisation.yml'", "Canary"),
+        ("'the home region, where stack sets are'", "eu-west-1"),
+    ):
+        assert words in text
+        text = text.replace(words, value)
+    path.write_text(text)
+    done = dpra("plan", cwd=tmp_path / "fleet")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_dpra_yml_that_is_there_stays_and_says_name_and_folder(dpra: Any, tmp_path: Path) -> None:

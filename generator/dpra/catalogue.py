@@ -21,7 +21,7 @@ LEVELS = ("required", "recommended", "listed")
 OF = ("language", "infrastructure", "configuration", "fleet", "both")
 PER = ("region", "wave")
 CAN = ("drift", "switch-off")  # conditions of jobs and workflows: what the deploy tool can besides deploying
-WHEN = ("acts", "base", "long-bakes", "paths", "resumes", *CAN)  # all of them, as the plan knows them
+WHEN = ("acts", "base", "long-bakes", "paths", "requests", "resumes", *CAN)  # all of them, as the plan knows them
 T = TypeVar("T")
 
 

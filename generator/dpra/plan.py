@@ -93,16 +93,13 @@ class Plan:
     @property
     def reading_roles(self) -> list[str]:
         """The ARNs of the roles that read a release in the store: what was promoted is read where it was copied to."""
-        found = []
-        for where in self.environments.values():
-            duties = ("promote",) if where.promotes else ("deploy",)
-            found += [role.arn for role in where.roles.values() if role.duty in duties]
-        return found
+        some = [(where, "promote" if where.promotes else "deploy") for where in self.environments.values()]
+        return [role.arn for where, duty in some for role in where.roles.values() if role.duty == duty]
 
     @property
     def verifying_roles(self) -> list[str]:
         """The ARNs of the roles that verify a release's signature."""
-        return [role.arn for role in self.roles("promote", "deploy")]
+        return [role.arn for role in self.roles("promote", "deploy", "close-request", "close")]
 
     @property
     def reading_accounts(self) -> list[str]:
@@ -121,8 +118,7 @@ class Plan:
         found: dict[str, str] = {}
         for where in self.environments.values():
             for role in where.roles.values():
-                for environment in role.environments:
-                    found[environment] = self._protection(role, where)
+                found |= dict.fromkeys(role.environments, self._protection(role, where))
         for workflow in self.workflows.values():
             for environment in workflow.environments:
                 found.setdefault(environment, self.catalogue.github_environments.get(environment, ""))
@@ -130,10 +126,13 @@ class Plan:
 
     def _protection(self, role: Role, where: Environment) -> str:
         timer = f"wait timer: {where.bake} minutes, the bake time" if where.bake else ""
+        closing = f"other reviewers; wait timer: {self.spec.fleet.closing_days * 24 * HOUR} minutes"
         return {
             "promote": self._approval,
             "observe": timer if self.protects else "",
             "deploy": "neither reviewers nor a wait timer: a rollback never waits" if where.waves else "",
+            "close-request": "reviewers" if self.protects else "",
+            "close": closing if self.protects else "",
         }.get(role.duty, "")
 
     @property

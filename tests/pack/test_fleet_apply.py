@@ -107,7 +107,7 @@ class Organisation:
         """A release of a fleet, with the plan for the organisation as it is."""
         import fleet_plan
 
-        digest = self.bench.release(commit, {"fleet.json": fleet.text})
+        digest = self.bench.release(commit, {"fleet/fleet.json": fleet.text})
         plan = fleet_plan.plan(fleet, seen or self.seen())
         (self.bench.job.workspace / digest / "plan.json").write_text(plan.text)
         return digest

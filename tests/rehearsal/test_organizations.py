@@ -6,7 +6,8 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 from dpra.rehearsal import permissions
-from dpra.rehearsal.mends import organization_policies, organizations, protocol
+from dpra.rehearsal.mends import organization_policies, organization_tags, organizations, protocol
+from dpra.rehearsal.mends.controltower import store
 from moto.iam.models import iam_backends
 
 HERE = "111111111111"
@@ -366,6 +367,24 @@ def test_tags_of_everything_are_read_at_once(org, root, account, unit, policy, c
     assert not client("resourcegroupstaggingapi").get_resources()["ResourceTagMappingList"]
 
 
+def test_the_tagging_api_hears_of_a_change_a_little_later(org, root, unit, client, monkeypatch):
+    monkeypatch.setattr(organization_tags, "LAG", 5.0)
+    one, api = unit("one", root), client("resourcegroupstaggingapi", "us-east-1")
+    old, new = [{"Key": "team", "Value": "a"}], [{"Key": "team", "Value": "b"}]
+
+    def told():
+        return [found["Tags"] for found in api.get_resources()["ResourceTagMappingList"]]
+
+    org.tag_resource(ResourceId=one, Tags=old)
+    assert told() == []
+    pass_seconds(5)
+    assert told() == [old]
+    org.tag_resource(ResourceId=one, Tags=new)
+    assert (told(), org.list_tags_for_resource(ResourceId=one)["Tags"]) == ([old], new)
+    pass_seconds(5)
+    assert told() == [new]
+
+
 def test_tags_come_in_pages_of_a_hundred(org, account, client):
     backend = organizations.home(HERE, "aws")
     for number in range(101):
@@ -452,6 +471,37 @@ def test_budgets_are_made_changed_and_deleted(client):
     api.delete_budget(AccountId=HERE, BudgetName="shop")
     with refusal("NotFoundException"):
         limit()
+
+
+# ---- Control Tower
+
+
+def test_control_tower_enrols_an_account_that_comes_to_a_unit_that_it_governs(org, root, account, unit, client):
+    tower = client("controltower")
+    assert tower.list_enabled_baselines()["enabledBaselines"] == []
+    one, first = unit("one", root), account("first")
+    org.move_account(AccountId=first, SourceParentId=root, DestinationParentId=one)
+    store.govern(HERE, "eu-west-1", one)
+    [governed] = tower.list_enabled_baselines()["enabledBaselines"]
+    assert governed["targetIdentifier"].endswith(f"/{one}")
+
+    def states():
+        asked = {"filter": {"parentIdentifiers": [governed["arn"]]}, "includeChildren": True}
+        found = tower.list_enabled_baselines(**asked)["enabledBaselines"]
+        return {each["targetIdentifier"].rpartition("/")[2]: each["statusSummary"]["status"] for each in found}
+
+    assert states() == {first: "SUCCEEDED"}
+    made, other = account("shop"), account("other")
+    for number in (made, other):
+        org.move_account(AccountId=number, SourceParentId=root, DestinationParentId=one)
+    assert states() == {first: "SUCCEEDED", made: "UNDER_CHANGE", other: "UNDER_CHANGE"}
+    store.FAILING.add(other)
+    pass_seconds(store.ENROLMENT)
+    assert states() == {first: "SUCCEEDED", made: "SUCCEEDED", other: "FAILED"}
+    org.move_account(AccountId=made, SourceParentId=one, DestinationParentId=root)
+    assert set(states()) == {first, other}
+    with refusal("ValidationException"):
+        tower.list_enabled_baselines(filter={"statuses": ["SOME"]})
 
 
 def test_the_aws_cli_makes_an_organisation(aws):

@@ -128,7 +128,8 @@ def sets(client):
 
 
 def roles(account):
-    return {one.name for one in iam_backends[account]["aws"].roles.values()} - {organizations.ROLE}
+    names = {one.name for one in iam_backends[account]["aws"].roles.values()} - {organizations.ROLE}
+    return {name for name in names if not name.startswith("stacksets-exec-")}
 
 
 CURRENT = ("CURRENT", "SUCCEEDED")
@@ -263,6 +264,23 @@ def test_a_template_that_does_not_work_in_an_account_fails_there(sets):
     client.delete_role(RoleName="dpra-probe")
     assert sets.create(sets.one)["Status"] == "SUCCEEDED"
     assert set(sets.states().values()) == {CURRENT}
+
+
+def test_a_guardrail_refuses_what_a_stack_makes_in_an_account(sets):
+    sets.org.enable_policy_type(RootId=sets.root, PolicyType="SERVICE_CONTROL_POLICY")
+    statement = {"Effect": "Deny", "Action": "iam:CreateRole", "Resource": "*"}
+    content = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    made = sets.org.create_policy(Name="no", Type="SERVICE_CONTROL_POLICY", Description="", Content=content)
+    sets.org.attach_policy(PolicyId=made["Policy"]["PolicySummary"]["Id"], TargetId=sets.a)
+    sets.make()
+    done = sets.create(sets.one, OperationPreferences={"FailureToleranceCount": 1})
+    assert [state for *_, state in sets.results(done["OperationId"])] == ["FAILED", "SUCCEEDED", "SUCCEEDED"]
+    [said] = [
+        one for one in sets.cloud.list_stack_instances(StackSetName="base")["Summaries"] if one["Account"] == sets.a
+    ]
+    assert "stacksets-exec-" in said["StatusReason"]
+    assert "with an explicit deny in a service control policy" in said["StatusReason"]
+    assert roles(sets.a) == set()
 
 
 def test_an_update_of_some_leaves_the_others_outdated(sets):

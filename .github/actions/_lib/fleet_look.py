@@ -10,6 +10,7 @@ import aws
 import fleet as desired
 import fleet_plan
 import fleet_stack_sets as stack_sets
+import session
 from fleet import ACCOUNT, Fleet, Request, line
 from fleet_seen import ACTIVE, Account, Seen
 from organisation import AGAIN, WORKERS
@@ -78,9 +79,7 @@ def probe(region: str, account: str) -> dict[str, str]:
     """The environment of a program that acts as the probe of an account."""
     partition = {"cn": "aws-cn", "us-gov": "aws-us-gov", "eusc": "aws-eusc"}
     within = next((name for start, name in partition.items() if region.startswith(f"{start}-")), "aws")
-    about = {"RoleArn": f"arn:{within}:iam::{account}:{PROBE}", "RoleSessionName": "dpra-probe"}
-    given = aws.call(region, "sts", "assume-role", **about)["Credentials"]
-    return {**{variable: str(given[name]) for name, variable in aws.KEYS.items()}, "AWS_PROFILE": "", **AGAIN}
+    return {**session.chained(f"probe-{account}", f"arn:{within}:iam::{account}:{PROBE}", region), **AGAIN}
 
 
 def ask(region: str, account: str, row: Request, keys: Mapping[str, str]) -> Row:

@@ -93,11 +93,13 @@ def read(region: str, component: str) -> dict[str, Any]:
         accounts = listed.result()["Accounts"]
         parents = parents_of(pool, near, accounts, [root["Id"], *(unit["id"] for unit in units)])
         management = str(about.result()["Organization"]["MasterAccountId"])
-        members = members_of(units, [account(one, parents[one["Id"]], {}) for one in accounts], management)
+        everybody = [account(one, parents[one["Id"]], {}) for one in accounts]
+        members = members_of(units, everybody, management)
+        closed = {one["id"] for one in everybody if one["status"] != "ACTIVE"}  # no stack gets there
         known = tagged.result()
         found = [policy(pool, near, one) for some in policies for one in some.result()["Policies"]]
         stack_sets = [
-            pool.submit(stack_set, region, one["StackSetName"], component, members)
+            pool.submit(stack_set, region, one["StackSetName"], component, members, closed)
             for one in sets.result()["Summaries"]
             if one["Status"] == "ACTIVE"
         ]
@@ -153,12 +155,12 @@ def parents_of(
 def members_of(
     units: Iterable[Mapping[str, Any]], accounts: Iterable[Mapping[str, Any]], without: str
 ) -> dict[str, set[str]]:
-    """The accounts in each unit and below it, but for those that are closed: no stack gets there."""
+    """The accounts in each unit and below it."""
     above = {unit["id"]: str(unit["parent"]) for unit in units}
     found: dict[str, set[str]] = defaultdict(set)
     for one in accounts:
         unit = one["parent"]
-        while unit and one["id"] != without and one["status"] == "ACTIVE":
+        while unit and one["id"] != without:
             found[unit].add(one["id"])
             unit = above.get(unit, "")
     return found
@@ -220,7 +222,9 @@ def policy(pool: ThreadPoolExecutor, near: str, one: Mapping[str, Any]) -> tuple
 # ---- Stack sets
 
 
-def stack_set(region: str, name: str, component: str, members: Mapping[str, set[str]]) -> dict[str, Any]:
+def stack_set(
+    region: str, name: str, component: str, members: Mapping[str, set[str]], closed: set[str]
+) -> dict[str, Any]:
     """A stack set and where it goes: units as a whole, and single accounts of others."""
     one = call(region, "cloudformation", "describe-stack-set", StackSetName=name, **SELF)["StackSet"]
     labels, auto, regions = (
@@ -233,7 +237,7 @@ def stack_set(region: str, name: str, component: str, members: Mapping[str, set[
     managed, ours = one.get("PermissionModel") == "SERVICE_MANAGED", labels.get(COMPONENT) == component
     if managed and (ours or not auto.get("Enabled")):
         there = call(region, "cloudformation", "list-stack-instances", StackSetName=name, **SELF)["Summaries"]
-        goes, outdated = targets(there, auto_deployed(region, name), bool(auto.get("Enabled")), members)
+        goes, outdated = targets(there, auto_deployed(region, name), bool(auto.get("Enabled")), members, closed)
     elif managed:
         goes = auto_deployed(region, name)
     regions = sorted({*regions, *(here for some in goes.values() for here in some)})  # one may have no stack yet
@@ -266,12 +270,16 @@ def auto_deployed(region: str, name: str) -> dict[str, set[str]]:
 
 
 def targets(
-    stacks: Iterable[Mapping[str, Any]], units: dict[str, set[str]], auto: bool, members: Mapping[str, set[str]]
+    stacks: Iterable[Mapping[str, Any]],
+    units: Mapping[str, set[str]],
+    auto: bool,
+    members: Mapping[str, set[str]],
+    closed: set[str],
 ) -> tuple[dict[str, set[str]], set[str]]:
     """The targets of a stack set with their regions, and those of them that have outdated stacks.
 
     CloudFormation may say of a stack the unit that was asked for, or the one that its account is in. A unit is a target
-    where all its accounts have stacks, or nobody is in it; else some were asked for one by one."""
+    where all its accounts have stacks that are open, or nobody is in it; else some were asked for one by one."""
     by: dict[str, set[str]] = defaultdict(set)  # account -> regions
     old, said = set[str](), set[str]()
     for one in stacks:
@@ -281,7 +289,7 @@ def targets(
             old.add(one["Account"])
     goes = {}
     for unit in {*units, *(() if auto else said)}:
-        if members.get(unit, set()) <= by.keys() and (unit in units or members.get(unit)):
+        if members.get(unit, set()) - closed <= by.keys() and (unit in units or members.get(unit)):
             goes[unit] = units.get(unit) or set[str]().union(*(by[number] for number in members[unit]))
     inside = {number: unit for unit in goes for number in members.get(unit, ())}
     goes |= {number: regions for number, regions in by.items() if number not in inside}

@@ -18,7 +18,9 @@ import runner
 
 def main() -> None:
     region = runner.given("REGION")
-    with evidence.recorded(runner.given("ACTION"), region=region, tool=deployment.tool_name()) as facts:
+    with evidence.recorded(
+        runner.given("ACTION"), region=runner.given("UNIT") or region, tool=deployment.tool_name()
+    ) as facts:
         tool = deployment.tool()
         target = deployment.target(runner.required("REGION"), runner.required("BUCKET"))
         place = target.unit or region  # what the record has an entry of

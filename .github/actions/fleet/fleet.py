@@ -1,6 +1,5 @@
 """Plans a fleet's release, shows what a change would do, looks at a part, finds drift."""
 
-import json
 import sys
 import tempfile
 import time
@@ -12,8 +11,8 @@ sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "_lib"), str(Path(__file__).resolve().parent)]
 import aws
 import evidence
-import fleet_imagined
 import fleet_look
+import fleet_parts
 import fleet_plan
 import github
 import issues
@@ -49,7 +48,7 @@ def show() -> None:
     """What a change would do to an organisation that is what the trunk's files want."""
     with evidence.recorded(action("saved-plan")) as facts:
         now, before = (read(Path(runner.required(name))) for name in ("RELEASE", "BEFORE"))
-        made = fleet_plan.plan(now, Seen.from_json(fleet_imagined.imagined(before)))
+        made = fleet_parts.change(before, now)
         show_plan(made)
         facts["findings"] = {"steps": len(made.steps), "refused": len(made.refused)}
         refuse(made)
@@ -57,7 +56,7 @@ def show() -> None:
 
 def verify() -> None:
     """A part is as the release wants it, and its accounts let the probe do what its rows say, for some minutes."""
-    with evidence.recorded(action("guardrail-tests")) as facts:
+    with evidence.recorded(action("guardrail-tests"), region=runner.given("UNIT")) as facts:
         fleet, region = fleet_of(Path(runner.required("RELEASE"))), runner.required("REGION")
         part, until = runner.required("UNIT"), time.monotonic() + 60 * float(runner.required("MINUTES"))
         if part not in fleet.parts:
@@ -140,7 +139,7 @@ def look() -> Seen:
     seen: dict[str, Any] = organisation.read(region, runner.required("COMPONENT"))
     if seen["management"] != account:
         raise runner.Failed(f"{account} is not the management account: that is {seen['management']}", "error")
-    return Seen.from_json(json.loads(json.dumps(seen)))
+    return Seen.from_json(seen)
 
 
 def show_plan(made: Plan) -> None:

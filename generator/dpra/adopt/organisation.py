@@ -1,7 +1,7 @@
 """`dpra init --from-organisation`: an organisation that is there as the files of an account fleet. Pure.
 
-The plan of these files is empty: adoption changes nothing, and no tag is set; by its id in a file a thing is dpra's. What
-the files cannot say is left out and told, and stays in AWS as it is; so do stack sets.
+The plan of these files is empty: adoption changes nothing, and sets no tag; by its id in a file a thing is dpra's.
+What the files cannot say is left out and told, and stays in AWS as it is; so do stack sets.
 """
 
 import importlib
@@ -335,8 +335,10 @@ def spec(made: Adopted, name: str, repository: str, trunk: str, region: str) -> 
         '  alpha: {account: "the account id of alpha, 12 digits"} # of the tools: where releases are stored and signed',
         *(f'  {stage}: {{account: "{made.management}", waves: [[{_text(first[stage])}]]}}' for stage in first),
         f'  prod: {{account: "{made.management}", waves: [{", ".join(waves)}]}} # in this order; root has the rest',
+        "# actions: {integration-tests: {command: python3 tests/organisation.py, role: read}} # of beta's unit",
     ]
     unknown = ["alpha's account: write it in place of the words in environments"]
     unknown += [f"{stage}'s unit: write it in place of the words" for stage in first if first[stage] not in made.units]
     unknown += [] if region else ["the home region: write it in place of the words in regions"]
+    unknown += ["what tests beta's unit: say actions.integration-tests.command"]
     return _joined(lines), unknown

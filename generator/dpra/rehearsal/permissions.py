@@ -50,7 +50,7 @@ NAMED = {
     "servicecatalog": ("ProductId",),
     "ssm": ("Name", "ResourceId", "Path", "Overwrite"),
 }  # what is read of a request of JSON: what names its resource, and what conditions ask for
-MODELLED = ("appconfig", "imagebuilder")  # services whose requests are read by botocore's model of them
+MODELLED = ("appconfig", "controltower", "imagebuilder")  # services whose requests are read by botocore's model of them
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 ANYBODY = "arn:aws:iam::000000000000:role/anybody"
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values

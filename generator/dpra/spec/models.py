@@ -648,6 +648,19 @@ class Fleet:
     control_tower: bool = key(
         Flag(), "Whether AWS Control Tower enrols the accounts: it is waited for after a move.", default=False
     )
+    requests: bool = key(
+        Flag(),
+        "Whether Service Catalog of the account alpha has a product by which accounts are asked for; each request "
+        "becomes a pull request.",
+        default=False,
+        example="true",
+    )
+    closing_days: int = key(
+        Number(1, 28),
+        "How many days lie between the request to close an account and its end. GitHub runs nothing again that is 30 "
+        "days old.",
+        default=7,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

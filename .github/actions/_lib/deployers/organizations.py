@@ -51,9 +51,6 @@ def deploy(target: Target, change: Change) -> Done:
     else:
         signed = plan_of(change.release, fleet)
         steps, why = fleet_parts.remaining(fleet, signed, seen, part, journal.begun, journal.ended)
-        # What was begun and did not end is done again, however far it came.
-        again = {fleet_parts.key(step) for step in steps} | (journal.begun - journal.ended)
-        steps = [step for step in signed.part(part) if fleet_parts.key(step) in again]
         if why:
             raise runner.Failed(
                 f"the organisation is not as the plan knows it, nothing is applied: {'; '.join(why)}. "

@@ -17,7 +17,7 @@ def aws(*words):
 def its_accounts_are_active():
     accounts = aws("list-accounts-for-parent", "--parent-id", UNIT)["Accounts"]
     assert accounts, "the sandbox has no account"
-    assert {one["Status"] for one in accounts} == {"ACTIVE"}, accounts
+    assert {one["State"] for one in accounts} == {"ACTIVE"}, accounts
 
 
 def no_two_accounts_have_one_address():

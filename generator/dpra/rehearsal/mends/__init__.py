@@ -12,6 +12,7 @@ from . import (
     canaries,
     change_sets,
     contacts,
+    controltower,  # it sees accounts move
     imagebuilder,  # noqa: F401 - its types of CloudFormation are found
     instances,
     keys,
@@ -20,6 +21,7 @@ from . import (
     organization_policies,
     organization_tags,
     organizations,
+    products,  # noqa: F401 - its types of CloudFormation are found
     resource_types,
     resources,
     roles,
@@ -67,3 +69,4 @@ def forget() -> None:
     roots.forget()
     organizations.forget()
     stack_sets.forget()
+    controltower.store.FAILING.clear()

@@ -1,14 +1,20 @@
 """Tags of an organisation's accounts, units, policies and root: by Organizations, and all at once by the Resource
 Groups Tagging API of us-east-1, which names them organizations:account, :ou, :policy and :root. moto's does not.
 
-That API tells of what has a tag, or has had one. Not known here: that it hears of a tag a little later."""
+That API tells of what has a tag, or has had one, and may hear of a change a little later, see `LAG`."""
 
 # mypy: disable-error-code="assignment, attr-defined, method-assign"
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from moto.core.resource_tagging import TaggableResourcesMixin, TaggedResource
-from moto.organizations.models import OrganizationsBackend, organizations_backends
+from moto.organizations.models import (
+    FakeAccount,
+    FakeOrganizationalUnit,
+    FakePolicy,
+    OrganizationsBackend,
+    organizations_backends,
+)
 from moto.resourcegroupstaggingapi import models as tagging
 from moto.resourcegroupstaggingapi.exceptions import ResourceGroupsTaggingAPIError
 from moto.resourcegroupstaggingapi.models import ResourceGroupsTaggingAPIBackend
@@ -16,7 +22,9 @@ from moto.resourcegroupstaggingapi.models import ResourceGroupsTaggingAPIBackend
 from dpra.names import partition
 
 from .organizations import Said, check_tags, invalid, refuse, serves, settle
+from .protocol import now
 
+LAG = 0.0  # seconds until the Resource Groups Tagging API hears of a change
 REGION = {"aws": "us-east-1", "aws-us-gov": "us-gov-west-1", "aws-cn": "cn-northwest-1"}  # where Organizations is
 TYPES = {"ACCOUNT": "account", "ORGANIZATIONAL_UNIT": "ou", "ROOT": "root"}
 
@@ -38,6 +46,7 @@ def every(backend: OrganizationsBackend) -> Iterator[Any]:
 def tag_resource(backend: OrganizationsBackend, asked: Said) -> None:
     found = taggable(backend, asked["ResourceId"])
     check_tags(asked["Tags"], list(found.tags))
+    changes(found).append((now(), dict(found.tags)))
     found.tags |= {tag["Key"]: tag["Value"] for tag in asked["Tags"]}
 
 
@@ -46,6 +55,7 @@ def untag_resource(backend: OrganizationsBackend, asked: Said) -> None:
     found = taggable(backend, asked["ResourceId"])
     if any(key.lower().startswith("aws:") for key in asked["TagKeys"]):
         invalid("Tags that begin with aws: are AWS's own.", "INVALID_SYSTEM_TAGS_PARAMETER")
+    changes(found).append((now(), dict(found.tags)))
     for key in asked["TagKeys"]:
         if found.tags.pop(key, None) is not None:
             found.dpra_tagged = True
@@ -58,6 +68,29 @@ def list_tags_for_resource(backend: OrganizationsBackend, asked: Said) -> Said:
 
 
 # ---- The Resource Groups Tagging API
+
+
+def changes(one: Any) -> list[tuple[float, dict[str, str]]]:
+    """When a thing's tags changed, and what they were before."""
+    found: list[tuple[float, dict[str, str]]] = one.__dict__.setdefault("dpra_changes", [])
+    return found
+
+
+def known(one: Any) -> dict[str, str]:
+    """The tags of which the API has heard."""
+    young = [before for at, before in changes(one) if now() - at < LAG]
+    return young[0] if young else dict(one.tags)
+
+
+def remembering(start: Callable[..., None]) -> Callable[..., None]:
+    """An __init__ that remembers when a thing was made."""
+
+    def started(self: Any, *arguments: Any, **about: Any) -> None:
+        start(self, *arguments, **about)
+        changes(self).append((now(), {}))
+
+    return started
+
 
 _taggable_backends = tagging.iter_taggable_backends
 
@@ -74,7 +107,7 @@ class Tagged(TaggableResourcesMixin):
         for one in every(self.backend):
             more = {"include_untagged": True} if getattr(one, "dpra_tagged", False) else {}
             kind = TYPES.get(one.type, "policy")
-            yield TaggedResource(one.arn, dict(one.tags), f"organizations:{kind}", more)
+            yield TaggedResource(one.arn, known(one), f"organizations:{kind}", more)
 
     def tag_resource(self, arn: str, tags: dict[str, str]) -> None:
         asked = [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -116,5 +149,7 @@ def get_resources(
 
 def mend() -> None:
     """Put them in place; the operations of Organizations are put there with those of `organizations`."""
+    for kind in (FakeAccount, FakeOrganizationalUnit, FakePolicy):
+        kind.__init__ = remembering(kind.__init__)
     tagging.iter_taggable_backends = taggable_backends
     ResourceGroupsTaggingAPIBackend.get_resources = get_resources

@@ -5,21 +5,17 @@ An operation goes on when somebody looks: all that AWS would have done until the
 Sources: the texts of botocore's model, and
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/stacksets-orgs-manage-auto-deployment.html."""
 
-import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import field
 from typing import Any
 
 from moto.cloudformation.models import cloudformation_backends
-from moto.iam.models import Role, iam_backends
 from moto.organizations.models import OrganizationsBackend, organizations_backends
 
 from dpra.dataclasses import dataclass
 
-from .. import permissions
-from . import organizations
+from . import organizations, stack_accounts
 from .protocol import now
 
 Said = dict[str, Any]
@@ -28,7 +24,6 @@ Place = tuple[str, str]  # account and region
 GROUP = 0.5  # seconds that the stacks of a group of accounts take
 FAILING: dict[str, str] = {}  # id of an account -> why nothing can be made or changed in it, as long as it stands here
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-DONE = ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE")  # a stack that can be updated
 
 
 @dataclass
@@ -257,15 +252,17 @@ def perform(one: StackSet, run: Run, result: Result) -> None:
         result.status = "SUCCEEDED"
         return
     if run.action == "DETECT_DRIFT":
-        look(instance)
+        stack_accounts.look(instance)
         result.status = "SUCCEEDED"
         return
     if closed(one, result.account):
         result.status, instance.detailed = "SUCCEEDED", "SKIPPED_SUSPENDED_ACCOUNT"
         return
-    reason = FAILING.get(result.account, "")
-    if not reason:
-        reason = undeployed(instance, run.retain) if run.action == "DELETE" else deployed(one, run, instance)
+    if not (reason := FAILING.get(result.account, "")):
+        if run.action == "DELETE":
+            reason = stack_accounts.undeployed(instance, run.retain)
+        else:
+            reason = stack_accounts.deployed(one, run, instance)
     if reason:
         result.status = instance.detailed = "FAILED"
         result.reason = instance.reason = reason
@@ -283,80 +280,7 @@ def closed(one: StackSet, account: str) -> bool:
     return any(member.id == account and member.state != "ACTIVE" for member in members)
 
 
-def deployed(one: StackSet, run: Run, instance: Instance) -> str:
-    """Make or change the stack; why it cannot be done, or nothing."""
-    backend = cloudformation_backends[instance.account][instance.region]
-    if run.overrides is not None:
-        instance.overrides = dict(run.overrides)
-    given = {**one.said.get("Parameters", {}), **instance.overrides}
-    there = backend.stacks.get(instance.stack)
-    if there is not None and there.status not in DONE:
-        remove(backend, there.stack_id)
-        there = None
-    name = there.name if there else f"StackSet-{one.name}-{uuid.uuid4()}"
-    body, tags = one.said["TemplateBody"], one.said.get("Tags", {})
-    try:
-        change, stack = backend.create_change_set(
-            name, f"s{secrets.token_hex(8)}", body, given, "", "UPDATE" if there else "CREATE", tags=tags
-        )
-        instance.stack = stack
-        if backend.change_sets[change].status == "FAILED":  # there is nothing to change
-            return ""
-        backend.execute_change_set(change)
-    except Exception as error:  # whatever moto raises, it is the template that does not work there
-        return str(getattr(error, "message", "") or error or type(error).__name__)
-    made = backend.stacks[instance.stack]
-    if made.status.endswith("ROLLBACK_COMPLETE"):
-        said = [
-            event.resource_status_reason for event in made.events if "ROLLBACK_IN_PROGRESS" in event.resource_status
-        ]
-        return f"ResourceLogicalId:{name}, ResourceStatusReason:{said[-1] if said else made.status}"
-    instance.made = remembered(made)
-    return ""
-
-
-def undeployed(instance: Instance, retain: bool) -> str:
-    if not retain:
-        try:
-            remove(cloudformation_backends[instance.account][instance.region], instance.stack)
-        except Exception as error:
-            return str(error)
-    return ""
-
-
-def remove(backend: Any, stack: str) -> None:
-    if stack in backend.stacks:
-        with suppress(KeyError):  # of an output that was never exported
-            backend.delete_stack(stack)
-        backend.stacks.pop(stack, None)
-
-
 # ---- Drift
-
-
-def remembered(stack: Any) -> dict[str, str]:
-    """How the resources of a stack are: of roles, what they may do and whom they trust;
-    of parameters, their value; others are not looked at."""
-    found = {}
-    for name in list(stack.resource_map):
-        with suppress(Exception):  # a resource that moto does not make
-            found[name] = how(stack.resource_map[name])
-    return found
-
-
-def how(resource: Any) -> str:
-    names = ("assume_role_policy_document", "policies", "permissions_boundary_arn", "max_session_duration", "value")
-    said = [getattr(resource, name, None) for name in names]
-    if isinstance(resource, Role):
-        there = resource.id in iam_backends[resource.account_id][resource.partition].roles
-        said += [there, permissions.attached(resource)]
-    return repr(said)
-
-
-def look(instance: Instance) -> None:
-    stack = cloudformation_backends[instance.account][instance.region].stacks.get(instance.stack)
-    same = stack is not None and remembered(stack) == instance.made
-    instance.drift, instance.checked = "IN_SYNC" if same else "DRIFTED", now()
 
 
 def check_end(one: StackSet, run: Run) -> None:
