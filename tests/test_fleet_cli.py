@@ -63,6 +63,7 @@ def organisation(tmp_path: Path) -> Path:
     spec = (SPECS / "organisation.yml").read_text("utf-8")
     root = tmp_path / "repository"
     root.mkdir()
+    spec = "".join(line for line in spec.splitlines(True) if not line.startswith("fleet:"))
     (root / "dpra.yml").write_text(f"{spec}fleet: {{folder: organisation}}\n")
     for name, text in FILES.items():
         path = root / "organisation" / name
