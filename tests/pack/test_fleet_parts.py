@@ -32,7 +32,7 @@ from .fleets import (
 )
 
 # What cannot be seen to be done till it is written down, and does no harm a second time.
-AGAIN = {"set-contact", "set-budget", "remove-budget", "update-baseline", "target-baseline"}
+AGAIN = {"set-contact", "set-budget", "remove-budget", "update-baseline", "target-baseline", "target-accounts"}
 
 
 class Delivery:

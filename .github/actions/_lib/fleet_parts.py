@@ -89,11 +89,23 @@ class _Remaining:
         for name, step in self.signed.items():
             done = name in self.begun or self.order[step.part] < self.order[self.part]
             half = step.part == self.part and step.action in BASELINES and step.on in self.half
+            half |= step.action == "untarget-baseline" and any(
+                one[:2] == step[:2] for name_, one in self.fresh.items() if name_ not in self.signed
+            )
             if name not in self.fresh and not done and not half and not self.is_unseen(step):
                 yield f"somebody else did it: {told(step)}"
 
     def is_half(self, fresh: Step) -> bool:
         """Whether a step is what an operation left, which is signed as a whole."""
+        if fresh.action == "untarget-baseline":  # by what has moved meanwhile, the same goes with another part
+            gone = {
+                ref
+                for one in self.signed.values()
+                if (one.action, one.on) == fresh[:2]
+                for ref in one.details["remove"]
+            }
+            if fresh.details["remove"] and gone.issuperset(fresh.details["remove"]):
+                return True
         if fresh.action not in BASELINES or fresh.on not in self.half:
             return False
         return fresh.action != "update-baseline" or not fresh.details["put"] or fresh.on in self.put
