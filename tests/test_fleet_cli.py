@@ -63,6 +63,7 @@ def organisation(tmp_path: Path) -> Path:
     spec = (SPECS / "organisation.yml").read_text("utf-8")
     root = tmp_path / "repository"
     root.mkdir()
+    spec = "".join(line for line in spec.splitlines(True) if not line.startswith("fleet:"))
     (root / "dpra.yml").write_text(f"{spec}fleet: {{folder: organisation}}\n")
     for name, text in FILES.items():
         path = root / "organisation" / name
@@ -233,6 +234,30 @@ def test_a_change_is_planned_for_a_saved_organisation_and_one_that_cannot_be_app
         assert (done.returncode, done.stdout) == (2, ""), done.stderr
     done = dpra("fleet", "plan", "--seen", saved, "--against", "HEAD", cwd=organisation)
     assert (done.returncode, "one of them" in done.stderr) == (2, True)
+
+
+def test_a_list_of_what_is_allowed_locks_out_where_somebody_detached_full_access(dpra: Any, organisation: Path) -> None:
+    allow = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    (organisation / "organisation/policies/list.json").write_text(allow)
+    (organisation / "organisation/policies/list.yml").write_text("type: service-control-policy\nattach: [Sandbox]\n")
+    unit = {"id": "ou-ab12-00000001", "name": "Sandbox", "parent": "r-ab12", "tags": {}}
+    full = {"id": "p-FullAWSAccess", "name": "FullAWSAccess", "type": "SERVICE_CONTROL_POLICY", "content": {},
+            "attachments": ["r-ab12", MANAGEMENT, "123456789012"], "aws-managed": True}  # fmt: skip
+    saved = organisation / "seen.json"
+
+    def plan() -> Any:
+        saved.write_text(json.dumps(seen() | {"units": [unit], "policies": [full]}))
+        return dpra("fleet", "plan", "--seen", saved, cwd=organisation)
+
+    done = plan()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "organisation/policies/list.yml:2: " in done.stderr
+    assert "at the level root > Sandbox allows it (there: list)" in done.stderr
+    full["attachments"].append(unit["id"])
+    assert plan().returncode == 0
+    full["attachments"].remove("123456789012")
+    done = plan()
+    assert (done.returncode, "account:shop-prod allows it (there: none at all)" in done.stderr) == (1, True)
 
 
 def test_files_with_problems_are_not_planned(dpra: Any, organisation: Path) -> None:

@@ -99,7 +99,7 @@ class Plan:
     @property
     def verifying_roles(self) -> list[str]:
         """The ARNs of the roles that verify a release's signature."""
-        return [role.arn for role in self.roles("promote", "deploy", "close-request", "close")]
+        return [role.arn for role in self.roles("promote", "deploy", "drift", "close-request", "close")]
 
     @property
     def reading_accounts(self) -> list[str]:

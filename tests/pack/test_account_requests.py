@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,6 +32,11 @@ ASKED = {
 
 class Refusal(Exception):
     pass
+
+
+def git_blob(text: str) -> str:
+    words = ["git", "hash-object", "--stdin"]
+    return subprocess.run(words, input=text.encode(), capture_output=True, check=True).stdout.decode().strip()
 
 
 def hashed(text: str) -> str:
@@ -80,12 +86,12 @@ class GitHub:
 
     def tree(self, sha: str) -> Any:
         [files] = [files for name, files in self.branches.items() if self.sha(name) == sha]
-        listed = [{"path": path, "type": "blob", "sha": hashed(path)} for path in files]
+        listed = [{"path": path, "type": "blob", "sha": git_blob(text)} for path, text in files.items()]
         return {"tree": listed, "truncated": False}
 
     def blob(self, sha: str) -> Any:
-        for path, text in self.branches["main"].items():
-            if hashed(path) == sha:
+        for text in self.branches["main"].values():
+            if git_blob(text) == sha:
                 return {"content": base64.encodebytes(text.encode()).decode(), "encoding": "base64"}
         raise Refusal(404)
 
@@ -233,7 +239,7 @@ def test_each_request_becomes_one_pull_request_with_one_file_and_a_second_run_ma
     assert (one["title"], one["base"]) == ("Account shop-dev", "main")
     assert "`@acme/shop` asks for an account" in one["body"]
     assert "Merging this approves the request" in one["body"]
-    assert "close this, and open it again" in one["body"]
+    assert "The checks wait until somebody who may write lets them run" in one["body"]
     assert ran.record["findings"] == {"opened": 2}
     done = list(github.changed)
     again = catalog.run()
@@ -264,9 +270,13 @@ def test_what_was_merged_is_approved_and_stays_so_wherever_its_account_goes(cata
     catalog.run()
     github.merge(1)
     assert catalog.run().record["findings"] == {"approved": 1}
+    catalog.ask(unit="Workloads/Prod")  # whose approval was another one's
+    ran = catalog.run()
+    assert (ran.code, len(github.pulls)) == (0, 1)
+    assert "approved, and the file says something else" in ran.summary
     text = github.branches["main"].pop("accounts/requests/shop-dev.yml")
     github.branches["main"]["accounts/shop.yml"] = text
-    assert catalog.run().record["findings"] == {"approved": 1}
+    assert "there already, in accounts/shop.yml" in catalog.run().summary
     assert len(github.pulls) == 1
 
 
@@ -305,6 +315,17 @@ def test_a_request_that_changed_is_another_one_that_has_to_be_approved_anew(cata
     assert catalog.run().code == 0
     assert [one["state"] for one in github.pulls] == ["closed", "open"]
     assert "Workloads/Prod" in files(github, "account-request/shop-dev")["accounts/requests/shop-dev.yml"]
+
+
+def test_the_same_words_asked_for_later_are_another_request(catalog: Catalog) -> None:
+    github = catalog.github
+    catalog.ask()
+    catalog.run()
+    catalog.withdraw("shop-dev")
+    catalog.run()
+    catalog.ask()
+    assert catalog.run().record["findings"] == {"opened": 1}
+    assert [one["state"] for one in github.pulls] == ["closed", "open"]
 
 
 def test_a_request_that_was_withdrawn_closes_its_pull_request(catalog: Catalog) -> None:

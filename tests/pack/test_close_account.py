@@ -330,3 +330,25 @@ def test_the_days_of_the_spec_are_a_wait_timer_where_github_has_one(github: str,
     made = render.files(plan)[".github/workflows/close-account.yml"].content.decode()
     assert made.count("days: '3'") == 2
     assert ('second-person: "true"' in made) is alone
+
+
+@pytest.mark.parametrize(
+    ("number", "tags", "may"),
+    [
+        ("333333333333", OURS, True),
+        ("333333333333", {**OURS, "dpra:deletion-protection": "true"}, False),
+        ("333333333333", {"dpra:component": "other"}, False),
+        ("333333333333", {}, False),
+        ("222222222222", OURS, False),  # the management's
+    ],
+)
+def test_aws_lets_the_role_close_what_the_action_would(number: str, tags: dict[str, str], may: bool) -> None:
+    import policies
+
+    document = {"Version": "2012-10-17", "Statement": rights.of(SPEC, "prod", "ProdCloseRole")}
+    role = "arn:aws:iam::222222222222:role/dpra-landing-zone-prod-close"
+    target = f"arn:aws:organizations::222222222222:account/o-a1b2c3d4e5/{number}"
+    context = {f"aws:ResourceTag/{key}": value for key, value in tags.items()}
+    asked = policies.Request(role, "organizations:CloseAccount", target, context, account="222222222222")
+    decided = policies.decide(asked, identity=[policies.Policy("close", document, "identity")])
+    assert decided.allowed is may, decided

@@ -172,6 +172,12 @@ def test_full_access_counts_at_every_level_unless_the_files_or_the_organisation_
     assert "no service-control-policy at the level root > Sandbox allows it (there: list)" in problem.message
     [problem] = judge(files(*rows, on="unit: Sandbox", **allow), full={"root", "account:play"})
     assert "at the level root > Sandbox allows it" in problem.message
+    here = row("sqs:SendMessage", "allow", **{"aws:RequestedRegion": "eu-west-1"})
+    both = judge(files(here, on="unit: root"), full={"root", "Workloads", "Workloads/Dev", "account:play"})
+    assert "at the level root > Sandbox allows it" in both[0].message
+    assert (
+        "; for account:play, and 3 other inheritances" in both[0].message
+    )  # of Prod; not Dev, which has it on every level
     told = judge(files(*rows, on="unit: Sandbox"), full={"root", "account:play"})
     assert len(told) == 2
     assert "(there: none at all)" in told[0].message

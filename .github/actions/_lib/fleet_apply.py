@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import aws
 import control_tower
+import deployment
 import fleet_accounts
 import fleet_stack_sets as stack_sets
 import organisation
@@ -32,7 +33,7 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
     """
     calls = Calls(target.region, fleet, plan.ids, seen)
     registered = control_tower.registered(target.region) if target.settings.get("control-tower") else {}
-    done = 0
+    done, since = 0, deployment.timestamp()
     try:
         for group in groups(steps):
             keys = {key(step): step for step in group}
@@ -51,7 +52,7 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
             for step in group:
                 if step.action == "move-account":
                     control_tower.enrolled(target.region, registered, calls.id(step.on), calls.id(step.details["to"]))
-        arrive(calls, steps)
+        arrive(calls, steps, since)
     except runner.Failed as failed:
         left = len(steps) - done
         says = (
@@ -66,7 +67,7 @@ def apply(target: Target, fleet: Fleet, plan: Plan, steps: Sequence[Step], journ
     return calls
 
 
-def arrive(calls: Calls, steps: Sequence[Step]) -> None:
+def arrive(calls: Calls, steps: Sequence[Step], since: str) -> None:
     """Wait for the stacks that accounts get by themselves where they have come to."""
     moved = {calls.id(step.on): step.details["to"] for step in steps if step.action == "move-account"}
     for baseline in calls.fleet.baselines if moved else ():
@@ -79,7 +80,7 @@ def arrive(calls: Calls, steps: Sequence[Step]) -> None:
             continue
         where = {number: {calls.id(path) for path in line(to)} for number, to in moved.items()}
         if accounts := [number for number, units in where.items() if units & goes.keys()]:
-            stack_sets.arrived(calls.region, name, accounts)
+            stack_sets.arrived(calls.region, name, accounts, since)
 
 
 def groups(steps: Sequence[Step]) -> Iterator[list[Step]]:

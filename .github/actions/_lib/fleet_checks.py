@@ -18,8 +18,9 @@ import runner
 from configuration_nodes import Events
 from fleet import ROOT, Fleet, Problem, counted, ordered
 from fleet_effects import LOSES
-from fleet_inheritance import Organisation, statement_lines
+from fleet_inheritance import Organisation, full_access, statement_lines
 from fleet_policies import Judged
+from fleet_seen import Seen
 
 RULES = {**fleet_rules.RULES, **fleet_policies.RULES, **fleet_lockouts.RULES}
 RULES |= {LOSES: fleet_rules.Rule("medium", "An account that loses a policy or a baseline by a move of this commit.")}
@@ -73,6 +74,12 @@ class Compiled:
 
     def organisation(self) -> Organisation:
         return Organisation(self.fleet, self.lines)
+
+    def locked(self, seen: Seen) -> list[Problem]:
+        """Who would be locked out of the organisation that is there: somebody may have detached FullAWSAccess."""
+        full = full_access(self.fleet, seen)
+        organisation = Organisation(self.fleet, self.lines, full=full, management=seen.management)
+        return self.placed(fleet_lockouts.lockouts(organisation))
 
     def placed(self, problems: Iterable[Problem]) -> list[Problem]:
         """Problems with their files as the repository has them."""

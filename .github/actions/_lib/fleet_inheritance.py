@@ -15,7 +15,8 @@ import conditions
 import configuration_nodes as nodes
 import policies
 import principals
-from fleet import ACCOUNT, ROOT, Account, Fleet, Problem, line
+from fleet import ACCOUNT, ROOT, Account, Fleet, Problem, line, same_email
+from fleet_seen import Seen
 from policies import FULL_ACCESS, Decision, Level
 
 KINDS = {"service-control-policy": "scp", "resource-control-policy": "rcp"}
@@ -126,6 +127,7 @@ class Organisation:
         ids = [value for key, value in compared(fleet) if key in ORGS and "${" not in value]
         self.org = next(iter(ids), "o-ours")  # the organisation's id: that which the policies name
         self._levels: dict[str, Bound] = {}
+        self._said: dict[tuple[str, str], Level] = {}
         self._bounds: dict[str, tuple[Bound, ...]] = {}
 
     def _made(self, name: str, content: Any, kind: str) -> policies.Policy | None:
@@ -187,6 +189,7 @@ class Organisation:
                 (kind, level.name) for kind, levels in zip(("scp", "rcp"), said, strict=True) for level in levels
             )
             self._levels[ref] = Bound(ref, "", *said, tuple(way), key)
+            self._said |= dict(zip(key, (level for levels in said for level in levels), strict=True))
         return self._levels[ref]
 
     def _full(self, ref: str) -> tuple[policies.Policy, ...]:
@@ -242,6 +245,19 @@ class Organisation:
 
     # ---- Requests
 
+    def denying(self, asked: principals.Request, bound: Bound, known: dict[tuple[str, str], bool]) -> Key:
+        """The levels that decide about a request: of all others it is the same whether they are there.
+
+        Args:
+            known: what was found of levels for this request.
+        """
+        if self.full is not None:
+            return bound.key  # one of them may lack an Allow
+        for one in bound.key:
+            if one not in known:
+                known[one] = any(policy.denying(asked) for policy in self._said[one].policies)
+        return tuple(one for one in bound.key if known[one])
+
     def decide(self, asked: principals.Request, bound: Bound) -> Decision:
         who = self.of_account(asked.owner, bound) if asked.owner else None
         what = self.of_account(asked.account, bound)
@@ -265,6 +281,22 @@ def compared(fleet: Fleet) -> Iterator[tuple[str, str]]:
                 for key, values in block.items() if isinstance(block, dict) else ():
                     for value in values if isinstance(values, list) else [values]:
                         yield key.lower(), str(value)
+
+
+def full_access(fleet: Fleet, seen: Seen) -> set[str] | None:
+    """What FullAWSAccess is attached to, where somebody took it away; what is not there yet gets it when it is made.
+    None: the organisation does not have it, as one without SCPs."""
+    there = [one for one in seen.policies if one.id == FULL]
+    if not there:
+        return None
+    attached = {seen.ref(target) for one in there for target in one.attachments}
+    gone = ({*seen.unit_ids} | {ACCOUNT + one for one in seen.by_id}) - attached
+    found = {path for path in fleet.by_path if path not in gone}
+    for account in fleet.accounts:
+        known = seen.by_id.get(account.id) if account.id else seen.by_email.get(same_email(account.email))
+        if known is None or ACCOUNT + known.id not in gone:
+            found.add(account.ref)
+    return found
 
 
 def statement_lines(files: Mapping[str, bytes], fleet: Fleet) -> dict[str, tuple[int, ...]]:

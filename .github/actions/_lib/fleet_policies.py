@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import principals
 from fleet import ACCOUNT, Problem, Request, counted, ordered
-from fleet_inheritance import Bound, Organisation
+from fleet_inheritance import Bound, Key, Organisation
 from fleet_rules import Rule
 from policies import Decision
 
@@ -136,8 +136,7 @@ def judged(organisation: Organisation) -> list[Judged]:
 
     Policies that could not be read bind nobody here: see `organisation.problems` first.
     """
-    made: dict[tuple[Any, ...], principals.Request] = {}
-    known: dict[tuple[Any, ...], Decision] = {}
+    made: dict[tuple[str, ...], tuple[principals.Request, dict[tuple[str, str], bool], dict[Key, Decision]]] = {}
     found = []
     for row in organisation.fleet.requests:
         failures = []
@@ -149,10 +148,11 @@ def judged(organisation: Organisation) -> list[Judged]:
             for bound in bounds:
                 which = (*says, bound.id, bound.ref if named else "")
                 if which not in made:
-                    made[which] = asked(organisation, row, bound)
-                key = (which, bound.key)
+                    made[which] = asked(organisation, row, bound), {}, {}
+                request, levels, known = made[which]
+                key = organisation.denying(request, bound, levels)
                 if key not in known:
-                    known[key] = organisation.decide(made[which], bound)
+                    known[key] = organisation.decide(request, bound)
                 if known[key].allowed != (row.expect == "allow"):
                     failures.append(Failure(bound, known[key]))
         except (ValueError, TypeError) as error:

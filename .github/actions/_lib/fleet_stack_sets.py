@@ -194,13 +194,30 @@ def settle(region: str, name: str) -> None:
             return
 
 
-def arrived(region: str, name: str, accounts: Collection[str]) -> None:
-    """Wait until automatic deployment has stacks in accounts that have come, or gives up."""
+def failed_since(region: str, name: str, since: str) -> str:
+    """Why an operation of a stack set failed that began since then; empty where none did, or one goes on."""
+    listed = call(region, "cloudformation", "list-stack-set-operations", StackSetName=name, **SELF)["Summaries"]
+    if any(one["Status"] in GOES_ON for one in listed):
+        return ""
+    failed = [one for one in listed if one["Status"] == "FAILED" and one["CreationTimestamp"][:19] >= since[:19]]
+    return failures(region, name, failed[0]["OperationId"]) if failed else ""
+
+
+def arrived(region: str, name: str, accounts: Collection[str], since: str) -> None:
+    """Wait until automatic deployment has stacks in accounts that have come, has failed, or gives up.
+
+    Args:
+        since: when the accounts began to come, UTC, ISO 8601; an operation that failed before is not about them.
+    """
     until = time.monotonic() + ARRIVES
     for _ in polls():
         missing = {*accounts} - {one["Account"] for one in stacks(region, name)}
         if not missing:
             settle(region, name)
+            return
+        if failed := failed_since(region, name, since):
+            some = ", ".join(sorted(missing)[:TOLD])
+            runner.warning(f"the stack set {name} has no stacks in {some}: automatic deployment failed: {failed}")
             return
         if time.monotonic() > until:
             some = ", ".join(sorted(missing)[:TOLD])

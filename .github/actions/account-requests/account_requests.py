@@ -4,7 +4,8 @@ A request is an SSM parameter that Service Catalog made. Whoever may write there
 not have the form of requests-form.yml is told, and nothing is made of it. By a mark in its text a pull request is found
 again, whatever became of it: one that was closed is not opened again for the same request.
 Sources: https://docs.github.com/rest/git/refs, https://docs.github.com/rest/repos/contents#create-or-update-file-contents
-and https://docs.github.com/rest/pulls/pulls#create-a-pull-request
+https://docs.github.com/rest/pulls/pulls#create-a-pull-request and, of its checks,
+https://docs.github.com/actions/concepts/security/github_token
 """
 
 import base64
@@ -143,6 +144,12 @@ class Trunk:
         return self.texts[path]
 
 
+def blob(text: str) -> str:
+    """What git calls a file with this text."""
+    content = text.encode()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 def pages(path: str) -> Iterator[dict[str, Any]]:
     """All that a list of GitHub's has."""
     page, more = 1, "&" if "?" in path else "?"
@@ -209,7 +216,8 @@ def body(request: Request) -> str:
         "Merging this approves the request: the next release makes the account. Closing this refuses it.",
         "Who asked is as the request says it; AWS CloudTrail knows who made the request.",
         "",
-        "No checks below? GitHub starts none for what a job's own token makes: close this, and open it again.",
+        "The checks wait until somebody who may write lets them run, as GitHub asks it of what a job opened (since "
+        "2026-06-11). Where there is no such button, close this and open it again.",
         "",
         mark(request),
     ]
@@ -225,8 +233,8 @@ def mark(request: Request) -> str:
 
 def state(request: Request, trunk: Trunk) -> str:
     """What was decided about a request already; empty where it is new."""
-    if trunk.path(request) in trunk.files:
-        return "approved"
+    if there := trunk.files.get(trunk.path(request)):
+        return "approved" if there == blob(request.file) else "approved, and the file says something else: change that"
     for one in pulls(request.name):
         if mark(request) in str(one.get("body")):
             merged = one.get("merged_at")

@@ -223,6 +223,10 @@ def _organisation(pack: _Pack, found: Any, saved: Path | None) -> Any:
             says = f"the credentials are of the organisation of {said['management']}"
             common.fail(f"{says}; dpra.yml's is that of {where.account}", common.WRONG_INPUT)
     try:
-        return pack.plans.plan(found.fleet, pack.seen.Seen.from_json(said))
+        there = pack.seen.Seen.from_json(said)
     except ValueError as error:
         common.fail(f"{saved or 'AWS'}: {error}", common.WRONG_INPUT)
+    if locked := found.locked(there):
+        pack.show(locked, err=True)
+        common.fail(f"{_many(len(locked), 'problem')}: nothing is planned", common.DOES_NOT_HOLD)
+    return pack.plans.plan(found.fleet, there)

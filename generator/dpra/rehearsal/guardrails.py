@@ -67,7 +67,7 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
         "aws:ResourceAccount": owner,
         "aws:SecureTransport": "true",
         "aws:ViaAWSService": "false",
-        **{f"aws:PrincipalTag/{name}": str(tag["Value"]) for name, tag in (role.tags or {}).items()},
+        **{f"aws:PrincipalTag/{tag['Key']}": str(tag["Value"]) for tag in tags_of(role)},
         **place("Principal", role.account_id),
         **place("Resource", owner),
     }
@@ -86,6 +86,11 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
     if decision.statement:
         return f"with an explicit deny in a {words}"
     return f"no {words} allows the {action} action"
+
+
+def tags_of(role: Any) -> list[dict[str, Any]]:
+    """The tags of a role of moto's, which has them otherwise where CloudFormation made it."""
+    return role.tags if isinstance(role.tags, list) else list((role.tags or {}).values())
 
 
 def owner_of(target: str) -> str:

@@ -24,7 +24,7 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
     for environment, region, wanted in ends(row["ends"], told):
         found = ran.get((environment, region))
         word = words.get(found.commit, found.commit[:12]) if found else "none"
-        if word not in wanted.split("|"):
+        if word not in wanted.split(" or "):
             yield f"{environment} {region} runs {word}, not {wanted}"
         elif found and not row.get("states") and not found.status.endswith(ENDED):
             yield f"{environment} {region} is {found.status}"
@@ -72,7 +72,7 @@ def recorded(record: Mapping[str, Any], row: Mapping[str, Any], words: Mapping[s
         yield f"run {record['lock']['run']} still holds the release lock"
     good = row.get("good", "old")
     current = words.get((record.get("current") or {}).get("commit", ""), "none")
-    if current not in good.split("|"):
+    if current not in good.split(" or "):
         yield f"the release to go back to is {current}, not {good}"
     left = sorted(region for region, said in record.get("regions", {}).items() if said["now"])
     if left != sorted(row.get("left", ())):

@@ -11,7 +11,8 @@ from ..result import Deployment
 
 RELEASED = "dpra:release"  # the tag of a unit, as the deploy tool writes it
 REHEARSED = "rehearsed-"  # how the accounts begin that a rehearsal's commits ask for
-TRUSTED = "member.org.stacksets.cloudformation.amazonaws.com"  # who deploys stack sets into member accounts
+# What an administrator lets into the organisation: who deploys stack sets into accounts, and who sets their contacts.
+TRUSTED = ("member.org.stacksets.cloudformation.amazonaws.com", "account.amazonaws.com")
 
 
 def organisation(account: str, partition: str) -> Any:
@@ -22,7 +23,7 @@ def organisation(account: str, partition: str) -> Any:
 
 
 def provide(plan: Plan) -> None:
-    """The organisation, with every policy type that a fleet may have, and StackSets trusted."""
+    """The organisation, with every policy type that a fleet may have, and the services that it needs."""
     from ..mends import organization_policies
 
     where = next(where for where in plan.environments.values() if where.deploying)
@@ -32,7 +33,8 @@ def provide(plan: Plan) -> None:
         if not organization_policies.enabled(backend, kind.aws):
             asked = {"RootId": backend.org.root_id, "PolicyType": kind.aws}
             organization_policies.enable_policy_type(backend, asked)
-    backend.enable_aws_service_access(ServicePrincipal=TRUSTED)
+    for service in TRUSTED:
+        backend.enable_aws_service_access(ServicePrincipal=service)
 
 
 def running(plan: Plan) -> list[Deployment]:
