@@ -247,8 +247,8 @@ def test_an_account_that_is_in_the_making_is_waited_for(
     import fleet_accounts
     from dpra.rehearsal.mends import organizations
 
-    monkeypatch.setattr(organizations, "CREATION", 3.0)
-    monkeypatch.setattr(fleet_accounts, "SETTLES", 0 if heard else 2)
+    monkeypatch.setattr(organizations, "CREATION", 6.0)
+    monkeypatch.setattr(fleet_accounts, "SETTLES", 0 if heard else 2 if when == "before" else 600)
     wants = fleet([account("one")])
     digest = org.release(ONE, wants)
     org.dies = lambda number, call: when if call.endswith("create-account") else ""
@@ -267,7 +267,7 @@ def test_an_account_that_is_in_the_making_is_waited_for(
     assert org.accounts()["A/B"] == ["one"]
     assert len(org.org.list_create_account_status()["CreateAccountStatuses"]) == 1
     assert org.asked("create-account") == (1 if when == "after" else 2)
-    assert len(asked) == 1 or not heard
+    assert len(asked) <= 1 or not heard
 
 
 SAME = {
