@@ -238,6 +238,70 @@ def test_wherever_it_dies_the_next_run_goes_on_and_nothing_is_made_twice(
                 assert {one["State"] for one in statuses} == {"SUCCEEDED"}
 
 
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("heard", [True, False])
+def test_an_account_that_is_in_the_making_is_waited_for(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch, when: str, heard: bool
+) -> None:
+    """The run died right before it wrote the request's name down, or asked; AWS's list may hear of it late."""
+    import fleet_accounts
+    from dpra.rehearsal.mends import organizations
+
+    monkeypatch.setattr(organizations, "CREATION", 3.0)
+    monkeypatch.setattr(fleet_accounts, "SETTLES", 0 if heard else 2)
+    wants = fleet([account("one")])
+    digest = org.release(ONE, wants)
+    org.dies = lambda number, call: when if call.endswith("create-account") else ""
+    with pytest.raises(Died):
+        bench.deploy(digest)
+    org.dead, org.dies = False, lambda number, call: ""
+    real, asked = fleet_accounts.requests, []
+
+    def requests(calls: Any, step: Any) -> Any:
+        asked.append(step.on)
+        return real(calls, step) if heard or len(asked) > 2 else []
+
+    monkeypatch.setattr(fleet_accounts, "requests", requests)
+    bench.deploy(digest)
+    assert org.left(wants) == []
+    assert org.accounts()["A/B"] == ["one"]
+    assert len(org.org.list_create_account_status()["CreateAccountStatuses"]) == 1
+    assert org.asked("create-account") == (1 if when == "after" else 2)
+    assert len(asked) == 1 or not heard
+
+
+SAME = {
+    "create-organizational-unit": "the unit A is there, ou-.*, and is not dpra's. Of 6 steps 0 are done",
+    "create-policy": "the policy deny is there, p-.*, and is not dpra's. Of 6 steps 2 are done",
+    "create-account": "an account with the e-mail of account:one is there, [0-9]{12}, and is not dpra's. Of 6 steps 3",
+}
+
+
+@pytest.mark.parametrize("operation", SAME)
+def test_what_somebody_else_makes_at_that_very_moment_is_not_taken(
+    org: Organisation, bench: Bench, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    from dpra.rehearsal.mends import organizations
+
+    does = {
+        "create-organizational-unit": lambda: org.org.create_organizational_unit(ParentId=org.root, Name="A"),
+        "create-policy": lambda: org.org.create_policy(Name="deny", Type=SCP, Description="", Content=json.dumps(DENY)),
+        "create-account": lambda: organizations.join(
+            organizations.home(ACCOUNT, "aws"), {"AccountName": "x", "Email": "One@example.com"}
+        ),
+    }
+
+    def dies(number: int, call: str) -> str:
+        if call.endswith(f" {operation}") and org.asked(operation) == 1:
+            does[operation]()
+        return ""
+
+    digest = org.release(ONE, fleet([account("one")], [policy("deny", "A")]))
+    org.dies = dies
+    with failed(SAME[operation]):
+        bench.deploy(digest)
+
+
 # ---- Baselines
 
 TOPIC = json.dumps({"Resources": {"Topic": {"Type": "AWS::SNS::Topic", "Properties": {"TopicName": "base"}}}})
