@@ -2,7 +2,7 @@
 dpra-probe do what the rows of the policies' tests say, and no more?"""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -28,7 +28,11 @@ def part(region: str, fleet: Fleet, seen: Seen, name: str) -> list[str]:
     made = fleet_plan.plan(fleet, seen)
     found = [f"{one.on}: {one.text}" for one in made.refused]
     found += [f"{step.on}: {fleet_plan.SAYS[step.action]}" for step in made.part(name)]
-    members = {one.id for one in members_of(fleet, seen, name)}
+    return [*found, *outdated(region, fleet, seen, {one.id for one in members_of(fleet, seen, name)})]
+
+
+def outdated(region: str, fleet: Fleet, seen: Seen, members: Collection[str]) -> Iterator[str]:
+    """The stacks of baselines in these accounts that are not as their stack sets are, a line each."""
     for baseline in fleet.baselines:
         stack_set = desired.stack_set(fleet.component, baseline.name)
         if stack_set in seen.stack_sets_by_name:
@@ -36,8 +40,7 @@ def part(region: str, fleet: Fleet, seen: Seen, name: str) -> list[str]:
             for one in stack_sets.stacks(region, stack_set):
                 if one["Account"] in members and one["Status"] != "CURRENT":
                     why = one.get("StatusReason", "")
-                    found.append(f"{stack_set} in {one['Account']} {one['Region']} is {one['Status']}: {why}")
-    return found
+                    yield f"{stack_set} in {one['Account']} {one['Region']} is {one['Status']}: {why}"
 
 
 def members_of(fleet: Fleet, seen: Seen, name: str) -> list[Account]:

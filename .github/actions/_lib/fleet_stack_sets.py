@@ -51,9 +51,12 @@ def update(region: str, key: str, name: str, template: str, says: Mapping[str, A
     about = {**described(region, template, says), "OperationPreferences": preferences(says)}
     if targets:
         about |= {"DeploymentTargets": targets, "Regions": there.get("Regions", [])}
-    if desired.digest(there.get("TemplateBody", "")) == says["template"]:  # else all stacks count as outdated anew
+    # What an earlier part has put is not named again: all stacks would count as outdated anew.
+    if not says.get("put", True) or desired.digest(there.get("TemplateBody", "")) == says["template"]:
         del about["TemplateBody"]
         about["UsePreviousTemplate"] = True
+    if not says.get("put", True):
+        about["Parameters"] = [{"ParameterKey": one, "UsePreviousValue": True} for one in says["parameters"]]
     try:
         operation(region, key, name, "update-stack-set", **about)
     except aws.Refused as refused:

@@ -197,6 +197,14 @@ def tags_of(near: str, one: str) -> dict[str, str]:
     return labels_of(call(near, "organizations", "list-tags-for-resource", ResourceId=one)["Tags"])
 
 
+def refused_creations(region: str) -> dict[str, str]:
+    """The accounts that AWS was asked for and did not make, by their names, with why."""
+    asked = {"States": ["FAILED"]}
+    listed = call(home(region), "organizations", "list-create-account-status", **asked)["CreateAccountStatuses"]
+    ordered = sorted(listed, key=lambda one: str(one["RequestedTimestamp"]))
+    return {str(one.get("AccountName", "")): str(one.get("FailureReason", "")) for one in ordered}
+
+
 def labels_of(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     return {str(one["Key"]): str(one["Value"]) for one in tags}
 

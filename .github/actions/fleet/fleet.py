@@ -25,9 +25,11 @@ from deployers import organizations
 from fleet import Fleet
 from fleet_plan import Plan
 from fleet_seen import Seen
+from fleet_steps import Step
 
 LABEL = "dpra-drift"
 PAUSE = 60  # seconds between two looks
+NOBODY_ASKED = ("account-unasked", "account-gone")  # what of that which is left alone is drift
 MOST = 50  # issues of drift; what is more is in the summary
 TOLD = 10  # reasons in a message
 
@@ -91,14 +93,26 @@ def drift() -> None:
             return
         region = runner.required("REGION")
         folder = trusted.fetch(region, runner.required("BUCKET"), current["digest"], current["commit"])
-        made = fleet_plan.plan(fleet_of(folder), look())
-        found = {f"Drift: {one.on}: {fleet_plan.SAYS[one.action]}": str(dict(one.details)) for one in made.steps}
-        found |= {f"Drift: {one.on}: {one.rule}": one.text for one in made.refused}
+        fleet, seen = fleet_of(folder), look()
+        made = fleet_plan.plan(fleet, seen)
+        refused = organisation.refused_creations(region)
+        found = {f"{one.on}: {fleet_plan.SAYS[one.action]}": told(one, refused) for one in made.steps}
+        found |= {f"{one.on}: {one.rule}": one.text for one in made.refused}
+        found |= {f"{one.on}: {one.rule}": one.text for one in made.reported if one.rule in NOBODY_ASKED}
+        stacks = fleet_look.outdated(region, fleet, seen, {one.id for one in seen.accounts})
+        found |= {line.partition(": ")[0]: line for line in stacks}
+        found = {f"Drift: {title}": says for title, says in found.items()}
         facts["findings"] = {"drift": len(found)}
         show_plan(made)
         keep({runner.inert(title): says for title, says in found.items()}, current["commit"])
         if found:
             raise runner.Failed(f"the organisation is not what {current['commit'][:12]} wants: {some(list(found))}")
+
+
+def told(step: Step, refused: Mapping[str, str]) -> str:
+    """What the next release would do, and why AWS did not do it when it was asked."""
+    why = refused.get(str(step.details.get("name"))) if step.action == "create-account" else ""
+    return f"{dict(step.details)}{f'. AWS refused to create it: {why}' if why else ''}"
 
 
 def keep(found: Mapping[str, str], commit: str) -> None:
@@ -107,7 +121,7 @@ def keep(found: Mapping[str, str], commit: str) -> None:
     for title in {str(one["title"]) for one in there} - found.keys():
         issues.close(title, LABEL)
     for title, says in list(found.items())[:MOST]:
-        body = f"The organisation is not what `{commit}` wants. The next release would do: {runner.code(says)}\n"
+        body = f"The organisation is not what `{commit}` wants: {runner.code(says)}\n"
         issues.keep(title, LABEL, body)
 
 
