@@ -107,10 +107,12 @@ class Organisation:
     def release(self, commit: str, fleet: Any, seen: Any = None) -> str:
         """A release of a fleet, with the plan for the organisation as it is."""
         import fleet_plan
+        import release
 
-        digest = self.bench.release(commit, {"fleet/fleet.json": fleet.text})
-        plan = fleet_plan.plan(fleet, seen or self.seen())
-        (self.bench.job.workspace / digest / "plan.json").write_text(plan.text)
+        folder = self.bench.job.workspace / self.bench.release(commit, {"fleet/fleet.json": fleet.text})
+        (folder / "plan.json").write_text(fleet_plan.plan(fleet, seen or self.seen()).text)
+        digest = str(release.describe(folder, "shop"))
+        folder.rename(folder.with_name(digest))
         return digest
 
     def accounts(self) -> dict[str, list[str]]:

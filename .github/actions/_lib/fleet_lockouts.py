@@ -2,9 +2,9 @@
 
 Pure, and by evaluation: what these roles need is data, and each need is asked of the policies as AWS would decide it,
 for every inheritance there is. A need is met if it can be met: in one of the regions that the baselines and the
-policies themselves name, a break-glass role with MFA and from the addresses that the policies name. dpra's roles come
-from GitHub's runners: without MFA, and from no address that a policy knows. What the files do not say, as the id of the
-organisation and the claims of the repository, is taken as the policies name it.
+policies themselves name, a break-glass role with MFA and from the addresses that the policies name. Those of dpra are
+asked for by GitHub's runners: without MFA, and from no address that a policy knows. What the files do not say, as the
+id of the organisation and the claims of the repository, is taken as the policies name it.
 """
 
 from collections import defaultdict

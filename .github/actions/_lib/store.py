@@ -126,7 +126,6 @@ def get(region: str, bucket: str, component: str, digest: str, directory: Path, 
         release.ATTESTATION,
         release.IMAGE,
         release.BASE,
-        release.PLAN,
         *(release.SBOMS if whole else ()),
     )
     only = [word for name in names for word in ("--include", name)]

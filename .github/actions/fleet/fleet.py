@@ -1,5 +1,6 @@
-"""Plans a fleet's release, shows what a change would do, looks at a part, finds drift."""
+"""Plans a fleet's release, looks at a part, finds drift."""
 
+import os
 import sys
 import tempfile
 import time
@@ -12,7 +13,6 @@ sys.path[:0] = [str(Path(__file__).resolve().parent.parent / "_lib"), str(Path(_
 import aws
 import evidence
 import fleet_look
-import fleet_parts
 import fleet_plan
 import github
 import issues
@@ -35,31 +35,22 @@ TOLD = 10  # reasons in a message
 
 
 def plan() -> None:
-    """What the release will do, for all parts: into its folder, to be signed with it."""
+    """What the release will do, for all parts: a file of the release from now on, which has another digest by it."""
     with evidence.recorded(action("saved-plan")) as facts:
-        folder = Path(runner.required("RELEASE"))
+        folder = checked()
         fleet = fleet_of(folder)
         made = fleet_plan.plan(fleet, look())
         show_plan(made)
         facts["findings"] = {"steps": len(made.steps), "refused": len(made.refused)}
         refuse(made)
         (folder / release.PLAN).write_text(made.text, encoding="utf-8")
-
-
-def show() -> None:
-    """What a change would do to an organisation that is what the trunk's files want."""
-    with evidence.recorded(action("saved-plan")) as facts:
-        now, before = (read(Path(runner.required(name))) for name in ("RELEASE", "BEFORE"))
-        made = fleet_parts.change(before, now)
-        show_plan(made)
-        facts["findings"] = {"steps": len(made.steps), "refused": len(made.refused)}
-        refuse(made)
+        runner.output("digest", release.describe(folder, runner.required("COMPONENT")))
 
 
 def verify() -> None:
     """A part is as the release wants it, and its accounts let the probe do what its rows say, for some minutes."""
     with evidence.recorded(action("guardrail-tests"), region=runner.given("UNIT")) as facts:
-        fleet, region = fleet_of(Path(runner.required("RELEASE"))), runner.required("REGION")
+        fleet, region = fleet_of(checked()), runner.required("REGION")
         part, until = runner.required("UNIT"), time.monotonic() + 60 * float(runner.required("MINUTES"))
         if part not in fleet.parts:
             raise runner.Failed(f"'{part}' is no part of the fleet: choose one of {', '.join(fleet.parts)}", "error")
@@ -136,15 +127,18 @@ def some(told: list[str]) -> str:
     return "; ".join(told[:TOLD]) + (f"; and {len(told) - TOLD} more" if len(told) > TOLD else "")
 
 
+def checked() -> Path:
+    """The directory of the release, which is the one of the digest: any job may have handed it on."""
+    folder, commit = Path(runner.required("RELEASE")), os.environ["GITHUB_SHA"]
+    release.verify(folder, runner.required("DIGEST"), runner.required("COMPONENT"), commit)
+    return folder
+
+
 def fleet_of(folder: Path) -> Fleet:
     """The fleet of a release's package."""
     with tempfile.TemporaryDirectory(dir=runner.temp()) as unpacked:
         release.unpack(folder, Path(unpacked))
         return organizations.fleet_of(Path(unpacked), runner.required("COMPONENT"))
-
-
-def read(folder: Path) -> Fleet:
-    return organizations.fleet_of(folder, runner.required("COMPONENT"))
 
 
 def look() -> Seen:
@@ -173,4 +167,4 @@ def refuse(made: Plan) -> None:
         raise runner.Failed(f"nothing can be applied: {some([f'{one.on}: {one.text}' for one in made.refused])}")
 
 
-runner.perform({"plan": plan, "show": show, "verify": verify, "drift": drift}, "fleet")
+runner.perform({"plan": plan, "verify": verify, "drift": drift}, "fleet")
