@@ -516,27 +516,6 @@ def test_a_fleet_that_was_not_signed_with_this_plan_is_refused(org: Organisation
 # ---- Parts
 
 
-@pytest.fixture
-def unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an update leaves as it is, template and parameters, makes no other stack outdated: botocore's model says so
-    of UpdateStackSet's DeploymentTargets, and the rehearsal does not do it yet."""
-    from dpra.rehearsal.mends import stack_operations
-
-    real = stack_operations.begin
-
-    def begin(one: Any, run: Any) -> Any:
-        before = {place: instance.status for place, instance in one.instances.items()}
-        same = all(one.said.get(key) == run.becomes.get(key) for key in ("TemplateBody", "Parameters"))
-        found = real(one, run)
-        about = {(result.account, result.region) for result in run.results}
-        for place in before.keys() - about if run.becomes and same and found else ():
-            one.instances[place].status = before[place]
-        return found
-
-    monkeypatch.setattr(stack_operations, "begin", begin)
-
-
-@pytest.mark.usefixtures("unchanged")
 def test_a_part_gets_what_is_its_and_no_more_and_the_last_one_gets_the_rest(org: Organisation, bench: Bench) -> None:
     accounts = [account("one", "A"), account("two", "C")]
     about = {"units": ("A", "C"), "parts": ("A", "root")}

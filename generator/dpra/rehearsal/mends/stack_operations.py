@@ -22,6 +22,7 @@ Said = dict[str, Any]
 Place = tuple[str, str]  # account and region
 
 GROUP = 0.5  # seconds that the stacks of a group of accounts take
+MAKES = ("TemplateBody", "Parameters", "Tags")  # what a stack is made of: where that changes all are outdated
 FAILING: dict[str, str] = {}  # id of an account -> why nothing can be made or changed in it, as long as it stands here
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
@@ -168,9 +169,12 @@ def begin(one: StackSet, run: Run) -> bool:
         return True
     run.status = "RUNNING"
     if run.becomes:
+        about = {(result.account, result.region) for result in run.results}
+        same = all(one.said.get(name) == run.becomes[name] for name in MAKES if name in run.becomes)
         one.said.update(run.becomes)
-        for instance in one.instances.values():
-            instance.status = "OUTDATED"
+        for place, instance in one.instances.items():
+            if not same or place in about:
+                instance.status = "OUTDATED"
     for result in run.results:
         if run.action == "CREATE":
             place = (result.account, result.region)
