@@ -230,7 +230,9 @@ class Pending:
             begun = fault.bakes and operation != "GetCallerIdentity"  # that is how its credentials come
             dies = fault.kind in ("crash", "lose") and here and (begun or self.changes(job, operation, dies=True))
             if dies and self.counts(fault):
-                self.kill(replace(fault, region=region))
+                # An organisation is not asked in the region that the job is given.
+                units = self.plan.production and self.plan.production.units
+                self.kill(fault if units else replace(fault, region=region))
 
     def due(self, fault: Fault, job: str, service: str, operation: str) -> bool:
         match fault.kind:
@@ -357,7 +359,7 @@ def deny(wanted: Iterable[Fault], plan: Plan) -> None:
 def kill_job(mark: bytes, fault: Fault) -> None:
     """End the processes of a job's leg at once, as a machine that is lost."""
     wanted = {mark, f"GITHUB_JOB={fault.job}".encode()}
-    where = {f"INPUT_REGION={fault.region}".encode(), b"INPUT_REGION="}
+    where = {f"INPUT_REGION={fault.region}".encode(), b"INPUT_REGION="} if fault.region else wanted
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ProcessLookupError):
             environment = set((process / "environ").read_bytes().split(b"\0"))

@@ -44,7 +44,9 @@ def problems(here: World, row: Mapping[str, Any], runs: Sequence[Played], told: 
         yield f"nothing said {row['says']!r}, but: {text}"
     if here.plan.record:
         yield from recorded(record_of(here), row, words)
-    touched = {job.wave for run in runs for job in run.jobs if job.kind == "deploy" and job.began}
+    ends_in = here.plan.production.id if here.plan.production else ""
+    deployed = (job for run in runs for job in run.jobs if job.kind == "deploy" and job.began)
+    touched = {job.wave for job in deployed if job.stage == ends_in}
     for wave in row.get("untouched", ()):
         if wave in touched:
             yield f"wave {wave} was touched"

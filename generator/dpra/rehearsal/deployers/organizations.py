@@ -59,10 +59,10 @@ def forget(plan: Plan, where: Environment) -> None:
 
 
 def console(plan: Plan, region: str, state: str) -> None:
-    """Somebody makes an account, moves one to the root, or detaches a guardrail.
+    """Somebody makes an account, moves one to the root, or detaches the nearest guardrail.
 
     Args:
-        region: the unit in which.
+        region: the unit in which, or above which.
         state: account, moved or detached."""
     from ..mends import organization_policies, organizations
 
@@ -78,9 +78,10 @@ def console(plan: Plan, region: str, state: str) -> None:
         first = next(one for one in backend.accounts if one.parent_id == unit)
         organizations.move_account(backend, _move(first.id, unit, backend.org.root_id))
     else:
-        attached = (one for one in backend.policies if unit in {target.id for target in one.attachments})
-        policy = next(one for one in attached if not one.aws_managed)
-        organization_policies.detach_policy(backend, {"PolicyId": policy.id, "TargetId": unit})
+        above = [one.id for one in reversed(organizations.above(backend, units(backend)[region]))]
+        found = ((one, at) for at in above for one in backend.policies if at in {each.id for each in one.attachments})
+        policy, at = next(pair for pair in found if not pair[0].aws_managed)
+        organization_policies.detach_policy(backend, {"PolicyId": policy.id, "TargetId": at})
 
 
 def _move(account: str, source: str, to: str) -> dict[str, str]:
