@@ -342,6 +342,19 @@ def test_the_commands_of_dynamic_configuration_work_in_their_order(tmp_path) -> 
 
 
 @pytest.mark.slow
+def test_the_commands_of_account_fleet_work_in_their_order(tmp_path) -> None:
+    text = (ROOT / "docs/account-fleet.md").read_text("utf-8")
+    done = run("\n".join(line for block in blocks(text, "sh") for line in block.splitlines()), tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "5 accounts, 18 rows: all hold" in done.stdout
+    assert "prod 333333333333 root: stack r-" in done.stdout, "the last unit has the release, too"
+    shown = done.stdout.partition("The pipeline succeeded")[2]
+    assert "required actions ran and blocked" in shown
+    assert "policies/tests/" in shown.partition("organizations:LeaveOrganization")[0]
+    assert shown.endswith("stopped\n")
+
+
+@pytest.mark.slow
 def test_the_commands_of_compute_image_work_in_their_order(needs, tmp_path) -> None:
     needs("buildah", "busybox", "skopeo")
     text = (ROOT / "docs/compute-image.md").read_text("utf-8")
