@@ -30,7 +30,7 @@ from .world import Run, World, committed, forked, hours_pass, minutes_pass, open
 
 ALARMS = {"alarm-ends": "OK", "alarm-fires": "ALARM", "alarm-rings": "RANG"}
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "closed", "tamper", "freeze", "unapproved")
+OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "closed", "tamper", "freeze", "unapproved", "throttle")
 
 
 @dataclass(frozen=True)

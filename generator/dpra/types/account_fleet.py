@@ -41,7 +41,7 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
 
 def edit(plan: Plan, repository: Path, word: str) -> None:
     """A guardrail that is another one with each word, attached to the organisation's root, and in each unit but that an
-    account of the word. Those of `bad` are in a unit that is not there, the guardrail of `locks-out` denies everything,
+    account of the word, and a baseline that says it. The accounts of `bad` are in a unit that is not there, the guardrail of `locks-out` denies everything,
     and a test of `untrue` expects that what it denies is allowed."""
     folder = repository / plan.spec.fleet.folder
     if not (folder / "organisation.yml").exists():
@@ -50,7 +50,13 @@ def edit(plan: Plan, repository: Path, word: str) -> None:
     if word == "locks-out":
         statement |= {"Sid": "LocksOut", "Action": "*"}
     policy = {"Version": "2012-10-17", "Statement": [statement]}
+    units = [unit for where in plan.environments.values() for unit in where.units if unit != ROOT]
+    parameter = {"Name": "/rehearsed", "Type": "String", "Value": word}
+    resources = {"Said": {"Type": "AWS::SSM::Parameter", "Properties": parameter}}
     files = {
+        "baselines/rehearsed/baseline.yml": json.dumps({"targets": units, "regions": list(plan.spec.regions[:1])})
+        + "\n",
+        "baselines/rehearsed/template.yml": json.dumps({"Resources": resources}, indent=2) + "\n",
         "policies/rehearsed.yml": "type: service-control-policy\nattach: [root]\n",
         "policies/rehearsed.json": json.dumps(policy, indent=2) + "\n",
     }
@@ -58,7 +64,6 @@ def edit(plan: Plan, repository: Path, word: str) -> None:
         request = {"principal": "arn:aws:iam::{account}:role/any", "action": "sns:untrue", "resource": "*"}
         rows = [{**request, "expect": "allow"}]
         files["policies/tests/rehearsed.yml"] = json.dumps({"unit": ROOT, "rows": rows}) + "\n"
-    units = [unit for where in plan.environments.values() for unit in where.units if unit != ROOT]
     for number, unit in enumerate(units, 1):
         name = f"rehearsed-{word}-{number}"
         where = json.dumps("Nowhere" if word == "bad" else unit)

@@ -59,12 +59,13 @@ def forget(plan: Plan, where: Environment) -> None:
 
 
 def console(plan: Plan, region: str, state: str) -> None:
-    """Somebody makes an account, moves one to the root, or detaches the nearest guardrail.
+    """Somebody makes an account, moves one to the root, detaches the nearest guardrail, or makes that no stack is made
+    or changed in the accounts of a unit.
 
     Args:
         region: the unit in which, or above which.
-        state: account, moved or detached."""
-    from ..mends import organization_policies, organizations
+        state: account, moved, detached or failing."""
+    from ..mends import organization_policies, organizations, stack_operations
 
     where = plan.production
     if where is None:
@@ -77,6 +78,9 @@ def console(plan: Plan, region: str, state: str) -> None:
     elif state == "moved":
         first = next(one for one in backend.accounts if one.parent_id == unit)
         organizations.move_account(backend, _move(first.id, unit, backend.org.root_id))
+    elif state == "failing":
+        there = [one.id for one in backend.accounts if one.parent_id == unit]
+        stack_operations.FAILING.update(dict.fromkeys(there, "the rehearsal lets it fail"))
     else:
         above = [one.id for one in reversed(organizations.above(backend, units(backend)[region]))]
         found = ((one, at) for at in above for one in backend.policies if at in {each.id for each in one.attachments})
