@@ -66,8 +66,8 @@ def edit(plan: Plan, repository: Path, word: str) -> None:
         files["policies/tests/rehearsed.yml"] = json.dumps({"unit": ROOT, "rows": rows}) + "\n"
     for number, unit in enumerate(units, 1):
         name = f"rehearsed-{word}-{number}"
-        where = json.dumps("Nowhere" if word == "bad" else unit)
-        said = f"unit: {where}\naccounts:\n  {name}: {{email: aws+{name}@example.com}}\n"
+        lies_in = json.dumps("Nowhere" if word == "bad" else unit)
+        said = f"unit: {lies_in}\naccounts:\n  {name}: {{email: aws+{name}@example.com}}\n"
         files[f"accounts/{name}.yml"] = said
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
