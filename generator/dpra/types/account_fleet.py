@@ -41,8 +41,8 @@ def missing(plan: Plan, root: Path) -> dict[str, str]:
 
 def edit(plan: Plan, repository: Path, word: str) -> None:
     """A guardrail that is another one with each word, attached to the organisation's root, a baseline that says it, and
-    in each unit but the root an account of the word. The accounts of `bad` are in a unit that is not there, the guardrail
-    of `locks-out` denies everything, and a test of `untrue` expects that what it denies is allowed."""
+    in each unit but the root an account of the word. The accounts of `bad` are in a unit that is not there, the
+    guardrail of `locks-out` denies everything, and a test of `untrue` expects that what it denies is allowed."""
     folder = repository / plan.spec.fleet.folder
     if not (folder / "organisation.yml").exists():
         return
