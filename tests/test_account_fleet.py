@@ -17,9 +17,10 @@ ROWS = scenarios.table("account-fleet")
 DPRA = {
     "local": {"pre-commit-hooks", "ide-plugins"},
     "source": {"test-source", "infrastructure-source", "dependency-libraries", "configuration"},
-    "alpha": {"policy-as-code", "secrets-detection", "iac-unit-tests"},
+    # The product is DPRA's in Prod; here teams ask in the account of the tools, far from the management account.
+    "alpha": {"policy-as-code", "secrets-detection", "iac-unit-tests", "service-catalog-product"},
     "beta": {"provision-resources", "integration-tests"},
-    "prod": {"manual-approval", "service-catalog-product"},
+    "prod": {"manual-approval"},
 }
 UNITS = {"beta": ["Sandbox"], "gamma": ["Canary"], "prod": ["Workloads/Dev", "Workloads/Prod", "root"]}
 SAID = ("name=landing-zone", "pipeline=account-fleet")

@@ -27,7 +27,7 @@ def problems(plan: Plan) -> dict[str, str]:
             f"the last unit is {ROOT}: it has what no other wave has, and what is attached to the organisation's root"
         )
     elif ROOT in [unit for unit in seen][:-1]:
-        found[f"environments.{seen[ROOT]}.waves"] = f"{ROOT} is the last unit of all"
+        found.setdefault(f"environments.{seen[ROOT]}.waves", f"{ROOT} is the last unit of all")
     return found
 
 

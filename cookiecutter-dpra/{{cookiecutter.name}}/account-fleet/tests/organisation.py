@@ -41,7 +41,7 @@ for test in TESTS:
     name, problem = test.__name__.replace("_", " "), ""
     try:
         test()
-    except Exception as error:
+    except (AssertionError, LookupError, subprocess.CalledProcessError) as error:
         problem = f"{type(error).__name__}: {error}"
         failed += 1
     print("ok    " if not problem else "FAILED", name, problem)

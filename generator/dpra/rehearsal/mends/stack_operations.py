@@ -23,7 +23,7 @@ Place = tuple[str, str]  # account and region
 
 GROUP = 0.5  # seconds that the stacks of a group of accounts take
 MAKES = ("TemplateBody", "Parameters", "Tags")  # what a stack is made of: where that changes all are outdated
-FAILING: dict[str, str] = {}  # id of an account -> why nothing can be made or changed in it, as long as it stands here
+FAILING: dict[str, str] = {}  # id of an account -> why no stack can be made or changed in it, as long as it stands here
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -262,11 +262,10 @@ def perform(one: StackSet, run: Run, result: Result) -> None:
     if closed(one, result.account):
         result.status, instance.detailed = "SUCCEEDED", "SKIPPED_SUSPENDED_ACCOUNT"
         return
-    if not (reason := FAILING.get(result.account, "")):
-        if run.action == "DELETE":
-            reason = stack_accounts.undeployed(instance, run.retain)
-        else:
-            reason = stack_accounts.deployed(one, run, instance)
+    if run.action == "DELETE":
+        reason = stack_accounts.undeployed(instance, run.retain)
+    else:
+        reason = FAILING.get(result.account, "") or stack_accounts.deployed(one, run, instance)
     if reason:
         result.status = instance.detailed = "FAILED"
         result.reason = instance.reason = reason
