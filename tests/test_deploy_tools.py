@@ -59,7 +59,7 @@ def wrong(spec: str) -> dict[str, str]:
 def test_the_tools_are_those_of_the_pack() -> None:
     there = {path.stem for path in Path(".github/actions/_lib/deployers").glob("*.py")}
     of_images = {name for name, tool in deployers.every().items() if tool.kind}  # tests/test_compute_image.py
-    assert set(deployers.every()) == {*TOOLS, *of_images} == there
+    assert set(deployers.every()) == {*TOOLS, *of_images, "organizations"} == there
     assert of_images == {"ami", "ecr"}
 
 

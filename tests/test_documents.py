@@ -196,6 +196,11 @@ MADE: dict[str, dict[str, Callable[[], str]]] = {
         "stages": functools.partial(stages_table, "machine"),
         "promises": functools.partial(promises_table, "compute-image", "machine"),
     },
+    "docs/account-fleet.md": {
+        "stages": functools.partial(stages_table, "organisation"),
+        "promises": functools.partial(promises_table, "account-fleet"),
+    },
+    "docs/spec-account-fleet.md": {"keys": functools.partial(keys, "account-fleet")},
     "docs/spec-compute-image.md": {"keys": functools.partial(keys, "compute-image")},
     "docs/spec-dynamic-configuration.md": {"keys": functools.partial(keys, "dynamic-configuration")},
 }
@@ -334,6 +339,19 @@ def test_the_commands_of_dynamic_configuration_work_in_their_order(tmp_path) -> 
     assert "beta (eu-west-1): nothing changes" in shown
     assert "flags.yml:9:34: new-checkout.values.beta.limit: 1000 is above the maximum 100" in shown
     assert "stopped\n" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_of_account_fleet_work_in_their_order(tmp_path) -> None:
+    text = (ROOT / "docs/account-fleet.md").read_text("utf-8")
+    done = run("\n".join(line for block in blocks(text, "sh") for line in block.splitlines()), tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert "5 accounts, 18 rows: all hold" in done.stdout
+    assert "prod 333333333333 root: stack r-" in done.stdout, "the last unit has the release, too"
+    shown = done.stdout.partition("The pipeline succeeded")[2]
+    assert "required actions ran and blocked" in shown
+    assert "policies/tests/" in shown.partition("organizations:LeaveOrganization")[0]
+    assert shown.endswith("stopped\n")
 
 
 @pytest.mark.slow

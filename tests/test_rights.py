@@ -27,7 +27,7 @@ MORE = {
 }
 # What of the pack a job with a role may use, whatever its inputs: it runs nothing of the repository.
 ALONE = {"store", "release", "deploy", "bake", "canary", "notify", "await-tests", "performance-history", "resume"}
-ALONE |= {"base", "flag", "retire-images"}
+ALONE |= {"account-requests", "base", "close-account", "flag", "fleet", "retire-images"}
 # Environments of kind machine -> their exceptions.
 IMAGES = {"test-bake": "packer", "test-build": "bake", "test-images": "image-tests"}
 OURS = re.compile(rf"(?!.*\.\.)(python3 -I -B|bash) {re.escape(VENDORED)}/[\w./-]+")

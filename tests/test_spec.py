@@ -166,7 +166,6 @@ def test_a_key_of_a_later_version_is_refused_and_not_ignored(key: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "pipeline: account-fleet",
         "deploy: {parameters: x}",
         "environments: {beta: {reviewers: x}}",
     ],

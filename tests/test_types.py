@@ -23,6 +23,7 @@ TYPES = {  # every pipeline type, by a spec or more of it
     "fleet": SKETCHES / "fleet.yml",
     **{name: ROOT / f"tests/specs/{name}.yml" for name in ("minimal", "full", "waves", "small", "outlets", "ecs")},
     **{path.stem: path for path in sorted((ROOT / "tests/specs").glob("configuration*.yml"))},
+    "organisation": ROOT / "tests/specs/organisation.yml",
 }
 NEW = ("flags", "fleet")
 # Words of the application type's own: stages, jobs, and keys of its spec.
@@ -58,6 +59,7 @@ def repository(request: pytest.FixtureRequest, run: Any, tmp_path_factory: pytes
     subprocess.run(["git", "init", "--quiet", "--initial-branch", "main"], cwd=root, check=True)
     shutil.copy(TYPES[request.param], root / "dpra.yml")
     (root / "flags.json").write_text('{"new-checkout": true}\n')
+    (root / "organisation.yml").write_text("units: {}\n")
     done = run("generate", cwd=root)
     assert done.returncode == 0, done.stderr
     return root
@@ -191,8 +193,8 @@ def test_a_key_of_another_type_is_refused_with_its_place(
     [
         ((", waves: [[ou-ab12-canary01], [ou-ab12-canary02]]", ""), "environments.canary.waves: is missing"),
         (
-            ("ou-ab12-canary02", "eu-west-1"),
-            "environments.canary.waves[1][0]: must be the id of an organisational unit",
+            ("ou-ab12-canary02", "/Canary"),
+            "environments.canary.waves[1][0]: must be the path of an organisational unit",
         ),
         (
             ("[ou-ab12-canary02]", "[ou-ab12-canary02, ou-ab12-canary01]"),

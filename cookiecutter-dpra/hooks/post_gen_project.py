@@ -13,7 +13,7 @@ WITH = ("with-{{ cookiecutter.with }}",) if KIND == "machine" else ()
 for folder in {"application": (PIPELINE, LANGUAGE), "compute-image": (KIND, *WITH)}.get(PIPELINE, (PIPELINE,)):
     for path in Path(folder).iterdir():
         path.rename(path.name)
-LEFT = ("application", "container", "machine", "dynamic-configuration", "python", "node", "java")
+LEFT = ("account-fleet", "application", "container", "machine", "dynamic-configuration", "python", "node", "java")
 for folder in (*LEFT, "with-image-builder", "with-packer"):
     shutil.rmtree(folder)
 subprocess.run(["git", "init", "--quiet", "--initial-branch", TRUNK], check=True)

@@ -10,6 +10,7 @@ from dpra.spec.models import Action, Spec
 STATUSES = ("blocks", "advisory", "outside-pipeline", "left-out", "not-applicable")
 NONE = "none"  # the language of what has no program
 CONFIGURATION = "configuration"  # the language of flags and operational configuration
+FLEET = "fleet"  # that of accounts, policies and baselines
 PACKER = "packer"  # that of what Packer makes an image of
 
 
@@ -52,9 +53,9 @@ def languages(spec: Spec, types: Catalogue, action: catalogue.Action) -> tuple[s
     """What a check looks at: languages, the component's first."""
     own, code = language(spec, types), infrastructure(spec, types, action.id)
     program = () if own == NONE else (source(spec, types),)
-    configuration = (CONFIGURATION,) if "configuration" in types.takes else ()
-    both = (*program, *code, *configuration)
-    return {"language": (own,), "infrastructure": code, "configuration": configuration, "both": both}[action.of]
+    documents = tuple(name for name in (CONFIGURATION, FLEET) if name in types.takes)
+    both = (*program, *code, *documents)
+    return {"language": (own,), "infrastructure": code, "both": both}.get(action.of, documents)
 
 
 def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]:
@@ -63,6 +64,8 @@ def infrastructure(spec: Spec, types: Catalogue, action: str) -> tuple[str, ...]
     An assembly of CDK is there after the build only: a check looks at CDK where the spec says with what, or at what."""
     if "image" in types.takes:  # the template of its versions in Service Catalog
         return ("cloudformation",) if spec.image.products else ()
+    if "fleet" in types.takes:  # the templates of its baselines
+        return ("cloudformation",)
     if "deploy" not in types.takes:
         return ()
     said, found = spec.actions.get(action, Action()), deployers.every()[spec.deploy.with_].infrastructure

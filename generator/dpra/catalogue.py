@@ -18,10 +18,10 @@ from dpra.spec.models import SCOPES, TARGETS, by_type, name_of
 
 PIPELINE, PULL_REQUEST = "pipeline", "pull-request"  # the workflows that every type has: trunk to production; the gates
 LEVELS = ("required", "recommended", "listed")
-OF = ("language", "infrastructure", "configuration", "both")
+OF = ("language", "infrastructure", "configuration", "fleet", "both")
 PER = ("region", "wave")
 CAN = ("drift", "switch-off")  # conditions of jobs and workflows: what the deploy tool can besides deploying
-WHEN = ("acts", "base", "long-bakes", "paths", "resumes", *CAN)  # all of them, as the plan knows them
+WHEN = ("acts", "base", "long-bakes", "paths", "requests", "resumes", *CAN)  # all of them, as the plan knows them
 T = TypeVar("T")
 
 
@@ -124,6 +124,7 @@ class Catalogue:
     wave_of: str = ""  # what a wave is made of, one of models.TARGETS; empty: there are no waves
     language: str = ""  # where the spec says none; empty: the first of languages.yml
     commands: Mapping[str, str] = field(default_factory=dict)  # what actions do by default, in place of the language's
+    one_account: tuple[str, ...] = ()  # the stages that work in one account; every other one has its own
     record: str = ""  # the stage whose first region keeps the release record; empty: there is none
     github_environments: Mapping[str, str] = field(default_factory=dict)  # without a role -> how it is protected
     stages: tuple[Stage, ...] = ()
@@ -284,8 +285,7 @@ def _job(pipeline: str, name: str, row: Mapping[str, Any], stages: Iterable[Stag
     # An id comes first in its step: no YAML parser is needed to see which steps a job has.
     marked = re.findall(r"^ +- id: (\S+)$", resources.content(resources.TEMPLATES / path).decode(), re.MULTILINE)
     steps = [step for step in marked if step in ids]
-    environment = row.get("environment", row.get("role", ""))
-    return _made(Job, {**row, "id": name, "environment": environment, "steps": steps}, place)
+    return _made(Job, {"environment": row.get("role", ""), **row, "id": name, "steps": steps}, place)
 
 
 def _missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable[str]:
@@ -298,10 +298,10 @@ def _missing(place: str, named: Iterable[str], there: Iterable[str]) -> Iterable
 def _problems(made: Catalogue) -> Iterable[str]:
     """What a catalogue says of things that are not there."""
     stages = {stage.id: stage for stage in made.stages}
-
     yield from _missing("takes", made.takes, by_type())
     yield from _missing("wave-of", [made.wave_of], TARGETS)
     yield from _missing("record", [made.record], stages)
+    yield from _missing("one-account", made.one_account, stages)
     yield from _missing("language", [made.language], resources.data("languages.yml"))
     yield from _missing("workflows", [PIPELINE, PULL_REQUEST], made.workflows)
     for stage in made.stages:

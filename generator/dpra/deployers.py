@@ -15,9 +15,7 @@ class Deployer:
     """A deploy tool."""
 
     name: str
-    deploys: (
-        str  # stacks; software, into infrastructure that is there; images; commands: what it does is its own matter
-    )
+    deploys: str  # stacks; software, into infrastructure that is there; images; fleets; commands: its own matter
     needs: tuple[str, ...]  # the other deploy tools that it stands on
     template: str  # the default file that describes a deployment; empty where it takes none
     execution_role: str  # who acts with it: cloudformation, imagebuilder, deploying-role; empty: there is none
@@ -40,6 +38,8 @@ def of_spec(spec: Spec, takes: Collection[str]) -> Deployer | None:
     """The deploy tool of a spec, whose pipeline type takes these keys; None where it deploys by its own means."""
     if "image" in takes:
         return next(tool for tool in every().values() if tool.kind == spec.image.kind)
+    if "fleet" in takes:
+        return next(tool for tool in every().values() if tool.deploys == "fleets")
     return every()[spec.deploy.with_] if "deploy" in takes else None
 
 

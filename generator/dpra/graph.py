@@ -44,6 +44,12 @@ class Environment:
     records: bool  # the release record lies here
 
     @property
+    def units(self) -> tuple[str, ...]:
+        """What its waves are made of, where those are no regions: all of it, in order."""
+        flat = tuple(target for wave in self.waves for target in wave)
+        return () if {*flat} <= {*self.regions} else flat
+
+    @property
     def deploying(self) -> Role | None:
         """The role that deploys."""
         return next((role for role in self.roles.values() if role.duty == "deploy"), None)
@@ -177,6 +183,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         return replace(made, own=READ in asked, policies=tuple(policies))
 
     cannot = {*catalogue.CAN} - {*(deployer.can if deployer else ())} | ({"base"} if spec.base is None else set())
+    cannot |= set() if spec.fleet.requests else {"requests"}
     needed = {
         name: duty
         for name, duty in stage.roles.items()
@@ -196,7 +203,8 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         stacks=_stacks(spec, stage.id, deployer),
         bucket=names.bucket(spec, said.account, "{region}"),
         execution_role=_role_arn(spec, regions[0], said.account, names.execution_role(stage.id)) if executes else "",
-        infrastructure=stage.infrastructure,
+        # What a condition's name begins, is there while that holds.
+        infrastructure=tuple(name for name in stage.infrastructure if name.partition("-")[0] not in cannot),
         promotes="promote" in stage.roles.values(),
         records=stage.id == types.record,
     )

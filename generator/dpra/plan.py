@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from dpra import actions as doing
-from dpra import check_tools, graph, names
+from dpra import check_tools, documents, graph, names
 from dpra.actions import PlannedAction
 from dpra.catalogue import PIPELINE, PULL_REQUEST, Catalogue
 from dpra.dataclasses import dataclass
@@ -93,16 +93,13 @@ class Plan:
     @property
     def reading_roles(self) -> list[str]:
         """The ARNs of the roles that read a release in the store: what was promoted is read where it was copied to."""
-        found = []
-        for where in self.environments.values():
-            duties = ("promote",) if where.promotes else ("deploy",)
-            found += [role.arn for role in where.roles.values() if role.duty in duties]
-        return found
+        some = [(where, "promote" if where.promotes else "deploy") for where in self.environments.values()]
+        return [role.arn for where, duty in some for role in where.roles.values() if role.duty == duty]
 
     @property
     def verifying_roles(self) -> list[str]:
         """The ARNs of the roles that verify a release's signature."""
-        return [role.arn for role in self.roles("promote", "deploy")]
+        return [role.arn for role in self.roles("promote", "deploy", "drift", "close-request", "close")]
 
     @property
     def reading_accounts(self) -> list[str]:
@@ -121,8 +118,7 @@ class Plan:
         found: dict[str, str] = {}
         for where in self.environments.values():
             for role in where.roles.values():
-                for environment in role.environments:
-                    found[environment] = self._protection(role, where)
+                found |= dict.fromkeys(role.environments, self._protection(role, where))
         for workflow in self.workflows.values():
             for environment in workflow.environments:
                 found.setdefault(environment, self.catalogue.github_environments.get(environment, ""))
@@ -130,10 +126,13 @@ class Plan:
 
     def _protection(self, role: Role, where: Environment) -> str:
         timer = f"wait timer: {where.bake} minutes, the bake time" if where.bake else ""
+        closing = f"other reviewers; wait timer: {self.spec.fleet.closing_days * 24 * HOUR} minutes"
         return {
             "promote": self._approval,
             "observe": timer if self.protects else "",
             "deploy": "neither reviewers nor a wait timer: a rollback never waits" if where.waves else "",
+            "close-request": "reviewers" if self.protects else "",
+            "close": closing if self.protects else "",
         }.get(role.duty, "")
 
     @property
@@ -200,6 +199,8 @@ class Plan:
     def settings(self) -> Mapping[str, Any]:
         """The deploy tool's own settings."""
         own = values_of(own_settings(self.spec))
+        if "fleet" in self.catalogue.takes:
+            own = {"control-tower": True} if self.spec.fleet.control_tower else {}
         if "image" in self.catalogue.takes:
             said = self.spec.image
             own = {"products": said.products} if said.products else {}
@@ -312,27 +313,25 @@ class Plan:
         own, deploy = self.action(action).file, self.spec.deploy
         folder = deploy.terraform.folder if deploy.terraform else ""
         code = folder if self.deployer and self.deployer.infrastructure == "terraform" else self.template
+        code = documents.templates(self.spec) if "fleet" in self.catalogue.takes else code
         of_code = self.catalogue.action(action).of in ("infrastructure", "both")
         return own or (code if of_code and doing.infrastructure(self.spec, self.catalogue, action) else "")
 
     def check_settings(self, action: str) -> Mapping[str, Any]:
-        """What a check's tool is told besides: what an image is made of; of configuration where it lies, and which
-        environments have it."""
+        """What a check's tool is told besides: what an image is made of; of documents where they lie, and who has
+        them."""
         if setting := check_tools.said(self.tools.get(action, ()), "folder"):
             return {setting: self.spec.image.components}
         if self.deployer and self.deployer.kind == "container" and self.catalogue.action(action).of == "both":
             return {"file": self.spec.image.file}
+        if doing.FLEET in self.languages(action):
+            return documents.fleet(self.spec, self.environments.values())
         return self.configuration if doing.CONFIGURATION in self.languages(action) else {}
 
     @property
     def configuration(self) -> Mapping[str, Any]:
         """Flags and operational configuration: where they lie, and which environments have them in which regions."""
-        said = self.spec.configuration
-        regions = {where.id: where.regions for where in self.environments.values() if where.deploying}
-        # As git calls them: without ./ and a slash at the end.
-        flags, operational = (PurePosixPath(path).as_posix() for path in (said.flags, said.operational))
-        places = {"flags": flags, "operational": operational, "references": said.references}
-        return {**places, "environments": [*regions], "regions": regions, "template": self.template}
+        return documents.configuration(self.spec, self.environments.values(), self.template)
 
     def waivers(self, check: str) -> tuple[Waiver, ...]:
         """What may pass a check for some time."""

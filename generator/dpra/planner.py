@@ -43,6 +43,7 @@ def make(spec: Spec) -> Plan:
         "base": bool(spec.base),
         "long-bakes": plan.long_bakes,
         "paths": bool(spec.paths),
+        "requests": spec.fleet.requests,
         "resumes": plan.resumes,
     }
     schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}

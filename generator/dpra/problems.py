@@ -225,8 +225,11 @@ def _environments(plan: Plan) -> Iterator[tuple[str, str]]:
             yield key, f"{strange[0]} is in another partition of AWS than {spec.regions[0]}, where no role reaches it"
     for name, where in plan.environments.items():
         key, said = f"environments.{name}", spec.environments[name]
-        if (first := accounts.setdefault(said.account, name)) != name:
+        first, together = accounts.setdefault(said.account, name), plan.catalogue.one_account
+        if first != name and not {first, name} <= {*together}:
             yield f"{key}.account", f"{first} has this account; DPRA asks for one each"
+        if name in together and said.account != (one := spec.environments[together[0]]).account:
+            yield f"{key}.account", f"{together[0]} has {one.account}: {' and '.join(together)} are one organisation's"
         by_wave = plan.catalogue.by_wave(name)
         watched = plan.catalogue.stage(name).alarms
         if said.waves and not by_wave:

@@ -126,6 +126,12 @@ class View:
         return "image" in self.plan.catalogue.takes and bool(self.workflow and self.workflow.schedules)
 
     @property
+    def tested(self) -> str:
+        """The condition that what the mainline job looks at last went well: else that has told of it."""
+        last = self.plan.jobs["mainline"].needs[-1]
+        return scalar.Written(f"always() && needs.{last}.result == 'success'")
+
+    @property
     def held(self) -> str:
         """The expression for why the jobs that hold a bake hold it; empty where no job of the workflow does."""
         jobs = self.workflow.jobs.values() if self.workflow else ()

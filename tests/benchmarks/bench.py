@@ -26,6 +26,7 @@ SPEC = (ROOT / "tests/specs/minimal.yml").read_text("utf-8")
 CONFIGURATION = (ROOT / "tests/specs/configuration.yml").read_text("utf-8")
 IMAGE = (ROOT / "tests/specs/image.yml").read_text("utf-8")
 MACHINE = (ROOT / "tests/specs/machine.yml").read_text("utf-8")
+FLEET = (ROOT / "tests/specs/organisation.yml").read_text("utf-8")
 PIPELINE = ".github/workflows/pipeline.yml"
 # What `dpra generate` takes from others, as it takes it; the floor that its own code stands on.
 FLOOR = """
@@ -77,6 +78,12 @@ def spec_of_machine(folder: Path) -> None:
     (folder / "components/10-base.yml").write_text("schemaVersion: 1.0\n", "utf-8")
 
 
+def spec_of_fleet(folder: Path) -> None:
+    git(folder)
+    (folder / "dpra.yml").write_text(FLEET, "utf-8")
+    (folder / "organisation.yml").write_text("units: {}\n", "utf-8")
+
+
 def first(folder: Path) -> None:
     shutil.rmtree(folder.parent.parent / "none", ignore_errors=True)
     spec_alone(folder)
@@ -115,6 +122,7 @@ def contenders(scratch: Path) -> list[Contender]:
         Contender("dpra generate, dynamic configuration", dpra, spec_of_configuration, PIPELINE, stages),
         Contender("dpra generate, compute image", dpra, spec_of_image, PIPELINE, ("test", "prod")),
         Contender("dpra generate, machine image", dpra, spec_of_machine, PIPELINE, ("test", "prod")),
+        Contender("dpra generate, account fleet", dpra, spec_of_fleet, PIPELINE, stages),
         Contender("dpra generate, all current", dpra, generated, PIPELINE, tuple(jobs)),
         Contender(
             "projen",
@@ -312,6 +320,40 @@ def flags_in_five_environments(count: int) -> float:
     return float(subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout)
 
 
+ACCOUNTS = """
+import gc, sys, time
+gc.disable()  # as the check's tool does
+sys.path.insert(0, sys.argv[1])
+import configuration_parsers, fleet_files, fleet_plan, fleet_rules, fleet_seen
+count, units, prod = int(sys.argv[2]), 200, 150
+rows = [f"  Unit{one}: {{defaults: {{tags: {{unit: 'u{one}'}}, budget: {one + 1}}}}}" for one in range(units)]
+files = {"organisation.yml": "\\n".join(["units:", *rows, ""]).encode()}
+for one in range(units):
+    names = [f"unit-{one}-{number}" for number in range(count // units + (one < count % units))]
+    rows = [f"  {name}: {{email: aws+{name}@example.com, tags: {{team: t{one}}}}}" for name in names]
+    if rows:
+        files[f"accounts/{one}.yml"] = "\\n".join([f"unit: Unit{one}", "accounts:", *rows, ""]).encode()
+for one in range(8):
+    target = "root" if one < 3 else f"Unit{one}"
+    files[f"policies/p{one}.yml"] = f"type: service-control-policy\\nattach: [{target}]\\n".encode()
+    files[f"policies/p{one}.json"] = b'{"Statement": {"Effect": "Deny", "Action": "a:B", "Resource": "*"}}'
+start = time.perf_counter()
+parts = (*(f"Unit{one}" for one in range(0, units, 10)), "root")
+fleet, problems = fleet_files.build(files, "landing-zone", configuration_parsers.events, parts)
+wrong = [*problems, *fleet_rules.problems(fleet)]
+assert not wrong, wrong[:3]
+seen = fleet_seen.Seen("111111111111", "r-ab12", ("SERVICE_CONTROL_POLICY",))
+assert len(fleet_plan.plan(fleet, seen).steps) > count
+print(time.perf_counter() - start)
+"""
+
+
+def accounts_in_200_units(count: int) -> float:
+    """Seconds in which so many accounts are read, checked and planned, none of them there yet."""
+    words = [sys.executable, "-c", ACCOUNTS, str(ROOT / ".github/actions/_lib"), str(count)]
+    return float(subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout)
+
+
 def report(
     found: dict[str, list[tuple[float, float]]],
     parts: dict[str, float],
@@ -393,7 +435,9 @@ def aims(found: dict[str, list[tuple[float, float]]], grown: dict[str, Any]) -> 
         ("dynamic configuration, of an application's time", configuration / ours, 1.05),
         ("compute image, of an application's time", image / ours, 1.05),
         ("machine image, of an application's time", machine / ours, 1.05),
+        ("account fleet, of an application's time", median["dpra generate, account fleet"] / ours, 1.05),
         ("5,000 flags in five environments, in seconds", grown["flags in five environments"][1][-1], 3),
+        ("5,000 accounts in 200 units, in seconds", grown["accounts in 200 units"][1][-1], 5),
     ]
 
 
@@ -428,6 +472,7 @@ def main() -> None:
         "specs in one process": (specs_in_one_process, [10, 100, 1000]),
         "regions of prod": (regions_of_prod, [1, 5, 10, 15, 20]),
         "flags in five environments": (flags_in_five_environments, [1000, 2000, 3000, 4000, 5000]),
+        "accounts in 200 units": (accounts_in_200_units, [1000, 2000, 3000, 4000, 5000]),
     }
     grown = {name: (sizes, *growth(seconds, sizes)) for name, (seconds, sizes) in of.items()}
     if options.json:

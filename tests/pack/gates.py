@@ -317,6 +317,30 @@ CELLS += [  # dynamic configuration: three actions, each with its own rules
         *("expired-flag", SETTINGS),
     ),
 ]
+OWNED = {"settings": '{"component": "org", "parts": ["root"], "folder": "organisation"}'}
+
+
+def fleet(unit: str, expect: str) -> dict[str, str | bytes]:
+    """An account in a unit, a guardrail of the root, and a row of its test."""
+    statement = '{"Effect": "Deny", "Action": "iam:CreateUser", "Resource": "*"}'
+    who = 'principal: "arn:aws:iam::{account}:role/any", action: iam:CreateUser, resource: "*"'
+    files = {
+        "organisation.yml": "units: {Shops: {}}\n",
+        "accounts/shop.yml": f"unit: {unit}\naccounts: {{shop: {{email: shop@example.com}}}}\n",
+        "policies/users.yml": "type: service-control-policy\nattach: [root]\n",
+        "policies/users.json": f'{{"Version": "2012-10-17", "Statement": [{statement}]}}\n',
+        "policies/tests/users.yml": f"unit: Shops\nrows: [{{{who}, expect: {expect}}}]\n",
+    }
+    return {f"organisation/{name}": text for name, text in files.items()}
+
+
+CELLS += [  # an account fleet
+    Cell(*("build code", "fleet", "fleet"), *(fleet("Shop", "deny"), fleet("Shops", "deny"), "unknown-unit", OWNED)),
+    Cell(
+        *("policy tests", "fleet", "policy-tests"),
+        *(fleet("Shops", "allow"), fleet("Shops", "deny"), "policy-test", OWNED),
+    ),
+]
 STEP = "- name: {}\n    steps:\n      - name: b\n        action: ExecuteBash\n        inputs: {{commands: ['{}']}}\n"
 COMPONENT = f"name: a\nschemaVersion: 1.0\nphases:\n  {STEP}"
 BUILT = {"settings": '{"components": "components"}'}
@@ -385,6 +409,7 @@ ACTIONS = {
     "hardening": "hardening-check",
     "build code": "build-code",
     "schemas": "unit-tests",
+    "policy tests": "unit-tests",
 }
 AS = {"typescript": "node"}  # what a dpra.yml calls the language
 LANGUAGES = (
@@ -399,6 +424,7 @@ LANGUAGES = (
     "cdk",
     "terraform",
     "configuration",
+    "fleet",
 )
 # Gates that other tests see blocking and passing: gate -> language -> tools. The test is named beside the gate.
 ELSEWHERE: dict[str, dict[str, tuple[str, ...]]] = {

@@ -20,9 +20,8 @@ def load(path: Path) -> Any:
 
 
 def test_the_pack_is_complete() -> None:
-    named = (
-        "await-tests bake base build canary changes check corepack database-deploy deploy flag generated-files image "
-    )
+    named = "account-requests await-tests bake base build canary changes check close-account corepack "
+    named += "database-deploy deploy flag fleet generated-files image "
     named += "issue machine notify package performance-history release report resume retire-images store test uv"
     assert " ".join(ACTIONS) == named
 

@@ -1,5 +1,6 @@
 """What the heads of the deploy tools say, and that the generator and the pack read the same."""
 
+import re
 from pathlib import Path
 
 import aws
@@ -12,7 +13,7 @@ from dpra import deployers
 FOLDER = Path(__file__).parents[2] / ".github/actions/_lib/deployers"
 TOOLS = sorted(path.stem for path in FOLDER.glob("*.py"))
 SAYS = {
-    "deploys": {"stacks", "software", "images", "commands"},
+    "deploys": {"stacks", "software", "images", "fleets", "commands"},
     "execution-role": {"cloudformation", "deploying-role", "imagebuilder"},
     "infrastructure": {"cloudformation", "cdk", "terraform"},
     "kind": {"container", "machine"},
@@ -36,9 +37,11 @@ def test_a_deploy_tool_says_in_its_head_what_it_is(tool: str) -> None:
 def test_what_a_tool_changes_by_is_an_operation_of_aws_that_it_calls(tool: str) -> None:
     session = botocore.session.Session()
     made = deployers.every()[tool]
-    text = "".join((FOLDER / f"{one}.py").read_text() for one in (tool, *made.needs))
-    if "import published" in text:
-        text += FOLDER.with_name("published.py").read_text()
+    todo, text = [FOLDER / f"{one}.py" for one in (tool, *made.needs)], ""
+    for path in todo:  # grows while it is walked, by what of the pack it imports
+        text += path.read_text()
+        names = re.findall(r"^(?:import|from) (\w+)", path.read_text(), re.MULTILINE)
+        todo += [one for name in names if (one := FOLDER.with_name(f"{name}.py")).is_file() and one not in todo]
     for one in made.changes:
         service, _, operation = one.partition(":")
         assert operation in session.get_service_model(service).operation_names, one

@@ -23,8 +23,11 @@ FILES = {
 }
 INJECTION = "def f(c, n):\n    return c.execute(\"SELECT * FROM t WHERE n = '%s'\" % n)  # nosec # nosemgrep\n"
 # Not found on PATH, but installed with what comes along: there is no liar to put in their place. `project` is sh,
-# `components`, `configuration`, `hardening`, `inspector` and `packer-template` are Python.
-WITHIN = ("cfn-guard", "components", "configuration", "eslint", "hardening", "inspector", "packer-template", "project")
+# `components`, `configuration`, `fleet`, `hardening`, `inspector`, `packer-template` and `policy-tests` are Python.
+WITHIN = (
+    *("cfn-guard", "components", "configuration", "eslint", "fleet", "hardening", "inspector", "packer-template"),
+    *("policy-tests", "project"),
+)
 LANGUAGE = {"sast": "node go java", "policy-as-code": "cloudformation"}
 
 

@@ -316,7 +316,6 @@ class Releases(RuleBasedStateMachine):
 
 def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import aws
-    import record
 
     def call(region: str, service: str, operation: str, *words: str, **parameters: Any) -> Any:
         """As the CLI does it, in this process: the two operations that a record needs."""
@@ -335,7 +334,7 @@ def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.M
             ) from None
 
     monkeypatch.setattr(aws, "call", call)
-    monkeypatch.setattr(record.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("RUNNER_TEMP", str(tmp_path))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
@@ -344,12 +343,13 @@ def test_in_any_order_no_older_commit_replaces_a_newer_one(monkeypatch: pytest.M
 
 
 def test_a_write_that_another_overtook_is_done_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import conditional
     import record
 
     kept, lost = record.empty(), iter([False, False, True])
-    monkeypatch.setattr(record, "read", lambda place: (json.loads(json.dumps(kept)), "etag"))
-    monkeypatch.setattr(record, "write", lambda place, new, etag: next(lost) and not kept.update(new))
-    monkeypatch.setattr(record.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(conditional, "read", lambda place: (json.loads(json.dumps(kept)), "etag"))
+    monkeypatch.setattr(conditional, "write", lambda place, new, etag: next(lost) and not kept.update(new))
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
     place = record.Place("us-east-1", "prod", "k", "1")
     assert record.change(place, lambda record: take(record, "1", 1)) == "locked"
     assert kept["lock"]["run"] == "1"

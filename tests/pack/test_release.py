@@ -60,7 +60,7 @@ def test_documents_and_a_program_are_packed_as_data_and_no_program_replaces_a_do
     )
     kept = job.temp.parent / "program"
     shutil.copytree(program.outputs["path"], kept)
-    documents = job.temp.parent / "documents"
+    documents = job.temp.parent / "built" / "configuration"
     (documents / "beta").mkdir(parents=True)
     (documents / "index.json").write_text("{}\n")
     (documents / "beta/flags.json").write_text("[]\n")

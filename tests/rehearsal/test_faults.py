@@ -1,6 +1,9 @@
 """Faults: what can be asked for, and that what was asked for happens, or is told not to have."""
 
+from dataclasses import replace
+
 import pytest
+from botocore.exceptions import ClientError
 from dpra import catalogue, problems, render
 from dpra.rehearsal import FaultError, faults
 from dpra.spec import reader
@@ -38,6 +41,8 @@ def parse(kind: str, said: str, more: str = "") -> faults.Fault:
         ("crash", "prod/us-east-1", "prod-2", "us-east-1"),
         ("crash", "prod-bake.1/eu-west-1", "prod-bake-1", "eu-west-1"),
         ("lose", "prod.1", "prod-1", ""),
+        ("lose", "prod.1=3", "prod-1", ""),
+        ("throttle", "prod.2/us-east-1:organizations:CreateAccount=3", "prod-2", "us-east-1"),
         ("tamper", "artifact", "beta", ""),
         ("tamper", "prod/eu-west-1", "prod-1", "eu-west-1"),
         ("alarm", "prod/us-east-1:Errors5xx@bake", "prod-bake-2", "us-east-1"),
@@ -73,6 +78,10 @@ def test_an_approval_is_missing_only_where_a_branch_approves() -> None:
         ("fail", "prod.3/us-east-1", "no such place"),
         ("crash", "prod.1/us-east-1", "no such place"),
         ("fail", "../x", "is no JOB, JOB.STEP"),
+        ("crash", "prod.1=x", "is no PLACE=NUMBER"),
+        ("crash", "prod.1=0", "is no PLACE=NUMBER"),
+        ("throttle", "prod.1:organizations:CreateAccount", "is no PLACE:SERVICE:OPERATION=TIMES"),
+        ("throttle", "prod.3:organizations:CreateAccount=1", "no such place"),
         ("alarm", "prod/us-east-1:x", "a moment is before, deploy, bake"),
         ("alarm", "prod/us-east-1:x@night", "a moment is before, deploy, bake"),
         ("alarm", "prod/us-east-1:x=LOUD@bake", "no state LOUD; there is ALARM, OK"),
@@ -113,3 +122,43 @@ def test_a_role_that_is_to_be_refused_is_refused_by_the_emitted_trust(rehearse) 
 def test_a_fault_that_did_not_happen_is_no_proof(rehearse) -> None:
     with pytest.raises(FaultError, match=r"did not happen: crash beta/us-east-1"):
         rehearse(asked=[("fail", "build.unit-tests"), ("crash", "beta/us-east-1")])
+
+
+def test_aws_says_so_many_times_that_it_is_asked_too_often(client, cloud, plan) -> None:
+    org = client("organizations", "us-east-1")
+    org.create_organization()
+    key = org._request_signer._credentials.access_key
+    cloud.callers[key] = {"run_id": "1", "job": "prod"}
+    once = faults.Fault("throttle", "x", job="prod", state="organizations", name="CreatePolicy", times=2)
+    cloud.faults["1"] = pending = faults.Pending([once], lambda _: None, plan)
+    org.list_accounts()
+    assert (once, pending.happened) == (pending.faults[0], [])
+    created = org.create_policy(Name="x", Type="TAG_POLICY", Description="", Content="{}")  # botocore tries again
+    assert created["ResponseMetadata"]["RetryAttempts"] == 2
+    assert [str(fault) for _, fault in pending.happened] == ["throttle x"]
+    pending.faults.append(faults.Fault("throttle", "y", job="prod", state="organizations", name="ListRoots", times=99))
+    with pytest.raises(ClientError, match=r"\(TooManyRequestsException\)"):
+        org.list_roots()
+    assert len(pending.happened) == 1
+    other = faults.Fault("throttle", "z", job="prod", state="cloudformation", name="ListStackSets", times=99)
+    pending.faults[:] = [other]
+    stacks = client("cloudformation")
+    cloud.callers[stacks._request_signer._credentials.access_key] = cloud.callers[key]
+    with pytest.raises(ClientError, match=r"\(Throttling\)"):
+        stacks.list_stack_sets()
+
+
+def test_a_runner_dies_at_its_third_change(client, cloud, plan) -> None:
+    tool = replace(plan.deployer, changes=("organizations:CreatePolicy", "organizations:AttachPolicy"))
+    org, dead = client("organizations", "us-east-1"), []
+    org.create_organization()
+    cloud.callers[org._request_signer._credentials.access_key] = {"run_id": "1", "job": "prod"}
+    fault = faults.Fault("lose", "prod=3", job="prod", times=3)
+    cloud.faults["1"] = pending = faults.Pending([fault], dead.append, replace(plan, deployer=tool))
+    for number in range(3):
+        assert not dead
+        org.list_roots()
+        org.create_policy(Name=f"x{number}", Type="TAG_POLICY", Description="", Content="{}")
+    assert [str(one) for one in dead] == ["lose prod=3"]
+    assert not pending.faults
+    assert len(org.list_policies(Filter="TAG_POLICY")["Policies"]) == 3

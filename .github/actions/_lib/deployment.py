@@ -44,6 +44,7 @@ class Target:
     stack: str  # of tools whose deployments are stacks; several with blanks between
     settings: Mapping[str, Any]  # the tool's own
     execution_role: str
+    unit: str = ""  # of a fleet: the part of it that is deployed
 
     def text(self, name: str, otherwise: str = "") -> str:
         """A setting that may differ by environment, account and region."""
@@ -156,6 +157,7 @@ def target(region: str, bucket: str) -> Target:
         stack=runner.required("STACK").replace("{region}", region) if deploys_stacks() else "",
         settings=settings,
         execution_role=runner.given("EXECUTION_ROLE"),
+        unit=runner.given("UNIT"),
     )
 
 

@@ -10,19 +10,13 @@ pure.
     regions  region -> good, the release to go back to, and now, what a run did since, with its state and its wave
 """
 
-import copy
-import json
 import os
-import random
-import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
-import aws
+import conditional
 import runner
+from conditional import Place as Place
 
 Record = dict[str, Any]
 Release = dict[str, str]  # digest, commit
@@ -32,7 +26,6 @@ Order = Callable[
 KEPT = 20  # releases in the history
 LEAST = 7  # characters by which a release is named
 T = TypeVar("T")
-ATTEMPTS = 40  # at a conditional write; every failed one means that another job's succeeded
 GRACE = 2 * 3600  # seconds of a lease, besides the bake: for so long a run that is silent is taken to live
 
 
@@ -233,60 +226,15 @@ def release_lock(record: Record, run: str) -> None:
 # ---- The object
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the record lies: a bucket of the account `owner`, and nobody else's of that name."""
-
-    region: str
-    bucket: str
-    key: str
-    owner: str
-
-
 def read(place: Place) -> tuple[Record, str]:
     """The record and its ETag; an empty one and no ETag where there is none yet."""
-    with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
-        path = Path(folder, "record.json")
-        words = ("--bucket", place.bucket, "--key", place.key, "--expected-bucket-owner", place.owner, str(path))
-        try:
-            answer = aws.call(place.region, "s3api", "get-object", *words)
-        except aws.Refused as refused:
-            if refused.code == "NoSuchKey":
-                return empty(), ""
-            raise
-        return json.loads(path.read_bytes()), str(answer["ETag"])
-
-
-def write(place: Place, record: Record, etag: str) -> bool:
-    """Write it, if it is still the one that was read; whether it was."""
-    with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
-        path = Path(folder, "record.json")
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        about = {"Bucket": place.bucket, "Key": place.key, "ExpectedBucketOwner": place.owner, **condition}
-        try:
-            aws.call(place.region, "s3api", "put-object", "--body", str(path), **about)
-        except aws.Refused as refused:
-            if refused.code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409"):
-                return False
-            raise
-    return True
+    kept, etag = conditional.read(place)
+    return (empty() if kept is None else kept), etag
 
 
 def change(place: Place, transition: Callable[[Record], T]) -> T:
     """Apply a change to the record as it is then, however often others change it meanwhile."""
-    for attempt in range(ATTEMPTS):
-        record, etag = read(place)
-        before = copy.deepcopy(record)
-        answer = transition(record)
-        if record == before or write(place, record, etag):
-            return answer
-        time.sleep(random.uniform(0, min(2.0, 0.1 * 2**attempt)))  # noqa: S311 - to meet less often
-    raise runner.Failed(
-        f"the release record s3://{place.bucket}/{place.key} changed {ATTEMPTS} times while this job tried "
-        "to write it: run the job again",
-        "error",
-    )
+    return conditional.change(place, transition, empty, "release record")
 
 
 def given() -> Place:

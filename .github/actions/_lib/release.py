@@ -1,5 +1,5 @@
-"""A release: a directory with package.zip, template.yml where the deploy tool takes one, and release.json, which says
-what they are.
+"""A release: a directory with package.zip, template.yml where the deploy tool takes one, of a fleet plan.json, and
+release.json, which says what they are.
 
 The SHA-256 of release.json is the digest by which the release is known from build to production. Beside it lie its
 SBOMs, the address of its container image and, once it is stored, its provenance: a statement of digest, commit and
@@ -19,7 +19,8 @@ import runner
 
 MANIFEST = "release.json"
 PACKAGE, TEMPLATE = "package.zip", "template.yml"  # the second where the deploy tool takes one
-FILES = (PACKAGE, TEMPLATE)
+PLAN = "plan.json"  # of a fleet: the steps from the organisation as it was to what the package wants
+FILES = (PACKAGE, TEMPLATE, PLAN)
 SBOMS = ("sbom.cdx.json", "sbom.spdx.json")
 IMAGE = "image.json"  # {"uri": the container image's address by digest}; of a golden image, what it is
 ARCHIVE = "image.tar"  # in the package: a container image, as `docker save` writes it or an OCI archive
@@ -46,7 +47,7 @@ def verify(directory: Path, digest: str, component: str, commit: str) -> None:
     """Fail unless this is the release of that digest, built from the commit for this component, and nothing else."""
     names = sorted(path.name for path in directory.iterdir()) if directory.is_dir() else []
     own = set(names) - {*BESIDE, PROVENANCE, SIGNATURE, ATTESTATION}
-    if own not in ({MANIFEST, PACKAGE}, {MANIFEST, *FILES}):
+    if not {MANIFEST, PACKAGE} <= own <= {MANIFEST, *FILES}:
         raise runner.Failed(
             f"the release should be {MANIFEST}, {PACKAGE} and perhaps {TEMPLATE}, but is {', '.join(names) or 'empty'}"
         )

@@ -1,7 +1,7 @@
 """What is to be looked at of CloudFormation: names relative to $TARGET, each ended by a zero byte.
 
-What $TOOL_FILE names, a template or a folder such as cdk.out; else what lies in infrastructure/, in its subfolders what
-reads like a template, and the stacks of cdk.out. Nothing at all is an error.
+What $TOOL_FILE names, a template, a folder such as cdk.out, or several with * in their names; else what lies in
+infrastructure/, in its subfolders what reads like a template, and the stacks of cdk.out. Nothing at all is an error.
 """
 
 import os
@@ -28,6 +28,9 @@ def assembly(folder: Path) -> list[Path]:
 
 def wanted() -> Iterator[Path]:
     if file := os.environ.get("TOOL_FILE"):
+        if "*" in file:
+            yield from sorted(path for path in TARGET.glob(file) if path.is_file())
+            return
         named = TARGET / file
         yield from (assembly(named) or below(named)) if named.is_dir() else [named]
         return

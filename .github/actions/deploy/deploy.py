@@ -18,9 +18,12 @@ import runner
 
 def main() -> None:
     region = runner.given("REGION")
-    with evidence.recorded(runner.given("ACTION"), region=region, tool=deployment.tool_name()) as facts:
+    with evidence.recorded(
+        runner.given("ACTION"), region=runner.given("UNIT") or region, tool=deployment.tool_name()
+    ) as facts:
         tool = deployment.tool()
         target = deployment.target(runner.required("REGION"), runner.required("BUCKET"))
+        place = target.unit or region  # what the record has an entry of
         digest, commit, wave = runner.required("DIGEST"), os.environ["GITHUB_SHA"], runner.given("WAVE")
         aws.expect_account(region, target.account)
         watched = alarms.check_before(region, target.stack, target.component) if wave else {}
@@ -35,17 +38,17 @@ def main() -> None:
                 record.change(
                     record.given(),
                     lambda kept: record.begin_region(
-                        kept, record.run(), region, int(wave), release, time.time(), record.lease(), firing
+                        kept, record.run(), place, int(wave), release, time.time(), record.lease(), firing
                     ),
                 )
-                begun.append(region)
+                begun.append(place)
 
         def set_region_state(state: str) -> None:
             if begun:
                 record.change(
                     record.given(),
                     lambda kept: record.set_region_state(
-                        kept, record.run(), region, state, time.time(), record.lease() if state == "deployed" else 0
+                        kept, record.run(), place, state, time.time(), record.lease() if state == "deployed" else 0
                     ),
                 )
 

@@ -14,7 +14,7 @@ import trusted
 
 
 def main() -> None:
-    action, region, commit = runner.given("ACTION"), runner.given("REGION"), os.environ["GITHUB_SHA"]
+    action, commit = runner.given("ACTION"), os.environ["GITHUB_SHA"]
     try:
         digest, component = runner.required("DIGEST"), runner.required("COMPONENT")
         if bucket := runner.given("STORE"):
@@ -23,7 +23,9 @@ def main() -> None:
             directory = Path(runner.required("RELEASE"))
             release.verify(directory, digest, component, commit)
     except (runner.Failed, OSError) as failed:  # deploy.py records what comes after
-        with evidence.recorded(action, region=region, tool=deployment.tool_name()):
+        with evidence.recorded(
+            action, region=runner.given("UNIT") or runner.given("REGION"), tool=deployment.tool_name()
+        ):
             raise failed
     runner.output("release", str(directory))
     runner.say(f"release {digest} is verified")

@@ -14,7 +14,6 @@ import release
 import runner
 
 LARGEST_TEMPLATE = 51_200  # bytes CloudFormation takes in a request
-CONFIGURATION = "configuration"  # the folder of compiled documents in a package
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the first moment zip knows: the same files give the same bytes
 
 
@@ -64,9 +63,10 @@ def main() -> None:
         if program:
             release.unpack(Path(program), package)
         if documents:  # nothing that a program brings takes their place
-            shutil.rmtree(package / CONFIGURATION, ignore_errors=True)
-            (package / CONFIGURATION).unlink(missing_ok=True)
-            shutil.copytree(documents, package / CONFIGURATION)
+            place = package / Path(documents).name
+            shutil.rmtree(place, ignore_errors=True)
+            place.unlink(missing_ok=True)
+            shutil.copytree(documents, place)
         if built:
             shutil.copyfile(Path(built) / release.ARCHIVE, package / release.ARCHIVE)
             if (found := Path(built) / release.INSPECTOR).exists():

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,18 @@ T = TypeVar("T")
 
 def regions() -> list[str]:
     return runner.required("REGIONS").split()
+
+
+def places() -> list[str]:
+    """What the record has an entry of: organisational units, else regions."""
+    units: list[str] = json.loads(runner.given("UNITS") or "[]")
+    return units or regions()
+
+
+def target(place: str) -> deployment.Target:
+    """A region, or a unit, which the first region's services are asked about."""
+    region = place if place in regions() else regions()[0]
+    return replace(deployment.target(region, bucket(region)), unit="" if place == region else place)
 
 
 def bucket(region: str) -> str:
@@ -111,7 +124,7 @@ def lock(release: record.Release, force: bool) -> None:
 
 def finish() -> None:
     """Every wave is deployed and baked: from now on this is the release to go back to."""
-    dropped = record.change(record.given(), lambda kept: record.finish_release(kept, record.run(), regions()))
+    dropped = record.change(record.given(), lambda kept: record.finish_release(kept, record.run(), places()))
     runner.say("the release is finished: from now on it is the last good one")
     for region in regions() if dropped else ():
         for digest in dropped:
@@ -145,7 +158,7 @@ def rollback() -> None:
         def take_lock(kept: record.Record) -> bool:
             taken = record.take_lock(kept, record.run(), now, record.lease(), bool(reason))
             if taken and to:
-                record.choose_release(kept, record.run(), record.find_release(kept, to), regions(), now)
+                record.choose_release(kept, record.run(), record.find_release(kept, to), places(), now)
             return taken
 
         if not record.change(record.given(), take_lock):
@@ -157,7 +170,8 @@ def rollback() -> None:
             runner.say("no region was touched: nothing to roll back")
         results: dict[str, str] = {}
         for wave in waves:
-            with ThreadPoolExecutor(len(wave)) as pool:
+            # An organisation takes one change at a time.
+            with ThreadPoolExecutor(len(wave) if {*wave} <= {*regions()} else 1) as pool:
                 results |= dict(zip(wave, pool.map(lambda region: roll_back(kept, region), wave), strict=True))
         record.change(record.given(), lambda kept: record.release_lock(kept, record.run()))
         facts["findings"] = {
@@ -188,14 +202,14 @@ def roll_back(kept: record.Record, region: str) -> str:
         )
     try:
         set_region_state(region, "rolling-back")
-        tool, target = deployment.tool(), deployment.target(region, bucket(region))
-        tool.settled(target)
-        release = trusted.fetch(region, target.bucket, good["digest"], good["commit"])
+        tool, there = deployment.tool(), target(region)
+        tool.settled(there)
+        release = trusted.fetch(there.region, there.bucket, good["digest"], good["commit"])
         tool.deploy(
-            target,
+            there,
             deployment.Change(release, good["digest"], good["commit"], lambda: None, True, at_once=True, back=True),
         )
-        if (running := tool.running(target)) != good["digest"]:
+        if (running := tool.running(there)) != good["digest"]:
             raise runner.Failed(f"after the rollback it runs {running or 'an unknown release'}, not {good['digest']}")
         set_region_state(region, "good")
         runner.say(f"{region} is rolled back to {good['digest'][:12]}, commit {good['commit'][:12]}")

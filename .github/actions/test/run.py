@@ -58,7 +58,7 @@ def covered(verdict: gate.Verdict, wanted: float, report: Path) -> tuple[gate.Ve
 
 def main() -> None:
     action, region = runner.given("ACTION"), runner.given("REGION")
-    with evidence.recorded(action, region=region, tool="bash") as facts:
+    with evidence.recorded(action, region=runner.given("UNIT") or region, tool="bash") as facts:
         report = evidence.directory() / f"{action}.junit.xml"
         report.unlink(missing_ok=True)
         covering = evidence.directory() / f"{action}.coverage"

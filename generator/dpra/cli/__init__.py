@@ -33,6 +33,7 @@ COMMANDS = {  # subcommand -> its module here, and the first line of its help
     "baseline": ("checks", "Writes a baseline: what the checks find today does not fail, what is new does."),
     "tools": ("checks", "Lists the tools of the checks: what each serves, its version and where it comes from."),
     "configuration": ("configuration", "Dynamic configuration: checked, compared, listed; a flag switched off."),
+    "fleet": ("fleet", "An account fleet: its policies tested, an account explained, the plan of a change."),
     "cleanse": ("checks", "Shows which secrets are in the repository's history and how to purge them."),
     "completion": ("start", "Prints the shell's completion script."),
 }

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--slow", multiple=True, metavar="PLACE=MINUTES", help="AWS takes so many minutes for a change.")
 @click.option("--crash", multiple=True, metavar="PLACE", help="The runner dies in mid-deployment.")
 @click.option("--lose", multiple=True, metavar="PLACE", help="The whole run dies there.")
+@click.option("--throttle", multiple=True, metavar="PLACE:OPERATION=TIMES", help="AWS says it is asked too often.")
 @click.option("--closed", multiple=True, metavar="PLACE", help="A gate by a flag is closed: it has the other state.")
 @click.option("--tamper", multiple=True, metavar="artifact|PLACE", help="Somebody changes a stored release.")
 @click.option("--freeze", is_flag=True, help="No deployment window is open today.")

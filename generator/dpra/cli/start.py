@@ -35,17 +35,38 @@ def new(no_input: bool, output: Path, values: tuple[str, ...]) -> None:
 @click.option("--no-input", is_flag=True, help="Ask nothing; of several plausible answers take the first.")
 @click.option("--force", is_flag=True, help="Replace a dpra.yml that is there; the difference is shown.")
 @click.option("--dry-run", is_flag=True, help="Show the dpra.yml; write nothing.")
+@click.option(
+    "--from-organisation", is_flag=True, help="An account fleet: the files of the AWS organisation that is there."
+)
+@click.option(
+    "--seen",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --from-organisation: a saved organisation (seen.json) in place of AWS.",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 @click.pass_obj
-def init(root: Path, no_input: bool, force: bool, dry_run: bool, form: str) -> None:
+def init(
+    root: Path, no_input: bool, force: bool, dry_run: bool, from_organisation: bool, seen: Path | None, form: str
+) -> None:
     """Writes a first dpra.yml for the repository that is here, from the files that say what it is made of.
 
     \b
-    dpra init --dry-run      what it would say
-    dpra init                asks where several answers are plausible
-    dpra init --no-input     asks nothing
+    dpra init --dry-run              what it would say
+    dpra init                        asks where several answers are plausible
+    dpra init --no-input             asks nothing
+    dpra init --from-organisation    accounts, units and policies of an AWS organisation, with your credentials
     """
     import os
+
+    if seen and not from_organisation:
+        common.fail("--seen: goes together with --from-organisation", common.WRONG_INPUT)
+    if from_organisation:
+        if force:
+            common.fail("--force: --from-organisation writes over nothing", common.WRONG_INPUT)
+        from dpra.cli import organisation
+
+        organisation.init(root, seen, dry_run, form)
+        return
 
     from dpra import tree
     from dpra.adopt import detect, initial

@@ -213,7 +213,7 @@ class Cloud:
         if reason := permissions.refusal(role, action, target, context):
             message = f"{role_arn} is not authorized to perform: {action} on resource: {target}"
             self.refusals.append(message)
-            raise Refused("AccessDenied", f"User: {message} because {reason}")
+            raise Refused("AccessDenied", f"User: {message} {permissions.because(reason)}")
 
     def forward(self, environ: dict[str, Any], account: str, region: str) -> Answer:
         """moto's answer; that of services of which moto has a part only, or nothing, is our own."""

@@ -22,6 +22,14 @@ PLACE = re.compile(
     r"(?P<job>[a-z][a-z-]*)(?:\.(?P<wave>[0-9]+))?(?:\.(?P<step>[a-z][a-z0-9-]*))?(?:/(?P<region>[a-z0-9-]+))?"
 )
 ALARM = re.compile(r"(?P<place>[^:@=]+):(?P<name>[^@=]+)(?:=(?P<state>\w+))?@(?P<moment>\w+)")
+THROTTLED = re.compile(r"(?P<place>[^:@=]+):(?P<service>[a-z0-9-]+):(?P<operation>\w+)=(?P<times>[1-9][0-9]*)")
+# What a service says to whom it is asked too often by, where it is not ThrottlingException: code and HTTP status.
+TOO_OFTEN = {
+    **dict.fromkeys(("cloudformation", "ec2", "iam", "sqs", "sts"), ("Throttling", 400)),
+    "account": ("TooManyRequestsException", 429),
+    "lambda": ("TooManyRequestsException", 429),
+    "organizations": ("TooManyRequestsException", 400),
+}
 # What an alarm may say; RANG: it was in ALARM meanwhile and is quiet again. GONE: there is no such alarm any more.
 STATES = ("ALARM", "OK", "INSUFFICIENT_DATA", "RANG", "GONE")
 READS = re.compile("(BatchGet|Describe|Get|Head|List|Lookup|Assume)")
@@ -39,8 +47,9 @@ KINDS = {
     "alarm": "an alarm fires: prod/us-east-1:shop-errors@bake; or @before, @deploy; or NAME=OK, RANG, GONE, ...",
     "deny": "a role trusts another environment than its own: beta, prod, prod-bake, ...",
     "slow": "AWS takes so many minutes for a change: prod.2/us-east-1=90, rollback/us-east-1=90",
-    "crash": "the runner dies in mid-deployment: prod.2/us-west-2",
-    "lose": "the whole run dies there, and no job of it runs any more: prod.2/us-west-2",
+    "crash": "the runner dies in mid-deployment: prod.2/us-west-2; or at its third change: prod.2/us-west-2=3",
+    "lose": "the whole run dies there, and no job of it runs any more: prod.2/us-west-2, prod.2/us-west-2=3",
+    "throttle": "AWS says so many times that it is asked too often: prod/us-east-1:organizations:CreateAccount=3",
     "closed": "the flags that a job's gates read have the other state: gamma, prod.2/us-east-1",
     "tamper": "somebody changes a stored release: artifact (the build's), or prod/us-east-1 (the approved copy)",
     "freeze": "no window is open today",
@@ -68,6 +77,7 @@ class Fault:
     state: str = ""
     moment: str = ""
     minutes: int = 0
+    times: int = 1  # that AWS refuses it; or which change it is that a runner dies at
     bakes: bool = False  # the job looks at alarms, and changes nothing
 
     def __str__(self) -> str:
@@ -113,6 +123,17 @@ def parse(kind: str, said: str, plan: Plan, workflow: str, loaded: Mapping[str, 
         if not minutes.isdecimal():
             raise FaultError(f"--slow {said}: is no PLACE=MINUTES")
         return replace(_place(kind, where, jobs, loaded), said=said, minutes=int(minutes))
+    if kind == "throttle":
+        if not (match := THROTTLED.fullmatch(said)):
+            raise FaultError(f"--throttle {said}: is no PLACE:SERVICE:OPERATION=TIMES")
+        place = _place(kind, match["place"], jobs, loaded)
+        times = int(match["times"])
+        return replace(place, said=said, state=match["service"], name=match["operation"], times=times)
+    if kind in ("crash", "lose") and "=" in said:
+        where, _, count = said.partition("=")
+        if not count.isdecimal() or not int(count):
+            raise FaultError(f"--{kind} {said}: is no PLACE=NUMBER")
+        return replace(_place(kind, where, jobs, loaded), said=said, times=int(count))
     place = _place(kind, said, jobs, loaded)
     if kind == "closed" and not any(plan.gates_in(jobs[place.job], step) for step in jobs[place.job].steps):
         raise FaultError(f"--closed {said}: no gate by a flag stands in {place.job}")
@@ -193,7 +214,7 @@ class Pending:
             Refused: it is to fail, and nobody else makes it."""
         for fault in list(self.faults):
             if fault.job == job and fault.region in ("", region) and self.due(fault, job, service, operation):
-                self.happens(fault)
+                self.counts(fault)
                 try:
                     act_on(fault, self.plan, account, region, operation, self.digest)
                 except FaultError as error:  # this is a thread of the server's
@@ -207,9 +228,11 @@ class Pending:
                 self.happens(fault)
                 self.wait(fault.minutes)
             begun = fault.bakes and operation != "GetCallerIdentity"  # that is how its credentials come
-            if fault.kind in ("crash", "lose") and here and (begun or self.changes(job, operation, dies=True)):
-                self.happens(fault)
-                self.kill(replace(fault, region=region))
+            dies = fault.kind in ("crash", "lose") and here and (begun or self.changes(job, operation, dies=True))
+            if dies and self.counts(fault):
+                # An organisation is not asked in the region that the job is given.
+                units = self.plan.production and self.plan.production.units
+                self.kill(fault if units else replace(fault, region=region))
 
     def due(self, fault: Fault, job: str, service: str, operation: str) -> bool:
         match fault.kind:
@@ -217,6 +240,8 @@ class Pending:
                 return not fault.step and self.changes(job, operation)
             case "tamper":
                 return service == "s3"
+            case "throttle":
+                return (service, operation) == (fault.state, fault.name)
             case "closed":
                 return operation == "StartConfigurationSession"
             case "alarm" if fault.moment == "bake":
@@ -240,6 +265,14 @@ class Pending:
 
     def duty(self, job: str) -> str:
         return next((one.jobs[job].duty for one in self.plan.workflows.values() if job in one.jobs), "")
+
+    def counts(self, fault: Fault) -> bool:
+        """Whether it is the last time of those that a fault takes; then it has happened."""
+        if fault.times == 1:
+            self.happens(fault)
+            return True
+        self.faults[self.faults.index(fault)] = replace(fault, times=fault.times - 1)
+        return False
 
     def happens(self, fault: Fault) -> None:
         self.faults.remove(fault)
@@ -268,6 +301,9 @@ def act_on(fault: Fault, plan: Plan, account: str, region: str, operation: str, 
         instances.lose(account, region)
     elif fault.kind == "fail":
         raise Refused("InternalFailure", "the rehearsal lets it fail", 500)
+    elif fault.kind == "throttle":
+        code, status = TOO_OFTEN.get(fault.state, ("ThrottlingException", 400))
+        raise Refused(code, "Rate exceeded", status)
     elif fault.kind == "alarm":
         ring(fault, account, region)
     elif fault.kind == "closed":
@@ -323,7 +359,7 @@ def deny(wanted: Iterable[Fault], plan: Plan) -> None:
 def kill_job(mark: bytes, fault: Fault) -> None:
     """End the processes of a job's leg at once, as a machine that is lost."""
     wanted = {mark, f"GITHUB_JOB={fault.job}".encode()}
-    where = {f"INPUT_REGION={fault.region}".encode(), b"INPUT_REGION="}
+    where = {f"INPUT_REGION={fault.region}".encode(), b"INPUT_REGION="} if fault.region else wanted
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError, ProcessLookupError):
             environment = set((process / "environ").read_bytes().split(b"\0"))

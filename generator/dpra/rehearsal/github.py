@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote
@@ -19,7 +20,9 @@ ROUTES = {
     "GET contents/(.+)": "contents",
     "GET issues": "list_issues",
     "POST issues": "open_issue",
+    "GET issues/([0-9]+)": "issue",
     "PATCH issues/([0-9]+)": "change_issue",
+    "POST issues/([0-9]+)/comments": "comment",
 }
 SHA = re.compile("[0-9a-f]{40}")
 LEG = re.compile(r"\$\{\{ *matrix\.[\w-]+ *\}\}")  # in a job's name
@@ -147,13 +150,22 @@ class GitHub:
             return 422, {"message": "Validation Failed"}
         labels = [{"name": name} for name in asked.get("labels", ())]
         about = {"number": len(self.issues) + 1, "state": "open", "title": asked["title"], "body": asked.get("body")}
-        self.issues.append(about | {"labels": labels})
+        self.issues.append(about | {"labels": labels, "created_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())})
         return 201, self.issues[-1]
+
+    def issue(self, number: str, **_: Any) -> Said:
+        if not 0 < int(number) <= len(self.issues):
+            raise NotFoundError
+        return 200, self.issues[int(number) - 1]
+
+    def comment(self, number: str, body: bytes, **_: Any) -> Said:
+        self.issue(number)
+        said = json.loads(body).get("body")
+        return (201, {"body": said}) if said and len(said) <= LONGEST else (422, {"message": "Validation Failed"})
 
     def change_issue(self, number: str, body: bytes, **_: Any) -> Said:
         asked = json.loads(body)
-        if not 0 < int(number) <= len(self.issues):
-            raise NotFoundError
+        self.issue(number)
         if asked.get("state", "open") not in ("open", "closed") or len(asked.get("body") or "") > LONGEST:
             return 422, {"message": "Validation Failed"}
         self.issues[int(number) - 1].update(asked)

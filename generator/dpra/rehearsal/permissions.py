@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote
 from dpra import resources
 from dpra.names import arn, partition
 
-from . import machine_rights
+from . import guardrails, machine_rights, organization_rights
 
 _policies = resources.lib("policies")
 
@@ -40,8 +40,9 @@ S3_QUERIES = {
     ("GET", "uploads"): "ListBucketMultipartUploads",
 }
 S3_CONDITIONS = {"HTTP_IF_MATCH": "s3:if-match", "HTTP_IF_NONE_MATCH": "s3:if-none-match"}
-PREFIXES = {"monitoring": "cloudwatch"}  # the name that a service signs with -> its prefix in IAM
+PREFIXES = {"monitoring": "cloudwatch", "tagging": "tag"}  # the name that a service signs with -> its prefix in IAM
 NAMED = {
+    **dict.fromkeys(organization_rights.SERVICES, ("AccountId",)),
     "dynamodb": ("TableName",),
     "ecr": ("repositoryName",),
     "kms": ("KeyId",),
@@ -49,7 +50,7 @@ NAMED = {
     "servicecatalog": ("ProductId",),
     "ssm": ("Name", "ResourceId", "Path", "Overwrite"),
 }  # what is read of a request of JSON: what names its resource, and what conditions ask for
-MODELLED = ("appconfig", "imagebuilder")  # services whose requests are read by botocore's model of them
+MODELLED = ("appconfig", "controltower", "imagebuilder")  # services whose requests are read by botocore's model of them
 OPEN = {"sts:GetCallerIdentity"}  # needs no permission
 ANYBODY = "arn:aws:iam::000000000000:role/anybody"
 Context = Mapping[str, str | list[str]]  # condition keys that a request has -> their values
@@ -72,6 +73,13 @@ def asked(
     service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
 ) -> Iterator[tuple[str, str, Context]]:
     """Each permission that a request needs: action, resource, and the values of its condition keys."""
+    for action, target, context in needed(service, region, account, environ, form):
+        yield action, target, guardrails.placed(context, region)
+
+
+def needed(
+    service: str, region: str, account: str, environ: Mapping[str, Any], form: Mapping[str, str]
+) -> Iterator[tuple[str, str, Context]]:
     if service in MODELLED:
         yield from import_module(f".mends.{service}.rights", __package__).asked(region, account, environ)
         return
@@ -85,7 +93,14 @@ def asked(
         said = json.loads(environ["wsgi.input"].getvalue() or b"{}")
         yield from service_catalog.rights(region, account, operation(service, environ, form), said)
         return
-    action = f"{PREFIXES.get(service, service)}:{operation(service, environ, form)}"
+    name = operation(service, environ, form)
+    if service in organization_rights.SERVICES:
+        yield from organization_rights.asked(service, name, region, account, organization_rights.body(environ))
+        return
+    if service == "cloudformation" and organization_rights.STACK_SETS.fullmatch(name):
+        yield from organization_rights.of_stack_set(name, region, account, form)
+        return
+    action = f"{PREFIXES.get(service, service)}:{name}"
     if action in machine_rights.MANAGED:
         yield from machine_rights.of_managed(action, region, account, environ)
         return
@@ -218,9 +233,12 @@ def of_resource(target: str) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def refusal(role: Any, action: str, target: str, context: Context) -> str:
-    """Why AWS refuses it to a role of moto's: by its own policies, its boundary, or those of the resource; else empty.
+    """Why AWS refuses it to a role of moto's: by its organisation's policies, its own, its boundary, or those of the
+    resource; else empty.
 
     A resource's policy only takes here: what it allows, and the role's own policies do not, is refused."""
+    if why := guardrails.refusal(role, action, target, context):
+        return why
     owner = target.split(":")[4] if target.startswith("arn:") else ""
     about = {
         **context,
@@ -248,6 +266,11 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
     if found.kind == "resource":
         return "its resource-based policy does not let it"
     return f"no {_policies.KINDS[found.kind].words} allows it"
+
+
+def because(reason: str) -> str:
+    """How AWS tells it."""
+    return reason if reason.startswith("with ") else f"because {reason}"
 
 
 def attached(role: Any) -> list[str]:

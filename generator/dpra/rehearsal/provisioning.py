@@ -27,7 +27,8 @@ def refusal(acting: Any, kind: str, name: str, properties: Mapping[str, Any], re
     for action, target, context in needed(kind, name, properties, acting.account_id, region, before):
         if reason := permissions.refusal(acting, action, target, context):
             session = f"arn:{acting.partition}:sts::{acting.account_id}:assumed-role/{acting.name}/AWSCloudFormation"
-            return f"User: {session} is not authorized to perform: {action} on resource: {target} because {reason}"
+            who = f"User: {session} is not authorized to perform: {action} on resource: {target}"
+            return f"{who} {permissions.because(reason)}"
     return ""
 
 

@@ -11,6 +11,7 @@ from dpra.dataclasses import dataclass
 from dpra.graph import Job as Planned
 
 from .result import Job, Step
+from .workflow import LEG
 
 TAIL = 30  # lines of a failed step's log
 # A line that is a command, as the runner reads it: act takes what stands before its last `::` for properties.
@@ -62,7 +63,7 @@ class Record:
         matrix = record.get("matrix") or {}
         leg = self.legs.get(record["job"])
         if leg is None:
-            place = matrix.get("region", next(iter(matrix.values()), ""))
+            place = next((value for key, value in matrix.items() if key != LEG), "")
             leg = self.legs[record["job"]] = Leg(record["jobID"], str(place), began=time.time())
             self.show(f"{leg.label}: started")
         message = str(record.get("msg", "")).rstrip("\n")

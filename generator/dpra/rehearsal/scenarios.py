@@ -19,7 +19,7 @@ from dpra.catalogue import PIPELINE
 from dpra.dataclasses import dataclass
 from dpra.plan import Plan
 
-from . import bases, buildah, deployers, faults
+from . import bases, buildah, deployers, faults, workflow
 from .accounts import deployments, forget_releases
 from .checkout import uncommit
 from .faults import Fault, FaultError
@@ -30,7 +30,7 @@ from .world import Run, World, committed, forked, hours_pass, minutes_pass, open
 
 ALARMS = {"alarm-ends": "OK", "alarm-fires": "ALARM", "alarm-rings": "RANG"}
 NUMBERS = {1: "one", 2: "two", 3: "three"}
-OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "closed", "tamper", "freeze", "unapproved")
+OPTIONS = ("fail", "alarm", "deny", "slow", "crash", "lose", "closed", "tamper", "freeze", "unapproved", "throttle")
 
 
 @dataclass(frozen=True)
@@ -140,18 +140,20 @@ def _proofs(
         for word in row.get("commits", ()):
             here.commits[word] = committed(here, word)
             uncommit(here.repository)
-    stages = here.plan.stage_of
+    stages, jobs = here.plan.stage_of, here.workflow()["jobs"]
     built = [job for job, stage in stages.items() if stage == next(iter(stages.values()))]
     tested = before_production(here.plan)
-    here.show("releasing the commit that is called old, and building the next two")
-    first = (Run(1, "old"), Run(2, "new", only=built), Run(3, "newer", only=built))
-    base = {run.release: ready(run) for run in at_once(here, first)}
+    # What is built by what is there is built later.
+    next_two: tuple[Run, ...] = (Run(2, "new", only=built), Run(3, "newer", only=built))
+    next_two = next_two if {*built} == {*workflow.selected(jobs, stages, built)} else ()
+    here.show(f"releasing the commit that is called old{', and building the next two' if next_two else ''}")
+    base = {run.release: ready(run) for run in at_once(here, (Run(1, "old"), *next_two))}
     with Pool(here, base, workers, tell, proofs) as pool:
         pool.play([row for row in rows if begins(here, row) == "early"])
-        base["new"] = ready(play(here, Run(2, "new", only=tested, kept=base["new"])))
+        base["new"] = ready(play(here, Run(2, "new", only=tested, kept=base.get("new"))))
         pool.play([row for row in rows if begins(here, row) == "late"])
         if later := [row for row in rows if begins(here, row) == "newer"]:
-            base["newer"] = ready(play(here, Run(3, "newer", only=tested, kept=base["newer"])))
+            base["newer"] = ready(play(here, Run(3, "newer", only=tested, kept=base.get("newer"))))
             pool.play(later)
     return proofs
 

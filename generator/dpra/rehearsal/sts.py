@@ -5,7 +5,12 @@ What a role may take: https://docs.aws.amazon.com/STS/latest/APIReference/API_As
 import json
 from typing import Any
 
+from dpra import resources
+
+from . import guardrails
 from .oidc import Refused, like, many
+
+_policies = resources.lib("policies")
 
 SHORTEST = 900  # seconds that credentials live
 CHAINED = 3600  # and the longest of a role that another role takes
@@ -29,7 +34,7 @@ def lifetime(role_arn: str, asked: str, longest: int = 12 * 3600) -> int:
 
 
 def refusal(role_arn: str, caller: str) -> str:
-    """Why a role's trust policy does not let another role take it; empty where it does. A condition refuses here."""
+    """Why a role's trust policy does not let another role take it; empty where it does."""
     from moto.iam.models import iam_backends
 
     _, within, _, _, account, _ = f"{role_arn}:::::".split(":", 5)
@@ -39,9 +44,18 @@ def refusal(role_arn: str, caller: str) -> str:
     root = ":".join([*caller.split(":")[:5], "root"])
     policy = json.loads(there[0].assume_role_policy_document)
     about = [one for one in many(policy.get("Statement")) if {caller, root} & {*principals(one)} and takes(one)]
-    if about and all(one["Effect"] == "Allow" and not one.get("Condition") for one in about):
+    if about and all(one["Effect"] == "Allow" and met(one.get("Condition"), caller) for one in about):
         return ""
     return f"its trust policy does not admit {caller}"
+
+
+def met(condition: Any, caller: str) -> bool:
+    """Whether a condition holds for a role that asks."""
+    account = caller.split(":")[4]
+    about = {"aws:PrincipalArn": caller, "aws:PrincipalAccount": account, **guardrails.place("Principal", account)}
+    statement = {"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": condition or {}}
+    policy = _policies.Policy("trust", {"Version": "2012-10-17", "Statement": [statement]})
+    return policy.allowing(_policies.Request(caller, "sts:AssumeRole", "*", about)) is not None
 
 
 def principals(statement: dict[str, Any]) -> list[Any]:

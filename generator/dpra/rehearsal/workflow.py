@@ -12,9 +12,10 @@ from . import dialect
 from .result import RehearsalError
 
 INDEX = "strategy.job-index"
+LEG = "job-index"  # how a matrix calls it here
 FOLDER = Path(".github", "workflows")
 POST_CACHE = "post-cache"  # of the step in a stand-in's place
-BAKE = re.compile(r"/dpra/bake$|/\.github/actions/bake@")  # the pack's action, vendored or not
+BAKE = re.compile(r"/(?:dpra|\.github/actions)/(?:bake|fleet)(?:$|@)")  # the pack's actions, vendored or not
 OUTPUTS = "dpra-outputs"  # a job of the rehearsal's own that writes down what the others gave out
 
 
@@ -191,8 +192,8 @@ def number_legs(name: str, job: MutableMapping[str, Any]) -> None:
         if len(matrix) != 1 or not all(isinstance(values, list) for values in matrix.values()):
             raise RehearsalError(f"job {name}: a rehearsal knows {INDEX} for a matrix of one list only")
         ((key, values),) = list(matrix.items())
-        matrix["include"] = [{key: value, "job-index": number} for number, value in enumerate(values)]
-    replace_index(job, "matrix.job-index" if matrix else "'0'")
+        matrix["include"] = [{key: value, LEG: number} for number, value in enumerate(values)]
+    replace_index(job, f"matrix.{LEG}" if matrix else "'0'")
 
 
 def replace_index(node: Any, by: str) -> None:

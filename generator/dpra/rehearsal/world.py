@@ -303,7 +303,8 @@ def pending(here: World, run: Run, mark: str) -> faults.Pending:
         else:
             faults.kill_job(f"{act.MARK}={mark}".encode(), fault)
 
-    waiting = [fault for fault in run.faults if fault.kind in ("alarm", "crash", "lose", "slow", "tamper", "closed")]
+    by_aws = ("alarm", "closed", "crash", "lose", "slow", "tamper", "throttle")
+    waiting = [fault for fault in run.faults if fault.kind in by_aws]
     waiting += [fault for fault in run.faults if fault.kind == "fail" and not fault.step]
     # What an earlier attempt built.
     digests = [said["digest"] for said in run.kept.outputs.values() if "digest" in said] if run.kept else []

@@ -60,11 +60,10 @@ class Flag:
 
 @dataclass(frozen=True)
 class Word:
-    """One word of a list that lies among the data, such as `languages`; `later` as in Choice. `first`: left out, it is
-    the first of the pipeline type's."""
+    """One word of a list that lies among the data, such as `languages`. `first`: left out, it is the first of the
+    pipeline type's."""
 
     words: str
-    later: tuple[str, ...] = ()
     first: bool = False
 
 
@@ -75,10 +74,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; `later` holds words that are refused as not supported yet."""
+    """One of a few words."""
 
     of: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -195,7 +193,10 @@ ROLES = Text(
     100,
     aws=True,
 )
-UNIT = Text("the id of an organisational unit: ou-ROOT-ID", r"ou-[0-9a-z]{4,32}-[0-9a-z]{8,32}")
+_UNIT = r"[A-Za-z0-9_](?:[A-Za-z0-9 _.+&-]*[A-Za-z0-9_.+&-])?"
+UNIT = Text(
+    "the path of an organisational unit, such as Workloads/Prod; the root's is root", rf"{_UNIT}(?:/{_UNIT}){{0,4}}"
+)
 TARGETS: Mapping[str, Choice | Text] = {"region": Choice(REGIONS), "unit": UNIT}
 KINDS = ("kind", "with")  # of an image: the keys whose values may have a folder of templates, each in that of the last
 TOOL = Text("a tool's name", r"[a-z0-9][a-z0-9-]*")
@@ -244,7 +245,8 @@ class Environment:
     )
     waves: tuple[tuple[str, ...], ...] = key(
         ListOf(ListOf(Target(), least=1)),
-        "Production's regions in waves: those of one at the same time, then it bakes, then the next. Left out: one.",
+        "Production's regions in waves: those of one at the same time, then it bakes, then the next. Left out: one. Of "
+        "an account fleet the organisational units of each environment, by their paths.",
         default=(),
         example="[[eu-west-1], [us-east-1, us-west-2]]",
         by_type=True,
@@ -634,6 +636,34 @@ class Configuration:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """The accounts of an organisation; docs/account-fleet.md tells what their files say."""
+
+    folder: str = key(
+        PATH,
+        "Where organisation.yml, accounts, policies and baselines lie. Left out: in the repository's root.",
+        default="",
+        example="organisation",
+    )
+    control_tower: bool = key(
+        Flag(), "Whether AWS Control Tower enrols the accounts: it is waited for after a move.", default=False
+    )
+    requests: bool = key(
+        Flag(),
+        "Whether Service Catalog of the account alpha has a product by which accounts are asked for; each request "
+        "becomes a pull request.",
+        default=False,
+        example="true",
+    )
+    closing_days: int = key(
+        Number(1, 28),
+        "How many days lie between the request to close an account and its end. GitHub runs nothing again that is 30 "
+        "days old.",
+        default=7,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Image:
     """The image that is built, and who gets it; docs/compute-image.md tells of it."""
 
@@ -786,7 +816,7 @@ class Spec:
         MapOf("environments", Model(Environment), all_required=True), "The pipeline type's environments."
     )
     pipeline: str = key(
-        Word("pipelines", later=("account-fleet",)),
+        Word("pipelines"),
         "The DPRA pipeline type.",
         default="application",
     )
@@ -856,6 +886,7 @@ class Spec:
         example="{references: [src/**]}",
         by_type=True,
     )
+    fleet: Fleet = key(Model(Fleet), "Where the fleet's files lie.", default=Fleet(), by_type=True)
     image: Image = key(
         Model(Image), "The image, and who gets it.", default=Image(), example="{platforms: [linux/amd64]}", by_type=True
     )

@@ -185,19 +185,14 @@ class _Reader:
                 if tag == "bool" and node.style is None and value in ("true", "false"):
                     return value == "true"
                 return self._problem(node, path, f"must be {_says(kind)}, without quotes")
-            case Word(words, later):
+            case Word(words):
                 of = self.own[words]
                 if value in of:
                     return value
-                if value in later:
-                    there = ", ".join(of)
-                    return self._problem(node, path, f"'{value}' is not supported yet; supported: {there}")
                 return self._problem(node, path, f"unknown {words[:-1]} {_shown(value)}{_maybe(value, of)}")
-            case Choice(of, later):
+            case Choice(of):
                 if value in of:
                     return value
-                if value in later:
-                    return self._problem(node, path, f"'{value}' is not supported yet; supported: {', '.join(of)}")
                 return self._problem(node, path, f"unknown value {_shown(value)}{_maybe(value, of)}")
             case Text(_, pattern, longest, expression):
                 if kind is ACCOUNT:

@@ -11,16 +11,23 @@ from . import (
     alarms,
     canaries,
     change_sets,
+    contacts,
+    controltower,  # it sees accounts move
     imagebuilder,  # noqa: F401 - its types of CloudFormation are found
     instances,
     keys,
     machines,
     managed,
+    organization_policies,
+    organization_tags,
+    organizations,
+    products,  # noqa: F401 - its types of CloudFormation are found
     resource_types,
     resources,
     roles,
     service_catalog,
     sessions,
+    stack_sets,
     uploads,
 )
 
@@ -41,6 +48,11 @@ def mend() -> None:
     service_catalog.mend()
     sessions.mend()
     uploads.mend()
+    organization_policies.mend()
+    organization_tags.mend()
+    organizations.mend()
+    contacts.mend()
+    stack_sets.mend()
 
 
 def forget() -> None:
@@ -55,3 +67,6 @@ def forget() -> None:
         services.clear()
     reset_model_data()
     roots.forget()
+    organizations.forget()
+    stack_sets.forget()
+    controltower.store.FAILING.clear()

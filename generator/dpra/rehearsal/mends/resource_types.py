@@ -182,6 +182,28 @@ class BucketPolicy(Resource, CloudFormationModel):
         s3_backends[account][get_partition(region)].delete_bucket_policy(self.physical_resource_id)
 
 
+class Kept(Resource):
+    """What only looks at an account: nothing of a rehearsal asks for more than that it is there."""
+
+    attributes = ("Arn", "Id")
+
+    @classmethod
+    def make(cls, name: str, properties: dict[str, Any], account: str, region: str) -> Any:
+        service = cls.type.split("::")[1].lower()
+        made = f"arn:{get_partition(region)}:{service}:{region}:{account}:{name}"
+        return cls(made, Arn=made, Id=name)
+
+    def delete(self, account: str, region: str) -> None:
+        """Nothing is left of it."""
+
+
+KEPT = (
+    *("AWS::AccessAnalyzer::Analyzer", "AWS::Config::ConfigurationRecorder", "AWS::Config::DeliveryChannel"),
+    *("AWS::GuardDuty::Detector", "AWS::Macie::Session", "AWS::SecurityHub::Hub", "AWS::SecurityHub::HubV2"),
+)
+KEPT_TYPES = [type(one.replace("::", ""), (Kept, CloudFormationModel), {"type": one}) for one in KEPT]
+
+
 def register() -> None:
     """moto finds types by their classes, and remembers what it found: let it look again."""
     for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):

@@ -149,7 +149,11 @@ def refused(store: Any, image: Any, account: str, region: str, name: str) -> str
         meant = target.replace(f"arn:{partition(region)}:", "arn:aws:")  # moto has AWS's policies of that partition
         allowed = permissions.allows([permissions.managed()[SERVICE]], "ssm:PutParameter", meant, {})
         why, by = "" if allowed else "no identity-based policy allows it", SERVICE
-    return f"{by} is not authorized to perform: ssm:PutParameter on resource: {target} because {why}" if why else ""
+    return (
+        f"{by} is not authorized to perform: ssm:PutParameter on resource: {target} {permissions.because(why)}"
+        if why
+        else ""
+    )
 
 
 def lost(store: Any, region: str, account: str, why: str, step: str = "") -> Unbuilt:
