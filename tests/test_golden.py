@@ -237,6 +237,9 @@ def test_our_own_workflows_and_the_pack_lint_clean() -> None:
     lint("check-jsonschema", "--builtin-schema", "vendor.github-actions", *OWN_ACTIONS, cwd=ROOT)
 
 
+ISSUES = ("base", "close", "close-request", "drift")  # jobs that tell by one
+
+
 def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
     for path in workflows(generated):
         workflow = YAML(typ="safe", pure=True).load(path)
@@ -249,7 +252,8 @@ def test_a_job_has_a_timeout_and_its_own_permissions(generated: Path) -> None:
                 "id-token",
                 *(["security-events", "actions"] if "upload-sarif" in str(job["steps"]) else []),
                 *(["attestations"] if name == "artifacts" else []),
-                *(["issues"] if name.endswith("follow-up") or name == "base" else []),
+                *(["issues"] if name.endswith("follow-up") or name in ISSUES else []),
+                *(["pull-requests"] if name == "requests" else []),
                 *(["actions"] if name in ("beta", "gamma", "resume", "resume-bake") else []),
                 *(["checks", "pull-requests"] if (generated.name, name) == ("waves", "security") else []),
             }, name

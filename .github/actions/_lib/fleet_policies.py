@@ -27,7 +27,7 @@ FIRST_REGIONS = {
 }  # of partitions but the main one
 EVERYWHERE = ("iam", "organizations")  # services with one endpoint, in the first region of the partition
 PRINCIPAL = re.compile(
-    r"\*|[0-9]{12}|[a-z0-9.-]+\.amazonaws\.com(\.cn)?|arn:[a-z-]+:(iam|sts)::[0-9]{12}:[!-~]+|arn:aws:iam::aws:[!-~]+"
+    r"\*|[0-9]{12}|[a-z0-9.-]+\.amazonaws\.com(\.cn)?|arn:[a-z-]+:(iam|sts)::[0-9]{12}:[!-~]+|arn:[a-z-]+:iam::aws:[!-~]+"
 )
 ACTION = re.compile(r"[a-z0-9-]+:[A-Za-z0-9]+")
 RESOURCE = re.compile(r"(?s)\*|arn:[a-z-]+:[^:]*:[^:]*:[^:]*:.+")
