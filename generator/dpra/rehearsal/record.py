@@ -63,7 +63,7 @@ class Record:
         matrix = record.get("matrix") or {}
         leg = self.legs.get(record["job"])
         if leg is None:
-            place = next((value for key, value in matrix.items() if key != LEG), "")
+            place = matrix.get("region", next((value for key, value in matrix.items() if key != LEG), ""))
             leg = self.legs[record["job"]] = Leg(record["jobID"], str(place), began=time.time())
             self.show(f"{leg.label}: started")
         message = str(record.get("msg", "")).rstrip("\n")
