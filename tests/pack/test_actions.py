@@ -77,16 +77,20 @@ def test_third_party_actions_are_the_pinned_ones() -> None:
 
 
 # What the tools `configuration`, `components` and `packer-template` bring with them, locked.
-BROUGHT = {"components.py": {"yaml"}, "configuration_parsers.py": {"yaml", "jsonschema", "referencing"}}
-BROUGHT |= {"packer_template.py": {"hcl2", "lark"}}
+BROUGHT = {
+    "_lib/configuration_parsers.py": {"yaml", "jsonschema", "referencing"},
+    "check/components.py": {"yaml"},
+    "check/fleet.py": {"yaml"},
+    "check/packer_template.py": {"hcl2", "lark"},
+}
 
 
 def test_scripts_need_nothing_but_the_standard_library() -> None:
-    own = {path.stem for path in (PACK / "_lib").glob("*.py")}
+    own = {"deployers", *(path.stem for path in (PACK / "_lib").glob("*.py"))}
     for path in PACK.glob("*/*.py"):
         beside = {one.stem for one in path.parent.glob("*.py")}
         for line in re.findall(r"^(?:from|import) (\w+)", path.read_text(), re.MULTILINE):
-            given = own | beside | BROUGHT.get(path.name, set())
+            given = own | beside | BROUGHT.get(path.relative_to(PACK).as_posix(), set())
             assert line in sys.stdlib_module_names or line in given, f"{path.name} imports {line}"
 
 
