@@ -5,15 +5,15 @@ Pure: files come as bytes by path, YAML as a parser's events. What a release hol
 
 import datetime
 import json
-import os
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import configuration_flags as definitions
 import configuration_profiles as operational
+import sources
 from configuration_nodes import Events, Node, Problem, meant, read
 
 BUILD, TESTS, QUALITY = "build-code", "unit-tests", "code-quality"
@@ -237,56 +237,11 @@ def ordered(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def in_folder(root: Path, settings: Settings) -> dict[str, bytes]:
-    """What lies in a folder.
-
-    Raises:
-        LookupError: there is a link. A commit has its address only, and one that leads nowhere would change a value.
-    """
-    found: dict[str, bytes] = {}
-    inside = os.path.realpath(root)
-    for name in (settings.flags, settings.operational, settings.template):
-        start = root / name
-        for path in [start, *sorted(start.rglob("*"))] if name else []:
-            relative = path.relative_to(root).as_posix()
-            if os.path.realpath(path) != f"{inside}{os.sep}{relative}":
-                raise LookupError(f"{relative} is a link, or lies behind one: put the file itself there")
-            if path.is_file() and wanted([relative], settings):
-                found[relative] = path.read_bytes()
-    return found
+    """What lies in a folder; see `sources`."""
+    names = filter(None, (settings.flags, settings.operational, settings.template))
+    return sources.in_folder(root, names, partial(wanted, settings=settings))
 
 
 def at_commit(root: Path, commit: str, settings: Settings) -> dict[str, bytes]:
-    """What a commit has.
-
-    Raises:
-        LookupError: there is no such commit here.
-    """
-    listed = git(root, "ls-tree", "-r", "-z", "--full-tree", commit)
-    if listed is None:
-        raise LookupError(f"git does not know '{commit}' here; fetch it, or name another with --from")
-    entries = [line.split(b"\t", 1) for line in listed.split(b"\0") if line]
-    kept = [(os.fsdecode(name), head.split()[2]) for head, name in entries if head.startswith(b"100")]
-    names = set(wanted((name for name, _ in kept), settings))
-    asked = [(name, blob) for name, blob in kept if name in names]
-    given = b"".join(blob + b"\n" for _, blob in asked)
-    content = git(root, "cat-file", "--batch", stdin=given) or b""
-    found, start = {}, 0
-    for name, _ in asked:
-        end = content.index(b"\n", start)
-        size = int(content[start:end].split()[2])
-        found[name] = content[end + 1 : end + 1 + size]
-        start = end + size + 2
-    return found
-
-
-# Nothing that lies in .git/config may run.
-GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false", "-c", "safe.directory=*")
-
-
-def git(root: Path, *words: str, stdin: bytes = b"") -> bytes | None:
-    """What git says; None where it cannot."""
-    try:
-        ran = subprocess.run((*GIT, *words), cwd=root, input=stdin, capture_output=True, check=False)
-    except OSError:
-        return None
-    return ran.stdout if ran.returncode == 0 else None
+    """What a commit has; see `sources`."""
+    return sources.at_commit(root, commit, partial(wanted, settings=settings))

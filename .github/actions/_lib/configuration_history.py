@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import changes
-from configuration_build import GIT, git
 from configuration_nodes import Problem
+from sources import GIT, git
 
 KEY = re.compile(
     rb"""^[-+](?:([a-z][a-zA-Z\d_-]{0,63})|"([a-z][a-zA-Z\d_-]{0,63})"|'([a-z][a-zA-Z\d_-]{0,63})')\s*:(?:\s|$)"""

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import fleet_files
-import fleet_history
 import fleet_lockouts
 import fleet_parts
 import fleet_plan
@@ -164,7 +163,7 @@ def change(root: Path, found: Compiled, events: Events) -> tuple[str, list[Probl
     """What the last commit changes, as far as the files say it; and what of it has to be meant."""
     title = "### What this change does"
     try:
-        before = earlier(fleet_history.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
+        before = earlier(fleet_files.at_commit(root, "HEAD^1", found.settings.folder), found.settings, events)
     except LookupError:
         return f"{title}\n\nThe commit before is not here (fetch-depth: 2), so nothing is compared.\n", []
     if not sound(found) or (before.files and not sound(before)):

@@ -4,13 +4,13 @@ Pure: files come as bytes by path, YAML as a parser's events (configuration_node
 has a role reads fleet.json. What the parts mean for each other is told by fleet_rules.
 """
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import configuration_nodes as nodes
+import sources
 from configuration_nodes import Events, Node
 from fleet import ACCOUNT, ROOT, Account, Baseline, Fleet, Policy, Problem, Request, Unit, ordered
 from fleet_reading import DEFAULTS, NOTHING, Layer, Reading
@@ -41,22 +41,13 @@ def wanted(names: Iterable[str]) -> list[str]:
 
 
 def in_folder(root: Path) -> dict[str, bytes]:
-    """What lies in a folder.
+    """What lies in a folder; see `sources`."""
+    return sources.in_folder(root, (ORGANISATION, f"{ACCOUNTS}.yml", ACCOUNTS, POLICIES, BASELINES), wanted)
 
-    Raises:
-        LookupError: there is a link. A commit has its address only, and one that leads nowhere would change a fleet.
-    """
-    found: dict[str, bytes] = {}
-    inside = os.path.realpath(root)
-    for name in (ORGANISATION, f"{ACCOUNTS}.yml", ACCOUNTS, POLICIES, BASELINES):
-        start = root / name
-        for path in [start, *sorted(start.rglob("*"))]:
-            relative = path.relative_to(root).as_posix()
-            if os.path.realpath(path) != f"{inside}{os.sep}{relative}":
-                raise LookupError(f"{relative} is a link, or lies behind one: put the file itself there")
-            if path.is_file() and wanted([relative]):
-                found[relative] = path.read_bytes()
-    return found
+
+def at_commit(root: Path, commit: str, folder: str = "") -> dict[str, bytes]:
+    """What a commit has in a folder; see `sources`."""
+    return sources.at_commit(root, commit, wanted, folder)
 
 
 def build(

@@ -129,8 +129,9 @@ def diff(root: Path, ref: str | None, form: str) -> None:
     before = ref or _left(root, pack.plan.spec.trunk)
     try:
         files = pack.build.at_commit(root, before, pack.settings) if before else {}
-    except LookupError as error:
-        common.fail(str(error), common.WRONG_INPUT)
+    except LookupError:
+        says = f"git does not know '{before}' here; fetch it, or name another with --from"
+        common.fail(says, common.WRONG_INPUT)
     new = pack.here()
     found = pack.report.differences(pack.built(files).documents(), new.documents(), pack.settings.regions)
     if form == "json":

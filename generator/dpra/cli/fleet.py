@@ -48,10 +48,10 @@ class _Pack:
 
         gc.disable()  # a short run makes no cycles that are worth a search: half of its time
         resources.lib("runner")  # then the pack's modules find each other, by their own names
-        self.checks, self.history, self.parts, self.plans, self.seen, self.explain, self.parsers = (
+        self.checks, self.files, self.parts, self.plans, self.seen, self.explain, self.parsers = (
             importlib.import_module(name)
             for name in (
-                *("fleet_checks", "fleet_history", "fleet_parts", "fleet_plan", "fleet_seen", "fleet_explain"),
+                *("fleet_checks", "fleet_files", "fleet_parts", "fleet_plan", "fleet_seen", "fleet_explain"),
                 "configuration_parsers",
             )
         )
@@ -200,7 +200,7 @@ def plan(root: Path, seen: Path | None, against: str | None, form: str) -> None:
 
 def _against(pack: _Pack, found: Any, revision: str) -> Any:
     try:
-        files = pack.history.at_commit(pack.root, revision, pack.settings.folder)
+        files = pack.files.at_commit(pack.root, revision, pack.settings.folder)
     except LookupError as error:
         common.fail(f"--against {_printable(revision)}: {_printable(str(error))}", common.WRONG_INPUT)
     before = pack.checks.earlier(files, pack.settings, pack.parsers.events)
