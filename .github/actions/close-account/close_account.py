@@ -7,11 +7,9 @@ Source: https://docs.aws.amazon.com/organizations/latest/APIReference/API_CloseA
 """
 
 import datetime
-import json
 import os
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
 import aws
 import evidence
 import fleet
+import fleet_release
 import github
 import organisation
 import record
-import release
 import runner
 import trusted
 
 LABEL = "close-account"
-FILE = "fleet.json"  # of the release
 CLOSING = ("PENDING_CLOSURE", "SUSPENDED", "CLOSED")  # what an account is that is closed, or about to be
 
 
@@ -119,16 +116,7 @@ def wanted() -> fleet.Fleet:
         raise runner.Failed(f"run {kept['lock']['run']} is releasing: wait until it has ended, and run this job again")
     region, bucket = runner.required("REGION"), runner.required("BUCKET")
     directory = trusted.fetch(region, bucket, current["digest"], current["commit"])
-    folder = Path(tempfile.mkdtemp(dir=runner.temp()))
-    release.unpack(directory, folder)
-    try:
-        [path] = folder.rglob(FILE)
-        found = fleet.Fleet.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError) as problem:
-        raise runner.Failed(f"the last good release has no {FILE} that can be read: {problem}", "error") from problem
-    if found.component != runner.required("COMPONENT"):
-        raise runner.Failed(f"the last good release's {FILE} is of {found.component}", "error")
-    return found
+    return fleet_release.fleet(directory, runner.required("COMPONENT"))
 
 
 # ---- The issue

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ import aws
 import evidence
 import fleet_look
 import fleet_plan
+import fleet_release
 import github
 import issues
 import organisation
@@ -21,8 +21,6 @@ import record
 import release
 import runner
 import trusted
-from deployers import organizations
-from fleet import Fleet
 from fleet_plan import Plan
 from fleet_seen import Seen
 from fleet_steps import Step
@@ -38,7 +36,7 @@ def plan() -> None:
     """What the release will do, for all parts: a file of the release from now on, which has another digest by it."""
     with evidence.recorded(action("saved-plan")) as facts:
         folder = checked()
-        fleet = fleet_of(folder)
+        fleet = fleet_release.fleet(folder, runner.required("COMPONENT"))
         made = fleet_plan.plan(fleet, look())
         show_plan(made)
         facts["findings"] = {"steps": len(made.steps), "refused": len(made.refused)}
@@ -50,7 +48,8 @@ def plan() -> None:
 def verify() -> None:
     """A part is as the release wants it, and its accounts let the probe do what its rows say, for some minutes."""
     with evidence.recorded(action("guardrail-tests"), region=runner.given("UNIT")) as facts:
-        fleet, region = fleet_of(checked()), runner.required("REGION")
+        region, component = runner.required("REGION"), runner.required("COMPONENT")
+        fleet = fleet_release.fleet(checked(), component)
         part, until = runner.required("UNIT"), time.monotonic() + 60 * float(runner.required("MINUTES"))
         if part not in fleet.parts:
             raise runner.Failed(f"'{part}' is no part of the fleet: choose one of {', '.join(fleet.parts)}", "error")
@@ -84,7 +83,7 @@ def drift() -> None:
             return
         region = runner.required("REGION")
         folder = trusted.fetch(region, runner.required("BUCKET"), current["digest"], current["commit"])
-        fleet, seen = fleet_of(folder), look()
+        fleet, seen = fleet_release.fleet(folder, runner.required("COMPONENT")), look()
         made = fleet_plan.plan(fleet, seen)
         refused = organisation.refused_creations(region)
         found = {f"{one.on}: {fleet_plan.SAYS[one.action]}": told(one, refused) for one in made.steps}
@@ -132,13 +131,6 @@ def checked() -> Path:
     folder, commit = Path(runner.required("RELEASE")), os.environ["GITHUB_SHA"]
     release.verify(folder, runner.required("DIGEST"), runner.required("COMPONENT"), commit)
     return folder
-
-
-def fleet_of(folder: Path) -> Fleet:
-    """The fleet of a release's package."""
-    with tempfile.TemporaryDirectory(dir=runner.temp()) as unpacked:
-        release.unpack(folder, Path(unpacked))
-        return organizations.fleet_of(Path(unpacked), runner.required("COMPONENT"))
 
 
 def look() -> Seen:

@@ -1,43 +1,33 @@
 # deploys: fleets
 # pipelines: account-fleet
 # default-for: account-fleet
-# can: drift
 # changes: organizations:CreateAccount organizations:MoveAccount organizations:AttachPolicy organizations:UpdatePolicy
 """AWS Organizations: one part of an account fleet, exactly by the signed plan of the release, or not at all.
 
 What runs in a part is said by a tag of its unit, dpra:release, whose value is DIGEST/COMMIT; of the part `root` it is
 the tag of the root."""
 
-import json
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
-
 import deployment
-import fleet as desired
 import fleet_apply
 import fleet_parts
 import fleet_plan
+import fleet_release
 import fleet_stack_sets as stack_sets
 import organisation
-import release
 import runner
-import store
 from conditional import Place
 from deployment import Change, Done, Target
 from fleet import ROOT, Fleet
 from fleet_journal import Journal
-from fleet_plan import Plan
 from fleet_seen import Seen
-from fleet_steps import Step
 
 RELEASE = "dpra:release"
-JOURNAL, FLEET = "journal.json", "fleet/fleet.json"
+JOURNAL = "journal.json"
 
 
 def deploy(target: Target, change: Change) -> Done:
     """Apply the part's steps of the plan; of a release that ran before, what brings its policies and baselines back."""
-    fleet = fleet_of(deployment.unpack(change), target.component)
+    fleet = fleet_release.fleet(change.release, target.component)
     part = part_of(target, fleet)
     settled(target)  # what automatic deployment is doing would look like somebody else's change
     seen = Seen.from_json(organisation.read(target.region, target.component))
@@ -49,7 +39,7 @@ def deploy(target: Target, change: Change) -> Done:
         steps = list(plan.steps)
         runner.say("back to an earlier release: policies and baselines only; accounts, units and tags stay as they are")
     else:
-        signed = plan_of(change.release, fleet)
+        signed = fleet_release.plan(change.release, fleet)
         steps, why = fleet_parts.remaining(fleet, signed, seen, part, journal.begun, journal.ended)
         if why:
             raise runner.Failed(
@@ -66,30 +56,6 @@ def deploy(target: Target, change: Change) -> Done:
     tags = [{"Key": RELEASE, "Value": f"{change.digest}/{change.commit}"}]
     organisation.call(calls.near, "organizations", "tag-resource", ResourceId=unit, Tags=tags)
     return Done(f"{unit} {len(steps)} steps", started, {"Unit": unit, "Steps": str(len(steps))})
-
-
-def fleet_of(folder: Path, component: str) -> Fleet:
-    """The fleet of a release's package."""
-    try:
-        found = Fleet.from_json(json.loads((folder / FLEET).read_bytes()))
-    except (OSError, ValueError) as problem:
-        raise runner.Failed(f"the release's {FLEET} cannot be read: {problem}", "error") from problem
-    if found.component != component:
-        raise runner.Failed(f"the release's {FLEET} is of {found.component}, not of {component}", "error")
-    return found
-
-
-def plan_of(folder: Path, fleet: Fleet) -> Plan:
-    """The plan that was signed with a release."""
-    try:
-        found = Plan.from_json(json.loads((folder / release.PLAN).read_bytes()))
-    except (OSError, ValueError) as problem:
-        raise runner.Failed(f"the release's {release.PLAN} cannot be read: {problem}", "error") from problem
-    if found.fleet != desired.digest(fleet.text):
-        raise runner.Failed(f"the release's {release.PLAN} is of another fleet", "error")
-    if found.refused:
-        raise runner.Failed(f"the plan cannot be applied: {'; '.join(one.text for one in found.refused)}")
-    return found
 
 
 def part_of(target: Target, fleet: Fleet) -> str:
@@ -131,16 +97,3 @@ def unit_id(near: str, path: str) -> str:
         if not unit:
             return ""
     return unit
-
-
-def drift(target: Target) -> Sequence[tuple[str, str, str, str]]:
-    """What of the part is not as the release wants it that runs there: part, where, what would be done, why."""
-    if not (digest := running(target)):
-        return []
-    with tempfile.TemporaryDirectory(dir=runner.temp()) as folder:
-        store.fetch(target.region, target.bucket, target.component, digest, release.PACKAGE, Path(folder))
-        release.unpack(Path(folder), Path(folder, "unpacked"))
-        fleet = fleet_of(Path(folder, "unpacked"), target.component)
-    plan = fleet_plan.plan(fleet, Seen.from_json(organisation.read(target.region, target.component)))
-    steps: list[Step] = plan.part(part_of(target, fleet))
-    return [(step.part, step.on, fleet_plan.SAYS[step.action], desired.compact(dict(step.details))) for step in steps]
