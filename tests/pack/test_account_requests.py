@@ -124,7 +124,7 @@ class GitHub:
     def listed(self, query: Any) -> Any:
         head, state = query["head"][0], query.get("state", ["open"])[0]
         found = [one for one in self.pulls if one["label"] == head and state in ("all", one["state"])]
-        start = (int(query["page"][0]) - 1) * int(query["per_page"][0])
+        start = (int(query.get("page", ["1"])[0]) - 1) * int(query["per_page"][0])
         return found[::-1][start : start + int(query["per_page"][0])]
 
     def open(self, body: Any) -> Any:

@@ -11,6 +11,8 @@ from typing import Any
 
 import runner
 
+PAGE = 100  # the most that GitHub lists at once
+
 
 class Refused(runner.Failed):
     """GitHub said no; `code` is HTTP's."""
@@ -39,6 +41,25 @@ def call(path: str, data: dict[str, Any] | None = None, method: str | None = Non
         raise Refused(f"GitHub refused {path.partition('?')[0]}: {error.code} {error.reason}", error.code) from error
     except (urllib.error.URLError, ValueError, TimeoutError) as error:
         raise runner.Failed(f"GitHub cannot be asked for {path.partition('?')[0]}: {error}", "error") from error
+
+
+def pages(path: str, key: str = "") -> Iterator[dict[str, Any]]:
+    """All that a list of GitHub's has, a page at a time.
+
+    Args:
+        key: of an answer, under which its list is; empty: the answer is the list.
+
+    Raises:
+        Refused, runner.Failed: as `call`.
+    """
+    page, asked = 1, f"{path}{'&' if '?' in path else '?'}per_page={PAGE}"
+    while True:
+        answer = call(asked if page == 1 else f"{asked}&page={page}")
+        found = answer[key] if key else answer
+        yield from found
+        if len(found) < PAGE:
+            return
+        page += 1
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,6 @@ import runner
 
 BRANCH = "account-request/"
 MOST = 20  # pull requests that a run opens: GitHub takes 80 things of a user in a minute
-PAGE = 100
 ACCOUNTS, ENDINGS = "accounts/", (".yml", ".yaml")
 
 
@@ -150,28 +149,17 @@ def blob(text: str) -> str:
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def pages(path: str) -> Iterator[dict[str, Any]]:
-    """All that a list of GitHub's has."""
-    page, more = 1, "&" if "?" in path else "?"
-    while True:
-        found = github.call(f"{path}{more}per_page={PAGE}&page={page}")
-        yield from found
-        if len(found) < PAGE:
-            return
-        page += 1
-
-
 def branches() -> set[str]:
     """Those of requests, by the names of the accounts."""
     start = f"refs/heads/{BRANCH}"
-    refs = [str(one["ref"]) for one in pages(f"git/matching-refs/heads/{BRANCH}")]
+    refs = [str(one["ref"]) for one in github.pages(f"git/matching-refs/heads/{BRANCH}")]
     return {ref.removeprefix(start) for ref in refs if ref.startswith(start)}
 
 
 def pulls(name: str) -> list[dict[str, Any]]:
     """The pull requests of a branch of this repository, whatever became of them; a fork's are another owner's."""
     owner = os.environ["GITHUB_REPOSITORY"].partition("/")[0]
-    return list(pages(f"pulls?head={quote(f'{owner}:{BRANCH}{name}')}&state=all"))
+    return list(github.pages(f"pulls?head={quote(f'{owner}:{BRANCH}{name}')}&state=all"))
 
 
 def withdraw(name: str) -> int:

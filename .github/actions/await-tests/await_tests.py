@@ -4,9 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 sys.pycache_prefix = "/dev/null"  # nobody's __pycache__ is read
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "_lib"))
@@ -14,15 +12,6 @@ import github
 import runner
 
 PAUSE = 15  # seconds between two looks
-
-
-def pages(path: str, key: str) -> Iterator[dict[str, Any]]:
-    """What GitHub lists in pages of 100."""
-    for page in range(1, 11):
-        found = github.call(f"{path}?per_page=100&page={page}")[key]
-        yield from found
-        if len(found) < 100:
-            return
 
 
 def open_runs(workflow: str) -> list[int]:
@@ -38,7 +27,7 @@ def tests(run: int, job: str, names: list[str], region: str) -> bool:
     A job that is skipped has its matrix in its name as it is written; one that is not there yet will be: GitHub makes a
     job when those that it waits for have ended.
     """
-    there = {one["name"]: one for one in pages(f"actions/runs/{run}/jobs", "jobs")}
+    there = {one["name"]: one for one in github.pages(f"actions/runs/{run}/jobs", "jobs")}
     if there.get(job, {}).get("conclusion") != "success":
         return False
 

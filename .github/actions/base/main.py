@@ -106,11 +106,12 @@ def watch() -> None:
         facts["findings"] = {"older": len(older)} if older else {}
         if not older:
             runner.say(f"{component} is made on {name()} {version}, the latest")
-            issues.close(title, LABEL)
+            issues.close(one for one in issues.opened(LABEL) if one["title"] == title)
             return
         rows = "\n".join(f"- {one}" for one in older)
         runner.warning(f"the base image {name()} is {version} now", title="base image")
-        issues.keep(title, LABEL, f"The base image `{name()}` is **{version}** now.\n\n{rows}\n")
+        body = f"The base image `{name()}` is **{version}** now.\n\n{rows}\n"
+        issues.keep(issues.opened(LABEL), title, LABEL, body)
 
 
 def of_release(version: str) -> list[str]:

@@ -21,6 +21,7 @@ import evidence
 import fleet
 import fleet_release
 import github
+import issues
 import organisation
 import record
 import runner
@@ -132,8 +133,8 @@ def announced(one: Asked) -> int:
 
     Raises:
         runner.Failed: there is one already. It is not taken over: its age would count."""
-    for issue in github.call(f"issues?state=open&labels={LABEL}&per_page=100"):
-        if issue["title"] == one.title and "pull_request" not in issue:
+    for issue in issues.opened(LABEL):
+        if issue["title"] == one.title:
             raise runner.Failed(
                 f"issue {issue['number']} asks for it already: go on with its run, by the job that failed alone, or "
                 "close that issue and start the workflow anew"
@@ -176,7 +177,7 @@ def old_enough(one: Asked, number: int) -> None:
 
 def ended(number: int, said: str) -> None:
     github.call(f"issues/{number}/comments", {"body": f"{said} [The run]({run_address()})."})
-    github.call(f"issues/{number}", {"state": "closed", "state_reason": "completed"}, "PATCH")
+    issues.close([{"number": number}])
 
 
 # ---- The two steps

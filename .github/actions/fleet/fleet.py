@@ -14,7 +14,6 @@ import evidence
 import fleet_look
 import fleet_plan
 import fleet_release
-import github
 import issues
 import organisation
 import record
@@ -107,12 +106,11 @@ def told(step: Step, refused: Mapping[str, str]) -> str:
 
 def keep(found: Mapping[str, str], commit: str) -> None:
     """One issue for each finding, open as long as it is there."""
-    there = github.call(f"issues?state=open&labels={LABEL}&per_page=100")
-    for title in {str(one["title"]) for one in there} - found.keys():
-        issues.close(title, LABEL)
+    there = issues.opened(LABEL)
+    issues.close(one for one in there if one["title"] not in found)
     for title, says in list(found.items())[:MOST]:
         body = f"The organisation is not what `{commit}` wants: {runner.code(says)}\n"
-        issues.keep(title, LABEL, body)
+        issues.keep(there, title, LABEL, body)
 
 
 # ---- What they share

@@ -140,9 +140,10 @@ class GitHub:
     def list_issues(self, query: Mapping[str, list[str]], **_: Any) -> Said:
         wanted, labels = query.get("state", ["open"])[0], {*",".join(query.get("labels", [])).split(",")} - {""}
         found = [one for one in self.issues if wanted in ("all", one["state"])]
-        return 200, [one for one in found if labels <= {label["name"] for label in one["labels"]}][
-            : int(query.get("per_page", [PAGE])[0])
-        ]
+        found = [one for one in found if labels <= {label["name"] for label in one["labels"]}]
+        size = int(query.get("per_page", [PAGE])[0])
+        start = (int(query.get("page", ["1"])[0]) - 1) * size
+        return 200, found[start : start + size]
 
     def open_issue(self, body: bytes, **_: Any) -> Said:
         asked = json.loads(body)
