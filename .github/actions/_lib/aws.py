@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import runner
+from partitions import partition
 
 PROFILE = "dpra"  # of the role that session.py took
 FOLDER = "dpra-session"  # what it keeps
@@ -105,8 +106,7 @@ def kept_session(path: Path) -> tuple[str, dict[str, Any]]:
 
 def domain(region: str) -> str:
     """Where AWS's services of a region are."""
-    partitions = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
-    return partitions.get(region.partition("-")[0], "amazonaws.com")
+    return {"aws-cn": "amazonaws.com.cn", "aws-eusc": "amazonaws.eu"}.get(partition(region), "amazonaws.com")
 
 
 def registry(region: str, account: str) -> str:

@@ -21,11 +21,6 @@ from policies import FULL_ACCESS, Decision, Level
 
 KINDS = {"service-control-policy": "scp", "resource-control-policy": "rcp"}
 FULL = "p-FullAWSAccess"
-EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-ALL = policies.Policy("IAM", {"Version": "2012-10-17", "Statement": [EVERYTHING]})
-OPEN = policies.Policy(
-    "resource", {"Version": "2012-10-17", "Statement": [EVERYTHING | {"Principal": "*"}]}, "resource"
-)
 MENTION = re.compile(r"(?<![\w?*-])(?:[0-9]{12}|(?=[?*]*[0-9])[0-9?*]*[?*][0-9?*]*)(?![\w?*-])")  # of ids of accounts
 FIRST = 100_000_000_001  # of the ids that stand in
 ORGS = ("aws:principalorgid", "aws:resourceorgid", "aws:sourceorgid")
@@ -263,8 +258,8 @@ class Organisation:
         what = self.of_account(asked.account, bound)
         return policies.decide(
             asked,
-            identity=(ALL,),
-            resource=OPEN,
+            identity=(policies.ALL,),
+            resource=policies.OPEN,
             scps=who.scps if who else (),
             rcps=what.rcps if what else (),
             management=self.management,

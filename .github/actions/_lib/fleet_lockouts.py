@@ -16,6 +16,7 @@ from fleet import ROOT, Fleet, Problem, ordered
 from fleet_inheritance import FULL, Bound, Organisation, compared
 from fleet_policies import FIRST_REGIONS, by, request
 from fleet_rules import Rule
+from partitions import partition
 from policies import Decision, Level
 
 RULES = {"lock-out": Rule("high", "A policy that denies what dpra's roles or the break-glass roles need.")}
@@ -161,8 +162,7 @@ def _without(levels: tuple[Level, ...], name: str) -> tuple[Level, ...]:
 
 
 def _asked(need: Need, bound: Bound, way: Mapping[str, Any], region: str) -> principals.Request:
-    partition = _partition(region)
-    words = {"{partition}": partition, "{account}": bound.id, "{region}": region}
+    words = {"{partition}": partition(region), "{account}": bound.id, "{region}": region}
 
     def filled(text: str) -> str:
         for word, value in words.items():
@@ -210,14 +210,10 @@ def _named(fleet: Fleet, keys: tuple[str, ...]) -> dict[str, list[str]]:
 def _regions(fleet: Fleet) -> tuple[str, ...]:
     """Those of the baselines, those that policies name, and the first one of the partition."""
     found = dict.fromkeys(region for one in fleet.baselines for region in one.regions)
-    partition = _partition(next(iter(found), ""))
-    first = FIRST_REGIONS.get(partition, "us-east-1")
+    here = partition(next(iter(found), ""))
+    first = FIRST_REGIONS.get(here, "us-east-1")
     found |= dict.fromkeys(_named(fleet, ("aws:requestedregion",)).get("aws:requestedregion", ()))
-    return tuple(one for one in dict.fromkeys([*found, first]) if _partition(one) == partition)
-
-
-def _partition(region: str) -> str:
-    return next((f"aws-{name}" for name in ("us-gov", "cn", "eusc") if region.startswith(f"{name}-")), "aws")
+    return tuple(one for one in dict.fromkeys([*found, first]) if partition(one) == here)
 
 
 def _lacking(organisation: Organisation, decision: Decision, bound: Bound) -> tuple[str, int]:

@@ -14,6 +14,7 @@ import session
 from fleet import ACCOUNT, Fleet, Request, line
 from fleet_seen import ACTIVE, Account, Seen
 from organisation import AGAIN, WORKERS
+from partitions import partition
 
 PROBE = "role/dpra-probe"
 DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Client.UnauthorizedOperation")
@@ -80,9 +81,7 @@ def known(account: desired.Account, seen: Seen) -> bool:
 
 def probe(region: str, account: str) -> dict[str, str]:
     """The environment of a program that acts as the probe of an account."""
-    partition = {"cn": "aws-cn", "us-gov": "aws-us-gov", "eusc": "aws-eusc"}
-    within = next((name for start, name in partition.items() if region.startswith(f"{start}-")), "aws")
-    return {**session.chained(f"probe-{account}", f"arn:{within}:iam::{account}:{PROBE}", region), **AGAIN}
+    return {**session.chained(f"probe-{account}", f"arn:{partition(region)}:iam::{account}:{PROBE}", region), **AGAIN}
 
 
 def ask(region: str, account: str, row: Request, keys: Mapping[str, str]) -> Row:

@@ -18,11 +18,12 @@ from typing import Any
 import aws
 import fleet as desired
 from fleet import COMPONENT
+from partitions import partition
 
 WORKERS = 8  # calls at once
 YOUNG = 3600  # seconds after which the tags of all have a new account, at the latest
-# Where Organizations and the tags of what is in it are, in each partition.
-HOMES = {"cn": "cn-northwest-1", "us-gov": "us-gov-west-1", "eusc": "eusc-de-east-1"}
+# Where Organizations and the tags of what is in it are, in each partition but the main one.
+HOMES = {"aws-cn": "cn-northwest-1", "aws-us-gov": "us-gov-west-1", "aws-eusc": "eusc-de-east-1"}
 # How the AWS CLI itself calls again: after a lost connection, too, so only what can be done twice.
 AGAIN = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "5"}
 ONCE = {"AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "1"}
@@ -39,7 +40,7 @@ SELF = {"CallAs": "SELF"}
 
 def home(region: str) -> str:
     """The region of Organizations in the partition of a region."""
-    return next((there for start, there in HOMES.items() if region.startswith(f"{start}-")), "us-east-1")
+    return HOMES.get(partition(region), "us-east-1")
 
 
 def call(
@@ -140,7 +141,8 @@ def parents_of(
     pool: ThreadPoolExecutor, near: str, accounts: Iterable[Mapping[str, Any]], units: list[str]
 ) -> dict[str, str]:
     """The unit of each account: as its path says, or as each unit says where the CLI is too old for paths."""
-    found = {one["Id"]: last for one in accounts if (last := last_unit(one.get("Paths", ()), units))}
+    known = set(units)
+    found = {one["Id"]: last for one in accounts if (last := last_unit(one.get("Paths", ()), known))}
     if any(one["Id"] not in found for one in accounts):
 
         def of(unit: str) -> list[str]:
@@ -165,8 +167,7 @@ def members_of(
     return found
 
 
-def last_unit(paths: Iterable[str], units: Iterable[str]) -> str:
-    known = set(units)
+def last_unit(paths: Iterable[str], known: Collection[str]) -> str:
     return next((part for path in paths for part in reversed(path.split("/")) if part in known), "")
 
 

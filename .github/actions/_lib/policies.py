@@ -260,11 +260,13 @@ class Decision:
         return self.reason + (f" ({', '.join(where)})" if where else "")
 
 
+EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}  # a statement
 FULL_ACCESS = Policy(
-    "FullAWSAccess",
-    {"Version": VERSIONS[1], "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]},
-    "scp",
+    "FullAWSAccess", {"Version": VERSIONS[1], "Statement": [EVERYTHING]}, "scp"
 )  # what Organizations attaches to every new root, unit and account
+# What stands for a role's and a resource's own policies, where only those of an organization are asked.
+ALL = Policy("IAM", {"Version": VERSIONS[1], "Statement": [EVERYTHING]})
+OPEN = Policy("resource", {"Version": VERSIONS[1], "Statement": [EVERYTHING | {"Principal": "*"}]}, "resource")
 # Services whose resources resource control policies bind, as of 2026-11:
 # https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_rcps.html#rcp-supported-services
 RCP_SERVICES = frozenset(

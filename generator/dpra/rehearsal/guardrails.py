@@ -13,14 +13,6 @@ from dpra import resources
 _policies = resources.lib("policies")
 
 Context = Mapping[str, str | list[str]]
-EVERYTHING = _policies.Policy(
-    "everything", {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
-)
-OPEN = _policies.Policy(
-    "open",
-    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]},
-    "resource",
-)  # what the roles' and the resources' own policies say, is asked elsewhere
 KINDS = {"scp": "SERVICE_CONTROL_POLICY", "rcp": "RESOURCE_CONTROL_POLICY"}
 # The condition keys that are known of a request, beside those that it brings.
 KEYS = frozenset(
@@ -75,8 +67,8 @@ def refusal(role: Any, action: str, target: str, context: Context) -> str:
         about.setdefault("aws:RequestedRegion", region)
     decision = _policies.decide(
         _policies.Request(role.arn, action, target, about, account=owner),
-        identity=[EVERYTHING],
-        resource=OPEN,
+        identity=[_policies.ALL],  # what roles and resources say themselves, is asked elsewhere
+        resource=_policies.OPEN,
         scps=list(levels(here, role.account_id, "scp")) if here else (),
         rcps=list(levels(there, owner, "rcp")) if there else (),
     )
