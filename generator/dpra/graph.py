@@ -151,6 +151,12 @@ class Record:
 # ---- Making them
 
 
+def holds(spec: Spec, deployer: Deployer | None) -> dict[str, bool]:
+    """Of the conditions of jobs and infrastructure those that the spec and the deploy tool decide."""
+    can = {word: deployer is not None and word in deployer.can for word in catalogue.CAN}
+    return can | {"base": bool(spec.base), "paths": bool(spec.paths), "requests": spec.fleet.requests}
+
+
 def environments(spec: Spec, types: Catalogue, deployer: Deployer | None) -> dict[str, Environment]:
     """The environments of a pipeline, by the stages that work in them."""
     return {stage.id: _environment(spec, types, stage, deployer) for stage in types.stages if stage.environment}
@@ -182,8 +188,7 @@ def _environment(spec: Spec, types: Catalogue, stage: catalogue.Stage, deployer:
         policies = [filled(spec, one, stage.id) for one in asked if one != READ]
         return replace(made, own=READ in asked, policies=tuple(policies))
 
-    cannot = {*catalogue.CAN} - {*(deployer.can if deployer else ())} | ({"base"} if spec.base is None else set())
-    cannot |= set() if spec.fleet.requests else {"requests"}
+    cannot = {word for word, so in holds(spec, deployer).items() if not so}
     needed = {
         name: duty
         for name, duty in stage.roles.items()

@@ -36,14 +36,10 @@ def make(spec: Spec) -> Plan:
         commands=commands,
         tools=tools,
     )
-    holds = {
+    holds = graph.holds(spec, deployer) | {
         "": True,
         "acts": True,
-        **{word: deployer is not None and word in deployer.can for word in catalogue.CAN},
-        "base": bool(spec.base),
         "long-bakes": plan.long_bakes,
-        "paths": bool(spec.paths),
-        "requests": spec.fleet.requests,
         "resumes": plan.resumes,
     }
     schedules = {PIPELINE: [one.cron for one in spec.schedules], "resumes": [*filter(None, [plan.resume_schedule])]}
